@@ -1,0 +1,46 @@
+# `make demo` and `make test` set up all they need in .venv.
+PYTHON ?= python3
+TORCH ?= torch>=2.6
+DEMO_WORKDIR ?= runs/digits
+DEMO_FLAGS ?=
+PYTEST_FLAGS ?=
+
+BIN := .venv/bin
+
+.PHONY: demo test lint parity clean
+.DELETE_ON_ERROR:
+
+demo: .venv/data
+	$(BIN)/python main.py --config=configs/digits.py --workdir=$(DEMO_WORKDIR) $(DEMO_FLAGS)
+
+test: .venv/test
+	$(BIN)/python -m pytest tests --ignore=tests/parity $(PYTEST_FLAGS)
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+parity: .venv/parity
+	$(BIN)/python -m pytest tests/parity $(PYTEST_FLAGS)
+
+clean:
+	rm -rf .venv
+
+.venv/pyvenv.cfg:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inception_jax needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+
+# Stamps of what is installed; each comes again when pyproject.toml changes.
+.venv/data: .venv/pyvenv.cfg pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[data]'
+	touch $@
+
+.venv/test: .venv/data
+	$(BIN)/pip install --quiet --editable '.[data,test]'
+	touch $@
+
+.venv/parity: .venv/test
+	$(BIN)/pip install --quiet '$(TORCH)'
+	$(BIN)/pip install --quiet --editable '.[data,test,parity]'
+	touch $@

@@ -1,0 +1,75 @@
+"""Start-up of several processes; the only place that knows of hosts."""
+
+import os
+
+from absl import logging
+import jax
+import numpy as np
+
+from inception_jax import errors
+
+# Set on each process of a hand-made cluster.
+_VARIABLES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+
+
+def initialize() -> None:
+  """Joins the other processes of the run, if there are any.
+
+  Reads `JAX_COORDINATOR_ADDRESS` (host:port of process 0), `JAX_NUM_PROCESSES`
+  and `JAX_PROCESS_ID`. On a TPU pod or under Slurm JAX finds them by itself.
+
+  Raises:
+    InputError: if only some of the variables are set, or one is no number.
+  """
+  values = [os.environ.get(name) for name in _VARIABLES]
+  if not any(values):
+    if _is_pod():
+      jax.distributed.initialize()
+    return
+  for name, value in zip(_VARIABLES, values, strict=True):
+    if not value:
+      raise errors.InputError(
+        f'the environment variable {name} is not set, though others of'
+        f' {", ".join(_VARIABLES)} are; set all three or none'
+      )
+  try:
+    num_processes, process_id = int(values[1]), int(values[2])
+  except ValueError as error:
+    raise errors.InputError(
+      'JAX_NUM_PROCESSES and JAX_PROCESS_ID must be whole numbers, not'
+      f' {values[1]!r} and {values[2]!r}'
+    ) from error
+  jax.distributed.initialize(values[0], num_processes, process_id)
+  logging.info('process %d of %d', process_id, num_processes)
+
+
+def _is_pod() -> bool:
+  """Whether this is one of several workers of a TPU pod or a Slurm job."""
+  workers = os.environ.get('TPU_WORKER_HOSTNAMES', '').split(',')
+  tasks = os.environ.get('SLURM_NTASKS', '1')
+  return len(workers) > 1 or (tasks.isdigit() and int(tasks) > 1)
+
+
+def is_main_process() -> bool:
+  """Whether this process writes the files of the run."""
+  return jax.process_index() == 0
+
+
+def local_slots(batch_size: int) -> np.ndarray:
+  """Places in the global batch that this process holds, int32, contiguous.
+
+  Args:
+    batch_size: global batch size.
+
+  Raises:
+    InputError: if the batch does not divide over all devices.
+  """
+  num_devices = jax.device_count()
+  if batch_size % num_devices:
+    raise errors.InputError(
+      f'batch_size={batch_size} does not divide over {num_devices} devices;'
+      f' use a multiple of {num_devices}'
+    )
+  share = batch_size // jax.process_count()
+  start = share * jax.process_index()
+  return np.arange(start, start + share, dtype=np.int32)

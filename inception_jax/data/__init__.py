@@ -1,0 +1,1 @@
+"""Input: records, their order, crops, and batches on the devices."""

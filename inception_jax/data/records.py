@@ -1,0 +1,198 @@
+"""Random access to the encoded images of a prepared TFDS dataset."""
+
+from collections.abc import Sequence
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from absl import logging
+import numpy as np
+import tensorflow_datasets as tfds
+
+from inception_jax import errors
+from inception_jax.data import digits
+
+# Name by which configs ask for the embedded digits.
+DIGITS = 'digits'
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+  """Encoded images and labels of one split.
+
+  Attributes:
+    name: dataset and split, for messages.
+    source: TFDS data source, read by lists of indices.
+    class_names: name of each class, in the order of the labels.
+    encoding: 'jpeg' or 'png', or None where records may be either.
+  """
+
+  name: str
+  source: Any
+  class_names: Sequence[str]
+  encoding: str | None
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  @property
+  def num_classes(self) -> int:
+    return len(self.class_names)
+
+  def read(self, indices: np.ndarray) -> tuple[list[bytes], np.ndarray]:
+    """Reads records.
+
+    Args:
+      indices: int `[n]`.
+
+    Returns:
+      Encoded images (n of them) and labels, int32 `[n]`.
+    """
+    examples = self.source.__getitems__([int(i) for i in indices])
+    images = [example['image'] for example in examples]
+    labels = np.array([example['label'] for example in examples], np.int32)
+    return images, labels
+
+
+def open_records(
+  name: str, split: str, data_dir: str | os.PathLike[str] | None = None
+) -> Records:
+  """Opens a split of a prepared TFDS image-classification dataset.
+
+  'digits' is prepared on the spot if need be; every other dataset must have
+  been prepared in the `array_record` format.
+
+  Args:
+    name: TFDS name, 'digits' among them.
+    split: TFDS split, slices such as 'train[:90%]' included.
+    data_dir: TFDS data directory; None is TFDS's default.
+
+  Returns:
+    The records.
+
+  Raises:
+    InputError: if the dataset is unknown, unprepared, in another format, not
+      image classification, incomplete, or has no such split.
+  """
+  builder = _prepared_builder(name, data_dir)
+  info = builder.info
+  names = _class_names(name, builder)
+  try:
+    num_examples = info.splits[split].num_examples
+  except (KeyError, ValueError) as error:
+    raise errors.InputError(
+      f'dataset {name!r} has no split {split!r}; it has'
+      f' {", ".join(info.splits)}'
+    ) from error
+  source = builder.as_data_source(
+    split, decoders={'image': tfds.decode.SkipDecoding()}
+  )
+  # A truncated array_record file reads as empty, without an error.
+  if len(source) != num_examples:
+    raise errors.InputError(
+      f'{builder.data_dir} is damaged: split {split!r} has {len(source)}'
+      f' readable records of {num_examples}; prepare the dataset again'
+    )
+  if num_examples == 0:
+    raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
+  return Records(
+    name=f'{name} {split}',
+    source=source,
+    class_names=names,
+    # Private, but the only place where TFDS says how it stored the images.
+    encoding=getattr(info.features['image'], '_encoding_format', None),
+  )
+
+
+def class_names(
+  name: str, data_dir: str | os.PathLike[str] | None = None
+) -> tuple[str, ...]:
+  """Name of each class of a dataset, prepared or not, in label order.
+
+  Raises:
+    InputError: if the dataset is unknown or not image classification.
+  """
+  return _class_names(name, _find_builder(name, data_dir))
+
+
+def _class_names(
+  name: str, builder: tfds.core.DatasetBuilder
+) -> tuple[str, ...]:
+  features = dict(builder.info.features.items())
+  if not (
+    isinstance(features.get('image'), tfds.features.Image)
+    and isinstance(features.get('label'), tfds.features.ClassLabel)
+  ):
+    raise errors.InputError(
+      f'data.name={name!r} is not an image-classification dataset: it has no'
+      " 'image' and 'label' features"
+    )
+  return tuple(features['label'].names)
+
+
+def _find_builder(
+  name: str, data_dir: str | os.PathLike[str] | None
+) -> tfds.core.DatasetBuilder:
+  """A builder in the array_record format, prepared or not."""
+  data_dir = os.fspath(data_dir) if data_dir else None
+  if name == DIGITS:
+    return digits.Digits(data_dir=data_dir, file_format='array_record')
+  try:
+    return tfds.builder(
+      name, data_dir=data_dir, file_format='array_record', try_gcs=False
+    )
+  except tfds.core.registered.DatasetNotFoundError as error:
+    known = [DIGITS, *tfds.list_builders()]
+    raise errors.InputError(
+      f'data.name={name!r} is no TFDS dataset{errors.suggestion(name, known)}'
+    ) from error
+  except (ValueError, AssertionError, RuntimeError) as error:
+    raise errors.InputError(
+      f'data.name={name!r} cannot be opened: {_first_line(error)}'
+    ) from error
+
+
+def _prepared_builder(
+  name: str, data_dir: str | os.PathLike[str] | None
+) -> tfds.core.DatasetBuilder:
+  """A prepared builder in the array_record format."""
+  builder = _find_builder(name, data_dir)
+  if name == DIGITS and not builder.is_prepared():
+    _prepare_digits(builder)
+    builder = _find_builder(name, data_dir)
+  if not builder.is_prepared():
+    where = f' --data_dir={data_dir}' if data_dir else ''
+    raise errors.InputError(
+      f'dataset {name!r} is not prepared in {builder.data_dir}; run `tfds build'
+      f' {name} --file_format=array_record{where}` first, or set data.data_dir'
+    )
+  found = builder.info.file_format
+  if found != tfds.core.FileFormat.ARRAY_RECORD:
+    raise errors.InputError(
+      f'{builder.data_dir} is prepared as {found.value}, which cannot be read'
+      ' at random; prepare it again with `--file_format=array_record` in'
+      ' another data_dir'
+    )
+  return builder
+
+
+def _prepare_digits(builder: tfds.core.DatasetBuilder) -> None:
+  logging.info('preparing the digits in %s', builder.data_dir)
+  tfds.disable_progress_bar()  # It takes a second.
+  try:
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+    )
+  except Exception as error:  # Of many kinds: TF, OS, TFDS.
+    # TFDS renames a finished folder into place; another process may have been
+    # first, and then nothing is wrong.
+    if not pathlib.Path(builder.data_dir, 'dataset_info.json').exists():
+      raise errors.InputError(
+        f'the digits cannot be prepared in {builder.data_dir}:'
+        f' {_first_line(error)}; set data.data_dir to a writable folder'
+      ) from error
+
+
+def _first_line(error: BaseException) -> str:
+  return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,340 @@
+"""A config made real: the only reader of whole configs."""
+
+from collections.abc import Mapping
+import dataclasses
+import json
+from typing import Any
+
+from etils import epath
+import jax
+import ml_collections
+import numpy as np
+import optax
+
+from inception_jax import (
+  cluster,
+  errors,
+  fields,
+  models,
+  paper_claims,
+  profiles,
+  run,
+  summary,
+)
+from inception_jax.data import dataset as dataset_lib
+from inception_jax.data import device
+from inception_jax.evaluation import evaluate as evaluate_lib
+from inception_jax.training import averaging as averaging_lib
+from inception_jax.training import optimizer, train_state
+from inception_jax.training import options as options_lib
+from inception_jax.training import step as step_lib
+
+SECTIONS = ('model', 'data', 'learning_rate', 'optimizer', 'averaging', 'train')
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """Everything a config describes, built and checked, nothing started.
+
+  Attributes:
+    config: the config as plain, JSON-like data.
+    options: its section `train`.
+    model_arguments: of `models.create_model`.
+    model: the network as `load_run` makes it.
+    dataset: training and evaluation records.
+    preprocessing: pixels to network input.
+    learning_rate_fn: learning rate of each step.
+    tx: optimizer.
+    averaging: averages to keep.
+    steps_per_epoch: updates in one pass over the training set.
+    num_train_steps: updates of the whole run.
+    slots: places in the global training batch that this process holds.
+    eval_slots: likewise of evaluation.
+  """
+
+  config: dict[str, Any]
+  options: options_lib.TrainOptions
+  model_arguments: dict[str, Any]
+  model: models.GoogLeNet
+  dataset: dataset_lib.Dataset
+  preprocessing: Any
+  learning_rate_fn: optax.Schedule
+  tx: optax.GradientTransformation
+  averaging: averaging_lib.Averaging
+  steps_per_epoch: float
+  num_train_steps: int
+  slots: np.ndarray
+  eval_slots: np.ndarray
+
+  @property
+  def keys(self) -> tuple[jax.Array, jax.Array]:
+    """Keys of the initial weights, and of augmentation and dropout."""
+    init_key, step_key = jax.random.split(jax.random.key(self.options.seed))
+    return init_key, step_key
+
+  def create_state(self) -> train_state.TrainState:
+    """State of step 0."""
+    return train_state.create_train_state(
+      self.keys[0],
+      self.model,
+      self.dataset.image_size,
+      self.tx,
+      self.averaging,
+    )
+
+  def create_train_step(self) -> step_lib.StepFn:
+    """Compiled `(state, batch) -> (state, metrics)` over all devices."""
+    # Batch norm over the whole batch, so that devices do not change a result.
+    model = self.model.clone(axis_name=step_lib.AXIS)
+    return step_lib.parallelize_train_step(
+      step_lib.create_train_step(
+        model=model,
+        tx=self.tx,
+        learning_rate_fn=self.learning_rate_fn,
+        averaging=self.averaging,
+        preprocessing=self.preprocessing,
+        key=self.keys[1],
+        aux_weight=self.options.aux_weight,
+        num_microbatches=self.options.num_microbatches,
+        mirror=self.options.mirror,
+      )
+    )
+
+  def create_eval_step(self) -> step_lib.StepFn:
+    """Compiled `(variables, batch) -> sums` over all devices."""
+    return step_lib.parallelize_eval_step(
+      step_lib.create_eval_step(
+        model=self.model, preprocessing=self.preprocessing
+      )
+    )
+
+  def train_batches(self, start_step: int):
+    """Host batches from a step on."""
+    return self.dataset.train_batches(
+      seed=self.options.seed,
+      start_step=start_step,
+      num_train_steps=self.num_train_steps,
+      batch_size=self.options.batch_size,
+      slots=self.slots,
+    )
+
+  def evaluate(
+    self, eval_step: step_lib.StepFn, variables: Mapping[str, Any]
+  ) -> dict[str, dict[str, float]]:
+    """Evaluates several sets of weights on every image once."""
+    batches = self.dataset.eval_batches(
+      batch_size=self.options.eval_batch_size, slots=self.eval_slots
+    )
+    return evaluate_lib.evaluate(
+      eval_step,
+      variables,
+      device.prefetch(batches),
+      len(self.dataset.eval),
+    )
+
+
+def create_experiment(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+) -> Experiment:
+  """Builds and checks everything a config describes; writes nothing.
+
+  Args:
+    config: sections `SECTIONS`; see `configs/`.
+
+  Returns:
+    The experiment.
+
+  Raises:
+    InputError: if a field is unknown, missing or out of its range, or the
+      data cannot be read.
+  """
+  config = _sections(config)
+  options = fields.call_with_section(
+    options_lib.TrainOptions, 'train', config['train']
+  )
+  # What costs nothing to check comes before the data is opened.
+  slots = cluster.local_slots(options.batch_size)
+  eval_slots = cluster.local_slots(options.eval_batch_size)
+  _check_microbatches(options)
+  fields.call_with_section(
+    models.create_model, 'model', {'num_classes': 1, **config['model']}
+  )
+  dataset = fields.call_with_section(
+    dataset_lib.open_dataset, 'data', config['data']
+  )
+  model_arguments = {
+    'num_classes': len(dataset.class_names),
+    **{k: v for k, v in config['model'].items() if v is not None},
+  }
+  if model_arguments['num_classes'] < len(dataset.class_names):
+    raise errors.InputError(
+      f'config.model.num_classes={model_arguments["num_classes"]} is less'
+      f' than the {len(dataset.class_names)} classes of the data'
+    )
+  model = fields.call_with_section(
+    models.create_model, 'model', model_arguments
+  )
+  steps_per_epoch = len(dataset.train) / options.batch_size
+  num_train_steps = options.num_train_steps or max(
+    1, round(options.num_epochs * steps_per_epoch)
+  )
+  learning_rate_fn = fields.call_with_section(
+    optimizer.create_learning_rate_fn,
+    'learning_rate',
+    config['learning_rate'],
+    steps_per_epoch=steps_per_epoch,
+    num_train_steps=num_train_steps,
+  )
+  start_epoch = options.polyak_start_epoch
+  experiment = Experiment(
+    config=config,
+    options=options,
+    model_arguments=model_arguments,
+    model=model,
+    dataset=dataset,
+    preprocessing=profiles.PROFILES[model_arguments['name']].preprocessing,
+    learning_rate_fn=learning_rate_fn,
+    tx=fields.call_with_section(
+      optimizer.create_optimizer,
+      'optimizer',
+      config['optimizer'],
+      learning_rate_fn=learning_rate_fn,
+    ),
+    averaging=fields.call_with_section(
+      averaging_lib.Averaging,
+      'averaging',
+      config['averaging'],
+      polyak_start_step=None
+      if start_epoch is None
+      else round(start_epoch * steps_per_epoch),
+    ),
+    steps_per_epoch=steps_per_epoch,
+    num_train_steps=num_train_steps,
+    slots=slots,
+    eval_slots=eval_slots,
+  )
+  try:
+    jax.eval_shape(experiment.create_state)
+  except ValueError as error:  # Images too small for the network.
+    raise errors.InputError(
+      f'config.data.image_size={dataset.image_size}: {error}'
+    ) from error
+  return experiment
+
+
+def _sections(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+) -> dict[str, Any]:
+  """The config as plain data, with all its sections and no others."""
+  config = fields.plain(config)
+  for name in config:
+    if name not in SECTIONS:
+      raise errors.InputError(
+        f'unknown section config.{name}{errors.suggestion(name, SECTIONS)}'
+      )
+  for name in SECTIONS:
+    if not isinstance(config.get(name), dict):
+      raise errors.InputError(f'section config.{name} is missing')
+  return config
+
+
+def _check_microbatches(options: options_lib.TrainOptions) -> None:
+  share = options.batch_size // jax.device_count()
+  if share % options.num_microbatches:
+    raise errors.InputError(
+      f'config.train.num_microbatches={options.num_microbatches} does not'
+      f' divide the {share} examples of each device'
+    )
+
+
+def evaluate(
+  workdir: epath.PathLike, protocol: str, weights: str | None
+) -> dict[str, Any]:
+  """Evaluates a run on the evaluation split of its config.
+
+  Args:
+    workdir: run directory.
+    protocol: 'single', one centre crop an image.
+    weights: see `run.load_run`.
+
+  Returns:
+    `workdir, protocol, weights, num_images, top1, top5, loss, top5_error`.
+
+  Raises:
+    InputError: if the run or the protocol cannot be used.
+  """
+  if protocol != 'single':
+    raise errors.InputError(f"--protocol={protocol} is not known; 'single' is")
+  config = run.read_config(workdir)
+  loaded = run.load_run(workdir, weights)
+  experiment = create_experiment(config)
+  if experiment.dataset.class_names != loaded.class_names:
+    raise errors.InputError(
+      f'the classes of {workdir} are not those of its dataset'
+    )
+  scores = experiment.evaluate(
+    experiment.create_eval_step(),
+    {loaded.weights: device.replicate(loaded.variables)},
+  )[loaded.weights]
+  return {
+    'workdir': str(workdir),
+    'protocol': protocol,
+    'weights': loaded.weights,
+    'step': loaded.step,
+    **scores,
+    'top5_error': 1 - scores['top5'],
+  }
+
+
+def summarize(
+  config: ml_collections.ConfigDict | Mapping[str, Any], output: str | None
+) -> dict[str, Any]:
+  """Prints Table 1 for a config's network beside the paper's figures.
+
+  Needs the dataset's name only, not its images.
+
+  Args:
+    config: see `create_experiment`.
+    output: file to write the table to as well, by its ending .txt, .json or
+      .csv; None for none.
+
+  Returns:
+    `params, params_with_heads, multiply_adds, rows` and `paper`.
+
+  Raises:
+    InputError: if a field or `output` cannot be used.
+  """
+  config = _sections(config)
+  model_arguments = {k: v for k, v in config['model'].items() if v is not None}
+  data = config['data']
+  if 'num_classes' not in model_arguments:
+    model_arguments['num_classes'] = dataset_lib.count_classes(data['name'])
+  model = fields.call_with_section(
+    models.create_model, 'model', model_arguments
+  )
+  image_size = data.get('image_size')
+  try:
+    table = summary.summarize(model, image_size)
+    comparison = paper_claims.compare_with_paper(model, image_size)
+  except ValueError as error:  # Images too small for the network.
+    raise errors.InputError(
+      f'config.data.image_size={image_size}: {error}'
+    ) from error
+  result = {**summary.to_json(table), 'paper': comparison}
+  text = (
+    summary.to_text(table) + '\n' + paper_claims.comparison_to_text(comparison)
+  )
+  if output is not None:
+    writers = {
+      '.txt': lambda: text + '\n',
+      '.json': lambda: json.dumps(result, indent=2) + '\n',
+      '.csv': lambda: summary.to_csv(table),
+    }
+    path = epath.Path(output)
+    if path.suffix not in writers:
+      raise errors.InputError(
+        f'--output={output} must end in .txt, .json or .csv'
+      )
+    run.write_atomically(path, writers[path.suffix]())
+  print(text)
+  return result

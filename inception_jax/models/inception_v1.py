@@ -1,0 +1,451 @@
+"""GoogLeNet (Inception-v1) and its published relatives.
+
+References:
+  Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842.
+  The authors' released network: github.com/google/inception.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+import types
+from typing import NamedTuple
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from inception_jax.models import layers
+
+
+class InceptionSpec(NamedTuple):
+  """Widths of one Inception module, in the order of the paper's Table 1."""
+
+  conv_1x1: int
+  conv_3x3: tuple[int, int]  # (#3x3 reduce, #3x3)
+  conv_5x5: tuple[int, int]  # (#5x5 reduce, #5x5)
+  pool_proj: int
+
+  @property
+  def features(self) -> int:
+    return self.conv_1x1 + self.conv_3x3[1] + self.conv_5x5[1] + self.pool_proj
+
+
+# Szegedy et al. 2014, Table 1: #1x1, (#3x3 reduce, #3x3), (#5x5 reduce, #5x5),
+# pool proj. Shapes are those of a 224-pixel input.
+INCEPTION_SPECS: Mapping[str, InceptionSpec] = types.MappingProxyType(
+  {
+    '3a': InceptionSpec(64, (96, 128), (16, 32), 32),  # -> [N, 28, 28, 256]
+    '3b': InceptionSpec(128, (128, 192), (32, 96), 64),  # -> [N, 28, 28, 480]
+    '4a': InceptionSpec(192, (96, 208), (16, 48), 64),  # -> [N, 14, 14, 512]
+    '4b': InceptionSpec(160, (112, 224), (24, 64), 64),  # -> [N, 14, 14, 512]
+    '4c': InceptionSpec(128, (128, 256), (24, 64), 64),  # -> [N, 14, 14, 512]
+    '4d': InceptionSpec(112, (144, 288), (32, 64), 64),  # -> [N, 14, 14, 528]
+    '4e': InceptionSpec(256, (160, 320), (32, 128), 128),  # -> [.., 14, 832]
+    '5a': InceptionSpec(256, (160, 320), (32, 128), 128),  # -> [N, 7, 7, 832]
+    '5b': InceptionSpec(384, (192, 384), (48, 128), 128),  # -> [N, 7, 7, 1024]
+  }
+)
+
+# The released weights have 204 3x3 filters in 4a and 48 5x5-reduce filters in
+# 5a, and the multiply-adds printed in Table 1 are of that network.
+GOOGLE_SPECS: Mapping[str, InceptionSpec] = types.MappingProxyType(
+  {
+    **INCEPTION_SPECS,
+    '4a': INCEPTION_SPECS['4a']._replace(conv_3x3=(96, 204)),
+    '5a': INCEPTION_SPECS['5a']._replace(conv_5x5=(48, 128)),
+  }
+)
+
+# Modules whose output the auxiliary classifiers read (section 5).
+AUX_TAPS = ('4a', '4d')
+MAIN_DROPOUT = 0.4  # Section 5.
+AUX_DROPOUT = 0.7  # Section 5.
+# Sides at which 4a is 5x5, the window of the paper's auxiliary pooling.
+MIN_SIZE_WITH_PAPER_HEADS = 65
+MIN_SIZE = 32
+
+
+class LRNConstants(NamedTuple):
+  """Arguments of `layers.local_response_norm`."""
+
+  depth: int
+  alpha: float
+  beta: float
+  k: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+  """What distinguishes one member of the family from another.
+
+  Attributes:
+    specs: (name, widths) of the Inception modules, in order; a tuple, so that
+      models can be hashed and `jax.jit(model.apply)` works.
+    lrn: constants of the two response normalisations, or None for none.
+    batch_norm_epsilon: batch norm with this epsilon, or None for none.
+    conv_bias: whether convolutions have biases.
+    conv_bias_value: their initial value.
+    padding: 'same' or 'symmetric', of convolutions and pools.
+    adaptive_heads: auxiliary pooling to 4x4 whatever the size, where the paper
+      averages 5x5 windows with stride 3.
+  """
+
+  specs: tuple[tuple[str, InceptionSpec], ...]
+  lrn: LRNConstants | None = None
+  batch_norm_epsilon: float | None = None
+  conv_bias: bool = True
+  conv_bias_value: float = 0.2
+  padding: str = 'same'
+  adaptive_heads: bool = False
+
+
+# The constants of the authors' released network; the paper gives none.
+GOOGLE_LRN = LRNConstants(depth=11, alpha=1e-4, beta=0.5, k=2.0)
+
+ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
+  {
+    'inception_v1': Architecture(
+      tuple(INCEPTION_SPECS.items()), lrn=GOOGLE_LRN
+    ),
+    'inception_v1_google': Architecture(
+      tuple(GOOGLE_SPECS.items()), lrn=GOOGLE_LRN
+    ),
+    'inception_v1_bn': Architecture(
+      tuple(INCEPTION_SPECS.items()),
+      batch_norm_epsilon=1e-3,
+      conv_bias=False,
+      adaptive_heads=True,
+    ),
+    # ChanLumerico/lucid: each convolution keeps a bias before its batch norm,
+    # which cancels it; padding as in PyTorch.
+    'inception_v1_lucid': Architecture(
+      tuple(INCEPTION_SPECS.items()),
+      batch_norm_epsilon=1e-5,
+      conv_bias_value=0.0,
+      padding='symmetric',
+      adaptive_heads=True,
+    ),
+  }
+)
+
+# Figure 2 (b); Figure 2 (a) with the widths of Table 1 kept; Figure 2 (a) as
+# drawn, where pooling passes every channel on and modules grow.
+MODULE_FORMS = ('reduced', 'naive', 'naive_as_drawn')
+
+
+class InceptionModule(nn.Module):
+  """One Inception module, Figure 2 of the paper.
+
+  Attributes:
+    spec: widths, already scaled.
+    conv: partial of `layers.ConvBlock` with everything but the shapes.
+    form: one of `MODULE_FORMS`. 'naive' has no reductions but keeps the
+      projection after pooling, so that every width stays; 'naive_as_drawn' has
+      no projection either.
+    padding: 'same' or 'symmetric'.
+    merge_1x1: run the 1x1 convolutions that read the same input as one.
+  """
+
+  spec: InceptionSpec
+  conv: Callable[..., layers.ConvBlock]
+  form: str = 'reduced'
+  padding: str = 'same'
+  merge_1x1: bool = True
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """`[N, H, W, C]` -> `[N, H, W, spec.features]` (more, if as drawn)."""
+    spec, channels = self.spec, x.shape[-1]
+    conv_1x1 = self.conv(channels, spec.conv_1x1, name='conv_1x1')
+    if self.form == 'reduced':
+      blocks = [
+        conv_1x1,
+        self.conv(channels, spec.conv_3x3[0], name='reduce_3x3'),
+        self.conv(channels, spec.conv_5x5[0], name='reduce_5x5'),
+      ]
+      if self.merge_1x1:
+        branch_1x1, to_3x3, to_5x5 = layers.merged_blocks(blocks, x, train)
+      else:
+        branch_1x1, to_3x3, to_5x5 = [block(x, train) for block in blocks]
+    else:
+      branch_1x1, to_3x3, to_5x5 = conv_1x1(x, train), x, x
+    branch_3x3 = self.conv(
+      to_3x3.shape[-1], spec.conv_3x3[1], window=3, name='conv_3x3'
+    )(to_3x3, train)
+    branch_5x5 = self.conv(
+      to_5x5.shape[-1], spec.conv_5x5[1], window=5, name='conv_5x5'
+    )(to_5x5, train)
+    pooled = layers.max_pool(x, 3, 1, self.padding)
+    if self.form != 'naive_as_drawn':
+      pooled = self.conv(channels, spec.pool_proj, name='pool_proj')(
+        pooled, train
+      )
+    return jnp.concatenate([branch_1x1, branch_3x3, branch_5x5, pooled], -1)
+
+
+class AuxiliaryHead(nn.Module):
+  """Auxiliary classifier, section 5: pool, 1x1 conv, dense, dropout, linear.
+
+  Attributes:
+    num_classes: outputs.
+    conv_features: filters of the 1x1 convolution (128 at width 1).
+    hidden_features: units of the dense layer (1024 at width 1).
+    conv: partial of `layers.ConvBlock`.
+    bias_value: initial bias of the dense layer.
+    adaptive: pool to 4x4 instead of 5x5 windows with stride 3.
+    dtype: type of the arithmetic.
+  """
+
+  num_classes: int
+  conv_features: int
+  hidden_features: int
+  conv: Callable[..., layers.ConvBlock]
+  bias_value: float
+  adaptive: bool
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, train: bool, example_keys: jax.Array | None
+  ) -> jax.Array:
+    """`[N, H, W, C]` -> float32 logits `[N, num_classes]`."""
+    if self.adaptive:
+      x = layers.adaptive_avg_pool(x, 4)
+    else:
+      x = layers.avg_pool_valid(x, 5, 3)
+    x = self.conv(x.shape[-1], self.conv_features, name='conv')(x, train)
+    x = x.reshape(x.shape[0], -1)
+    x = nn.Dense(
+      self.hidden_features,
+      kernel_init=nn.initializers.lecun_uniform(),
+      bias_init=nn.initializers.constant(self.bias_value),
+      dtype=self.dtype,
+      name='dense',
+    )(x)
+    x = nn.relu(x)
+    x = layers.Dropout(AUX_DROPOUT, name='dropout')(x, train, example_keys)
+    return classifier(self.num_classes, self.dtype)(x).astype(jnp.float32)
+
+
+def classifier(num_classes: int, dtype: jnp.dtype) -> nn.Dense:
+  """The linear layer before softmax."""
+  return nn.Dense(
+    num_classes,
+    kernel_init=nn.initializers.lecun_uniform(),
+    dtype=dtype,
+    name='classifier',
+  )
+
+
+class GoogLeNet(nn.Module):
+  """The network of Table 1; see `create_model`.
+
+  Attributes:
+    architecture: the member of the family.
+    num_classes: outputs of every classifier.
+    use_aux: whether the auxiliary heads exist.
+    width: multiplier of every convolution's filters.
+    module_form: one of `MODULE_FORMS`.
+    merge_1x1: run 1x1 convolutions that read the same input as one.
+    batch_norm_momentum: share of the old running statistics kept a step.
+    axis_name: pmapped axis over which batch norm takes its statistics, or None
+      for each device's own.
+    dtype: type of the arithmetic; parameters and logits are float32.
+  """
+
+  architecture: Architecture
+  num_classes: int = 1000
+  use_aux: bool = True
+  width: float = 1.0
+  module_form: str = 'reduced'
+  merge_1x1: bool = True
+  batch_norm_momentum: float = 0.9
+  axis_name: str | None = None
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    train: bool = False,
+    example_keys: jax.Array | None = None,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Runs the network.
+
+    The auxiliary heads run when training and when initialising; in inference
+    they are not part of the program.
+
+    Args:
+      x: `[batch, height, width, 3]`, preprocessed (see `preprocess`).
+      train: dropout on, batch norm with the batch's statistics, heads on.
+      example_keys: typed random keys `[batch]`, one an example, for dropout;
+        None uses the 'dropout' stream of `apply`.
+
+    Returns:
+      `(logits, end_points)`: float32 logits `[batch, num_classes]` and every
+      named intermediate, among them `aux_logits_4a` and `aux_logits_4d` when
+      the heads run.
+
+    Raises:
+      ValueError: if the images are too small for the network.
+    """
+    arch = self.architecture
+    heads = self.use_aux and (train or self.is_initializing())
+    check_image_size(arch, x.shape[1:3], heads)
+    conv, scale = self._conv_factory(), self._scale
+    pool = functools.partial(
+      layers.max_pool, window=3, stride=2, padding=arch.padding
+    )
+    ends = {}
+    x = x.astype(self.dtype)
+
+    x = conv(3, scale(64), window=7, stride=2, name='conv1')(x, train)
+    ends['conv1'] = x
+    x = ends['pool1'] = pool(x)
+    if arch.lrn:
+      x = ends['lrn1'] = layers.local_response_norm(x, *arch.lrn)
+    x = conv(x.shape[-1], scale(64), name='conv2_reduce')(x, train)
+    ends['conv2_reduce'] = x
+    x = conv(x.shape[-1], scale(192), window=3, name='conv2')(x, train)
+    ends['conv2'] = x
+    if arch.lrn:
+      x = ends['lrn2'] = layers.local_response_norm(x, *arch.lrn)
+    x = ends['pool2'] = pool(x)
+
+    stage = '3'
+    for block, spec in arch.specs:
+      if block[0] != stage:
+        x = ends[f'pool{stage}'] = pool(x)
+        stage = block[0]
+      x = InceptionModule(
+        spec=InceptionSpec(*jax.tree.map(scale, tuple(spec))),
+        conv=conv,
+        form=self.module_form,
+        padding=arch.padding,
+        merge_1x1=self.merge_1x1,
+        name=f'inception_{block}',
+      )(x, train)
+      ends[f'inception_{block}'] = x
+      if heads and block in AUX_TAPS:
+        ends[f'aux_logits_{block}'] = AuxiliaryHead(
+          num_classes=self.num_classes,
+          conv_features=scale(128),
+          hidden_features=scale(1024),
+          conv=conv,
+          bias_value=arch.conv_bias_value,
+          adaptive=arch.adaptive_heads,
+          dtype=self.dtype,
+          name=f'aux_{block}',
+        )(x, train, example_keys)
+
+    x = ends['avg_pool'] = x.mean((1, 2), dtype=jnp.float32).astype(self.dtype)
+    x = layers.Dropout(MAIN_DROPOUT, name='dropout')(x, train, example_keys)
+    logits = classifier(self.num_classes, self.dtype)(x).astype(jnp.float32)
+    ends['logits'] = logits
+    return logits, ends
+
+  def _scale(self, features: int) -> int:
+    return max(1, round(self.width * features))
+
+  def _conv_factory(self) -> Callable[..., layers.ConvBlock]:
+    arch = self.architecture
+    batch_norm = None
+    if arch.batch_norm_epsilon is not None:
+      batch_norm = functools.partial(
+        nn.BatchNorm,
+        momentum=self.batch_norm_momentum,
+        epsilon=arch.batch_norm_epsilon,
+        axis_name=self.axis_name,
+      )
+    return functools.partial(
+      layers.ConvBlock,
+      padding=arch.padding,
+      use_bias=arch.conv_bias,
+      bias_value=arch.conv_bias_value,
+      batch_norm=batch_norm,
+      dtype=self.dtype,
+    )
+
+
+def check_image_size(
+  architecture: Architecture, size: tuple[int, int], use_aux: bool
+) -> None:
+  """Raises ValueError if images of `size` (height, width) are too small."""
+  smallest = MIN_SIZE
+  if use_aux and not architecture.adaptive_heads:
+    smallest = MIN_SIZE_WITH_PAPER_HEADS
+  if min(size) >= smallest:
+    return
+  remedy = ''
+  if smallest != MIN_SIZE:
+    remedy = (
+      ' with auxiliary heads as in the paper; use larger images, '
+      f"use_aux=False, or 'inception_v1_bn', whose heads take {MIN_SIZE}"
+    )
+  raise ValueError(
+    f'images of {size[0]}x{size[1]} pixels are too small: the network needs'
+    f' at least {smallest}x{smallest}{remedy}'
+  )
+
+
+def create_model(
+  name: str = 'inception_v1',
+  num_classes: int = 1000,
+  use_aux: bool = True,
+  width: float = 1.0,
+  module_form: str = 'reduced',
+  merge_1x1: bool = True,
+  batch_norm_momentum: float = 0.9,
+  axis_name: str | None = None,
+  dtype: str | jnp.dtype = jnp.float32,
+) -> GoogLeNet:
+  """Builds a member of the Inception-v1 family by name.
+
+  Args:
+    name: a key of `ARCHITECTURES`.
+    num_classes: outputs of every classifier.
+    use_aux: whether to have the auxiliary heads (they run in training only).
+    width: multiplier of the filters of every convolution, rounded to the
+      nearest and at least 1. In the heads it scales the 1x1 convolution (128)
+      and the dense layer (1024) alike; the outputs stay `num_classes`.
+    module_form: 'reduced' (Figure 2b), 'naive' or 'naive_as_drawn' (2a).
+    merge_1x1: run the 1x1 convolutions that read the same input as one.
+    batch_norm_momentum: share of the old running statistics kept a step.
+    axis_name: pmapped axis over which batch norm takes its statistics.
+    dtype: type of the arithmetic, a type or its name such as 'bfloat16'.
+
+  Returns:
+    A Linen module; see `GoogLeNet.__call__`.
+
+  Raises:
+    ValueError: if an argument is out of its range.
+  """
+  if name not in ARCHITECTURES:
+    raise ValueError(
+      f'unknown model {name!r}; known are {", ".join(ARCHITECTURES)}'
+    )
+  if num_classes < 1:
+    raise ValueError(f'num_classes must be positive, not {num_classes}')
+  if not width > 0:
+    raise ValueError(f'width must be positive, not {width}')
+  if module_form not in MODULE_FORMS:
+    raise ValueError(
+      f'unknown module_form {module_form!r}; known are'
+      f' {", ".join(MODULE_FORMS)}'
+    )
+  if not 0 <= batch_norm_momentum < 1:
+    raise ValueError(
+      f'batch_norm_momentum must be in [0, 1), not {batch_norm_momentum}'
+    )
+  return GoogLeNet(
+    architecture=ARCHITECTURES[name],
+    num_classes=num_classes,
+    use_aux=use_aux,
+    width=width,
+    module_form=module_form,
+    merge_1x1=merge_1x1,
+    batch_norm_momentum=batch_norm_momentum,
+    axis_name=axis_name,
+    dtype=jnp.dtype(dtype),
+  )

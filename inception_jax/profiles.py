@@ -1,0 +1,30 @@
+"""What a trained network needs beside its weights, under the model's name."""
+
+from collections.abc import Mapping
+import dataclasses
+import types
+
+from inception_jax import preprocess
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+  """Everything that goes with a model's name.
+
+  Attributes:
+    preprocessing: pixels to network input.
+    num_classes: outputs of the published network.
+  """
+
+  preprocessing: preprocess.Preprocessing
+  num_classes: int
+
+
+PROFILES: Mapping[str, Profile] = types.MappingProxyType(
+  {
+    'inception_v1': Profile(preprocess.MEAN_RGB, num_classes=1000),
+    'inception_v1_google': Profile(preprocess.GOOGLE, num_classes=1008),
+    'inception_v1_bn': Profile(preprocess.MEAN_RGB, num_classes=1000),
+    'inception_v1_lucid': Profile(preprocess.MEAN_RGB, num_classes=1000),
+  }
+)

@@ -1,0 +1,76 @@
+"""What a run reports: JSON lines and TensorBoard events."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from inception_jax import run
+
+
+class Recorder:
+  """Writes the metrics of a run into its directory.
+
+  `metrics.jsonl` holds what is the same in every repetition, `timing.jsonl`
+  what is not. Going on from a step drops the later lines, so an interrupted
+  run ends with the file of an unbroken one.
+
+  Args:
+    workdir: run directory.
+    step: step to go on from.
+    writes: whether this process writes; the others only keep their lines.
+  """
+
+  def __init__(self, workdir: epath.PathLike, step: int, writes: bool):
+    workdir = epath.Path(workdir)
+    self._writes = writes
+    self.metrics = run.JsonLines(workdir / 'metrics.jsonl')
+    self.metrics.drop_after(step)
+    self._timing = run.JsonLines(workdir / 'timing.jsonl')
+    self._events = None
+    if writes:
+      import tensorboardX  # Slow to import; only the main process needs it.
+
+      self._events = tensorboardX.SummaryWriter(
+        str(workdir / 'tensorboard'), purge_step=step + 1
+      )
+
+  def train_metrics(self, step: int, values: Mapping[str, float]) -> None:
+    self.metrics.append({'step': step, 'train': dict(values)})
+    self._scalars('train', step, values)
+
+  def evaluation(
+    self, step: int, values: Mapping[str, Mapping[str, float]]
+  ) -> None:
+    self.metrics.append({'step': step, 'evaluation': dict(values)})
+    for weights, scores in values.items():
+      self._scalars(f'evaluation_{weights}', step, scores)
+
+  def timing(self, step: int, values: Mapping[str, float]) -> None:
+    self._timing.append({'step': step, **values})
+    self._scalars('timing', step, values)
+
+  def last_evaluation(self) -> dict[str, Any]:
+    """Results of the newest evaluation, empty before the first."""
+    found = {}
+    for line in self.metrics:
+      found = line.get('evaluation', found)
+    return found
+
+  def flush(self) -> None:
+    if self._writes:
+      self.metrics.flush()
+      self._timing.flush()
+      self._events.flush()
+
+  def close(self) -> None:
+    self.flush()
+    if self._events is not None:
+      self._events.close()
+
+  def _scalars(
+    self, group: str, step: int, values: Mapping[str, float]
+  ) -> None:
+    if self._events is not None:
+      for name, value in values.items():
+        self._events.add_scalar(f'{group}/{name}', value, step)

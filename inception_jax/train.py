@@ -1,0 +1,187 @@
+"""The train mode: a config and a folder to a trained run."""
+
+from collections.abc import Mapping
+import math
+from typing import Any
+
+from absl import logging
+from etils import epath
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from inception_jax import checkpoint, cluster, plots, run
+from inception_jax import experiment as experiment_lib
+from inception_jax import recorder as recorder_lib
+from inception_jax.data import device
+from inception_jax.training import augment, train_state
+from inception_jax.training import averaging as averaging_lib
+from inception_jax.training import loop as loop_lib
+
+
+def train(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+  workdir: epath.PathLike,
+) -> dict[str, Any]:
+  """Trains, or goes on where the run in `workdir` stopped.
+
+  Args:
+    config: see `create_experiment`.
+    workdir: run directory, new or of the same config.
+
+  Returns:
+    `workdir`, `step`, and `evaluation` by kind of weights.
+
+  Raises:
+    InputError: if something given cannot be used; nothing is written then.
+    TrainingError: if training cannot go on.
+    Interrupted: after SIGTERM or SIGINT, once the state is saved.
+  """
+  experiment = experiment_lib.create_experiment(config)
+  directory = run.RunDirectory(workdir, experiment.config)
+  writes = cluster.is_main_process()
+  if writes:
+    directory.describe(
+      experiment.model_arguments,
+      experiment.preprocessing,
+      experiment.dataset.class_names,
+    )
+  checkpoints = checkpoint.Checkpoints(
+    directory.path / 'checkpoints', keep=experiment.options.keep_checkpoints
+  )
+  state, metadata = _restore_or_init(experiment, checkpoints)
+  recorder = recorder_lib.Recorder(
+    directory.path, metadata.get('step', 0), writes
+  )
+  loop = _create_loop(experiment, checkpoints, recorder, metadata)
+  batches = device.prefetch(experiment.train_batches(int(state.step)))
+  try:
+    state = loop.run(state, batches)
+  finally:
+    recorder.close()
+    checkpoints.close()
+  if writes:
+    save_plots(experiment, directory.path, recorder)
+    logging.info('checkpoints: %s', directory.path / 'checkpoints')
+    logging.info('plots: %s', directory.path / 'plots')
+  return {
+    'workdir': str(directory.path),
+    'step': int(state.step),
+    'evaluation': recorder.last_evaluation(),
+  }
+
+
+def _restore_or_init(
+  experiment: experiment_lib.Experiment, checkpoints: checkpoint.Checkpoints
+) -> tuple[train_state.TrainState, dict[str, Any]]:
+  """The newest good checkpoint's state, or that of step 0, on the devices."""
+  found = checkpoints.restore_newest_good()
+  if found is None:
+    return device.replicate(experiment.create_state()), {}
+  step, arrays, metadata = found
+  target = jax.eval_shape(experiment.create_state)
+  state = checkpoint.unflatten(
+    target, arrays, str(checkpoints.directory / str(step))
+  )
+  logging.info('going on from step %d of %s', step, checkpoints.directory)
+  return device.replicate(state), metadata
+
+
+def _create_loop(
+  experiment: experiment_lib.Experiment,
+  checkpoints: checkpoint.Checkpoints,
+  recorder: recorder_lib.Recorder,
+  metadata: Mapping[str, Any],
+) -> loop_lib.TrainLoop:
+  options = experiment.options
+  eval_step = experiment.create_eval_step()
+  read_averages = jax.jit(averaging_lib.averaged_variables)
+
+  def evaluate_fn(state):
+    variables = {'raw': state.variables, **read_averages(state.averages)}
+    polyak = state.averages.polyak
+    if polyak is not None and not int(polyak.count):
+      del variables['polyak']  # It has not begun.
+    return experiment.evaluate(eval_step, variables)
+
+  def save_fn(state, loop_metadata):
+    if options.check_replicas:
+      train_state.check_replicas(state)
+    checkpoints.save(loop_metadata['step'], state, loop_metadata)
+
+  return loop_lib.TrainLoop(
+    options=loop_lib.LoopOptions(
+      num_train_steps=experiment.num_train_steps,
+      batch_size=options.batch_size,
+      num_classes=experiment.model.num_classes,
+      log_every_steps=options.log_every_steps,
+      eval_every_steps=options.eval_every_steps,
+      checkpoint_every_steps=options.checkpoint_every_steps,
+      dead_head_steps=options.dead_head_steps,
+    ),
+    train_step=experiment.create_train_step(),
+    evaluate_fn=evaluate_fn,
+    save_fn=save_fn,
+    recorder=recorder,
+    metadata=metadata,
+  )
+
+
+def save_plots(
+  experiment: experiment_lib.Experiment,
+  workdir: epath.Path,
+  recorder: recorder_lib.Recorder,
+) -> None:
+  """Learning curves, learning rate, and what the network really sees."""
+  folder = workdir / 'plots'
+  folder.mkdir(parents=True, exist_ok=True)
+  plots.save_figure(
+    plots.learning_curves(
+      recorder.metrics, math.log(experiment.model.num_classes)
+    ),
+    folder / 'learning_curves.png',
+  )
+  # A long schedule is drawn from 2,000 of its steps.
+  steps = np.linspace(
+    0, experiment.num_train_steps - 1, min(experiment.num_train_steps, 2000)
+  ).astype(np.int32)
+  rates = np.asarray(jax.vmap(experiment.learning_rate_fn)(jnp.asarray(steps)))
+  plots.save_figure(
+    plots.learning_rate(steps / experiment.steps_per_epoch, rates),
+    folder / 'learning_rate.png',
+  )
+  images, labels = training_crops(experiment, step=0, count=32)
+  names = [experiment.dataset.class_names[label] for label in labels]
+  plots.save_figure(
+    plots.image_grid(images, names), folder / 'training_crops.png'
+  )
+
+
+def training_crops(
+  experiment: experiment_lib.Experiment, step: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """The first images of a training batch as the network receives them.
+
+  They pass through the same crop, mirror and preprocessing as in training and
+  are brought back to pixels at the end.
+
+  Args:
+    experiment: whose data.
+    step: which batch.
+    count: at most how many images; this process may hold fewer.
+
+  Returns:
+    uint8 `[n, size, size, 3]` and labels int32 `[n]`.
+  """
+  batch = next(iter(experiment.train_batches(step)))
+  images = jnp.asarray(batch['image'][:count])
+  if experiment.options.mirror:
+    keys = augment.example_keys(
+      experiment.keys[1], jnp.int32(step), batch['slot'][:count]
+    )
+    images = augment.random_mirror(images, keys)
+  preprocessing = experiment.preprocessing
+  pixels = preprocessing.invert(preprocessing(images))
+  pixels = np.clip(np.round(np.asarray(pixels)), 0, 255).astype(np.uint8)
+  return pixels, batch['label'][:count]

@@ -1,0 +1,1 @@
+"""Optimisation: losses, updates, averages, the compiled step and the loop."""

@@ -1,0 +1,116 @@
+"""Averages of the weights over the steps of training.
+
+Two different things are called Polyak averaging. The uniform mean of all
+iterates from some step on is Polyak and Juditsky's; an exponential moving
+average forgets. Both are kept here, under their own names.
+"""
+
+from typing import Any, NamedTuple
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+import optax
+
+# {'params': ..., 'batch_stats': ...}: what a forward pass needs.
+Variables = dict[str, Any]
+
+
+class PolyakState(NamedTuple):
+  """Uniform mean so far: number of iterates in it, and the mean."""
+
+  count: jax.Array
+  mean: Variables
+
+
+@struct.dataclass
+class Averages:
+  """State of the averages that a run keeps; None where it keeps none.
+
+  Attributes:
+    ema: optax's state over `{'variables': ..., 'weight': 1.0}`. The average of
+      the constant 1 is the weight the iterates have in the sum, so dividing by
+      it removes the bias towards the initial zeros exactly.
+    polyak: uniform mean.
+  """
+
+  ema: optax.EmaState | None
+  polyak: PolyakState | None
+
+
+@struct.dataclass
+class Averaging:
+  """Which averages to keep.
+
+  Attributes:
+    ema_decay: share of the old average kept a step, in (0, 1), or None.
+    polyak_start_step: number of updates after which the uniform mean begins,
+      or None. With 0 the mean is over the weights after every update.
+  """
+
+  ema_decay: float | None = struct.field(pytree_node=False, default=None)
+  polyak_start_step: int | None = struct.field(pytree_node=False, default=None)
+
+  def __post_init__(self):
+    if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+      raise ValueError(f'ema_decay must be in (0, 1), not {self.ema_decay}')
+    if self.polyak_start_step is not None and self.polyak_start_step < 0:
+      raise ValueError(
+        f'polyak_start_step must not be negative: {self.polyak_start_step}'
+      )
+
+  def init(self, variables: Variables) -> Averages:
+    """Averages of nothing yet."""
+    ema = polyak = None
+    if self.ema_decay is not None:
+      ema = self._ema().init(_weighted(variables))
+    if self.polyak_start_step is not None:
+      polyak = PolyakState(
+        jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, variables)
+      )
+    return Averages(ema=ema, polyak=polyak)
+
+  def update(
+    self, averages: Averages, variables: Variables, step: jax.Array
+  ) -> Averages:
+    """Takes in the variables after update number `step` (from 1)."""
+    ema, polyak = averages.ema, averages.polyak
+    if ema is not None:
+      _, ema = self._ema().update(_weighted(variables), ema)
+    if polyak is not None:
+      taken = step > self.polyak_start_step
+      count = polyak.count + taken.astype(jnp.int32)
+      share = jnp.where(taken, 1 / jnp.maximum(count, 1), 0.0)
+      mean = jax.tree.map(
+        lambda mean, new: mean + (new - mean) * share, polyak.mean, variables
+      )
+      polyak = PolyakState(count, mean)
+    return Averages(ema=ema, polyak=polyak)
+
+  def _ema(self) -> optax.GradientTransformation:
+    return optax.ema(self.ema_decay, debias=False)
+
+
+def _weighted(variables: Variables) -> dict[str, Any]:
+  return {'variables': variables, 'weight': jnp.ones((), jnp.float32)}
+
+
+def averaged_variables(averages: Averages) -> dict[str, Variables]:
+  """What the averages amount to now.
+
+  Args:
+    averages: state after at least one update.
+
+  Returns:
+    Variables under 'ema' and 'polyak', each only if kept. A uniform mean that
+    has not begun is all zeros: see `PolyakState.count`.
+  """
+  result = {}
+  if averages.ema is not None:
+    kept = averages.ema.ema
+    result['ema'] = jax.tree.map(
+      lambda x: x / kept['weight'], kept['variables']
+    )
+  if averages.polyak is not None:
+    result['polyak'] = averages.polyak.mean
+  return result

@@ -1,0 +1,363 @@
+"""The training loop: dispatch, read one step late, log, evaluate, save."""
+
+from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+import math
+import signal
+import sys
+import time
+from typing import Any, Protocol
+
+from absl import logging
+import jax
+import numpy as np
+import tqdm
+
+from inception_jax import errors
+from inception_jax.data import device
+from inception_jax.training import train_state
+
+# A head whose loss is within this share of ln(classes) has learnt nothing.
+DEAD_HEAD_MARGIN = 0.01
+# Metrics that must stay finite; the parameters' norm covers the update itself.
+_FINITE = ('loss', 'gradient_norm', 'param_norm')
+
+Evaluation = dict[str, dict[str, float]]
+
+
+class Recorder(Protocol):
+  """Where the loop writes what it has seen."""
+
+  def train_metrics(self, step: int, values: Mapping[str, float]) -> None: ...
+
+  def evaluation(self, step: int, values: Evaluation) -> None: ...
+
+  def timing(self, step: int, values: Mapping[str, float]) -> None: ...
+
+  def flush(self) -> None: ...
+
+
+class Interrupted(Exception):
+  """A signal ended the run early, after saving.
+
+  Attributes:
+    exit_status: 128 plus the signal's number, as shells have it.
+  """
+
+  def __init__(self, signum: int, step: int):
+    super().__init__(
+      f'stopped by {signal.Signals(signum).name} at step {step}, which is'
+      ' saved; the same command goes on from there'
+    )
+    self.exit_status = 128 + signum
+
+
+class StopSignal:
+  """Turns the first SIGTERM or SIGINT into a request; a second one kills."""
+
+  def __init__(self):
+    self.signum = 0
+    self._previous = {}
+
+  def __enter__(self) -> 'StopSignal':
+    for signum in (signal.SIGTERM, signal.SIGINT):
+      self._previous[signum] = signal.signal(signum, self._on_signal)
+    return self
+
+  def __exit__(self, *unused: Any) -> None:
+    for signum, handler in self._previous.items():
+      signal.signal(signum, handler)
+
+  def _on_signal(self, signum: int, unused_frame: Any) -> None:
+    self.signum = signum
+    signal.signal(signum, signal.SIG_DFL)
+
+  def flags(self) -> jax.Array:
+    """The request, one a local device, for every process to see at once."""
+    num_devices = jax.local_device_count()
+    return device.shard(
+      {'stop': np.full((num_devices,), self.signum, np.int32)}
+    )['stop'][:, 0]
+
+
+@dataclasses.dataclass
+class MetricWindow:
+  """Means of the metrics since the last line of the log."""
+
+  sums: dict[str, float] = dataclasses.field(default_factory=dict)
+  count: int = 0
+
+  def add(self, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+      self.sums[name] = self.sums.get(name, 0.0) + value
+    self.count += 1
+
+  def means(self) -> dict[str, float]:
+    return {name: total / self.count for name, total in self.sums.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+  """When the loop does what.
+
+  Attributes:
+    num_train_steps: step at which training ends.
+    batch_size: global batch size, for images a second.
+    num_classes: outputs, for the loss of a head that has learnt nothing.
+    log_every_steps: steps between lines of the log.
+    eval_every_steps: steps between evaluations; there is one at the end.
+    checkpoint_every_steps: steps between checkpoints; likewise.
+    dead_head_steps: steps after which a head must have learnt something.
+  """
+
+  num_train_steps: int
+  batch_size: int
+  num_classes: int
+  log_every_steps: int
+  eval_every_steps: int
+  checkpoint_every_steps: int
+  dead_head_steps: int
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if value < 1:
+        raise ValueError(f'{field.name} must be positive, not {value}')
+
+
+class TrainLoop:
+  """Runs training steps and everything that happens between them.
+
+  Args:
+    options: when to do what.
+    train_step: compiled `(state, batch) -> (state, metrics)`.
+    evaluate_fn: from a state to the results of its weights, by name.
+    save_fn: saves a state and the loop's own metadata.
+    recorder: where metrics go.
+    metadata: the loop's metadata of the checkpoint to go on from, or empty.
+  """
+
+  def __init__(
+    self,
+    *,
+    options: LoopOptions,
+    train_step: Callable[..., Any],
+    evaluate_fn: Callable[[train_state.TrainState], Evaluation],
+    save_fn: Callable[[train_state.TrainState, dict[str, Any]], None],
+    recorder: Recorder,
+    metadata: Mapping[str, Any],
+  ):
+    self._options = options
+    self._train_step = train_step
+    self._evaluate_fn = evaluate_fn
+    self._save_fn = save_fn
+    self._recorder = recorder
+    self._window = MetricWindow(**metadata.get('window', {}))
+    self._warned = set(metadata.get('warned', ()))
+    self._last_saved = metadata.get('step')
+    self._stop_at = 0
+    self._start_clock(int(metadata.get('step', 0)))
+
+  def run(
+    self,
+    state: train_state.TrainState,
+    batches: Iterator[dict[str, jax.Array]],
+  ) -> train_state.TrainState:
+    """Trains to the end.
+
+    Args:
+      state: state to go on from, replicated on the local devices; donated.
+      batches: device batches from the state's step on.
+
+    Returns:
+      The final state, evaluated and saved.
+
+    Raises:
+      Interrupted: after SIGTERM or SIGINT, once the state is saved.
+      TrainingError: if a loss or norm is not finite; nothing is saved then.
+    """
+    options = self._options
+    step = int(state.step)
+    self._start_clock(step)
+    pending = None
+    with StopSignal() as stop, self._progress_bar(step) as bar:
+      while step < options.num_train_steps and not self._stop_at:
+        batch = self._next(batches)
+        batch['stop'] = stop.flags()
+        state, metrics = self._train_step(state, batch)
+        if pending is not None:
+          self._take(*pending, bar)
+        step += 1
+        pending = (step, metrics)
+        saves = self._saves(step)
+        if saves or self._evaluates(step):
+          self._take(*pending, bar)
+          pending = None
+          if self._evaluates(step):
+            self._evaluate(state, step)
+          if saves:
+            self._save(state, step)
+      if pending is not None:
+        self._take(*pending, bar)
+      if step != self._last_saved:
+        self._save(state, step)
+    if self._stop_at and step < options.num_train_steps:
+      raise Interrupted(self._stop_at, step)
+    return state
+
+  def _evaluates(self, step: int) -> bool:
+    return (
+      step % self._options.eval_every_steps == 0
+      or step == self._options.num_train_steps
+    )
+
+  def _saves(self, step: int) -> bool:
+    return (
+      step % self._options.checkpoint_every_steps == 0
+      or step == self._options.num_train_steps
+    )
+
+  def _next(self, batches: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    start = time.perf_counter()
+    batch = dict(next(batches))
+    self._waited += time.perf_counter() - start
+    return batch
+
+  def _take(self, step: int, metrics: Any, bar: tqdm.tqdm) -> None:
+    """Reads a step's metrics; this is where the host waits for the device."""
+    values = {k: v.item() for k, v in jax.device_get(metrics).items()}
+    self._stop_at = self._stop_at or values.pop('stop')
+    self._check_finite(step, values)
+    self._window.add(values)
+    bar.update(self._options.batch_size)
+    if (
+      step % self._options.log_every_steps == 0
+      or step == self._options.num_train_steps
+    ):
+      means = self._window.means()
+      self._window = MetricWindow()
+      self._recorder.train_metrics(step, means)
+      self._recorder.timing(step, self._timing(step))
+      self._recorder.flush()
+      self._warn_of_dead_heads(step, means)
+      bar.set_postfix(
+        step=step,
+        loss=f'{means["loss"]:.4f}',
+        top1=f'{means["top1_main"]:.3f}',
+        refresh=False,
+      )
+
+  def _timing(self, step: int) -> dict[str, float]:
+    """Speed since the last line, without evaluations and saves."""
+    start, start_step = self._clock
+    seconds = max(time.perf_counter() - start - self._paused, 1e-9)
+    images = (step - start_step) * self._options.batch_size
+    result = {
+      'seconds': seconds,
+      'images_per_second': images / seconds,
+      'input_wait_share': self._waited / seconds,
+    }
+    self._start_clock(step)
+    return result
+
+  def _start_clock(self, step: int) -> None:
+    self._clock = (time.perf_counter(), step)
+    self._waited = self._paused = 0.0
+
+  def _check_finite(self, step: int, values: Mapping[str, float]) -> None:
+    bad = [name for name in _FINITE if not math.isfinite(values[name])]
+    if bad:
+      kept = (
+        'there is no checkpoint yet'
+        if self._last_saved is None
+        else f'checkpoint {self._last_saved} is the last good one'
+      )
+      self._recorder.flush()
+      raise errors.TrainingError(
+        f'{" and ".join(bad)} not finite at step {step}; {kept}; lower'
+        ' learning_rate.init_value or raise learning_rate.warmup_epochs'
+      )
+
+  def _warn_of_dead_heads(self, step: int, means: Mapping[str, float]) -> None:
+    if step < self._options.dead_head_steps:
+      return
+    for name, warning in dead_heads(means, self._options.num_classes).items():
+      if name not in self._warned:
+        self._warned.add(name)
+        logging.warning('step %d: %s', step, warning)
+
+  def _evaluate(self, state: train_state.TrainState, step: int) -> None:
+    start = time.perf_counter()
+    results = self._evaluate_fn(state)
+    self._recorder.evaluation(step, results)
+    self._recorder.flush()
+    self._paused += time.perf_counter() - start
+
+  def _save(self, state: train_state.TrainState, step: int) -> None:
+    start = time.perf_counter()
+    # The log must not lag behind a checkpoint, or resuming would lose lines.
+    self._recorder.flush()
+    metadata = {
+      'step': step,
+      'window': dataclasses.asdict(self._window),
+      'warned': sorted(self._warned),
+    }
+    self._save_fn(state, metadata)
+    self._last_saved = step
+    self._paused += time.perf_counter() - start
+
+  def _progress_bar(self, step: int) -> tqdm.tqdm:
+    batch_size = self._options.batch_size
+    return tqdm.tqdm(
+      desc='train',
+      total=self._options.num_train_steps * batch_size,
+      initial=step * batch_size,
+      unit='img',
+      unit_scale=True,
+      file=sys.stderr,
+      # A log file needs fewer lines than a terminal.
+      mininterval=0.5 if sys.stderr.isatty() else 10.0,
+      disable=jax.process_index() != 0,
+      dynamic_ncols=True,
+    )
+
+
+def dead_heads(means: Mapping[str, float], num_classes: int) -> dict[str, str]:
+  """Heads that have learnt nothing, with a warning for each.
+
+  A head is dead while its loss is within 1 % of ln(classes).
+
+  Args:
+    means: `loss_HEAD` of each head, nats.
+    num_classes: outputs of each head.
+
+  Returns:
+    Warning by name of the head.
+  """
+  chance = math.log(num_classes)
+  heads = {
+    name.removeprefix('loss_'): value
+    for name, value in means.items()
+    if name.startswith('loss_')
+  }
+  dead = {
+    name: value
+    for name, value in heads.items()
+    if abs(value - chance) <= DEAD_HEAD_MARGIN * chance
+  }
+  learning = [
+    name
+    for name, value in heads.items()
+    if value < (1 - DEAD_HEAD_MARGIN) * chance
+  ]
+  others = f'{" and ".join(sorted(learning)) or "no other head"} learns'
+  return {
+    name: (
+      f'head {name} has learnt nothing (its loss {value:.3f} is'
+      f' ln({num_classes}) = {chance:.3f}) while {others}; lower'
+      ' learning_rate.init_value (0.01 at batch 32 is known good for the'
+      ' plain network, 0.005 is safer), keep the uniform initialisation'
+      " and biases of 0.2, or train model.name='inception_v1_bn'"
+    )
+    for name, value in dead.items()
+  }

@@ -1,0 +1,52 @@
+"""The training loss of three classifiers."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from inception_jax import metrics
+
+AUX_PREFIX = 'aux_logits_'
+
+
+def head_logits(
+  logits: jax.Array, end_points: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+  """Logits of every head that ran: `main`, and `aux_4a` and `aux_4d`."""
+  heads = {'main': logits}
+  for name, value in end_points.items():
+    if name.startswith(AUX_PREFIX):
+      heads['aux_' + name.removeprefix(AUX_PREFIX)] = value
+  return heads
+
+
+def total_loss(
+  heads: Mapping[str, jax.Array], labels: jax.Array, aux_weight: float
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """`main + aux_weight * (aux_4a + aux_4d)`, each a mean cross-entropy.
+
+  Args:
+    heads: float32 logits `[batch, num_classes]` of each head, 'main' among
+      them.
+    labels: int32 `[batch]`.
+    aux_weight: weight of each auxiliary loss; the paper's is 0.3.
+
+  Returns:
+    The loss (float32 scalar, nats) and its parts: `loss`, and `loss_HEAD` and
+    `top1_HEAD` of each head, all scalars.
+
+  References:
+    Szegedy et al. 2014, section 5.
+  """
+  parts, total = {}, jnp.zeros((), jnp.float32)
+  for name, logits in heads.items():
+    loss = optax.softmax_cross_entropy_with_integer_labels(
+      logits.astype(jnp.float32), labels
+    ).mean()
+    total += loss if name == 'main' else aux_weight * loss
+    parts[f'loss_{name}'] = loss
+    parts[f'top1_{name}'] = metrics.correct_within(logits, labels, 1).mean()
+  parts['loss'] = total
+  return total, parts

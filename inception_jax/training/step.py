@@ -1,0 +1,187 @@
+"""The compiled training and evaluation steps, and the only use of pmap."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import optax
+
+from inception_jax import metrics
+from inception_jax.models import GoogLeNet
+from inception_jax.preprocess import Preprocessing
+from inception_jax.training import augment, losses, train_state
+from inception_jax.training import averaging as averaging_lib
+
+AXIS = 'batch'
+
+# image uint8 [batch, height, width, 3], label int32 [batch], mask bool
+# [batch], slot int32 [batch]: an example's place in the global batch.
+Batch = dict[str, jax.Array]
+StepFn = Callable[[Any, Batch], Any]
+
+
+def parallelize_train_step(step_fn: StepFn) -> StepFn:
+  """Compiles a train step for all devices of the run.
+
+  The state is not stacked: one replicated copy goes in and comes out, donated.
+  Batches have a leading axis of local devices. The step must leave the same
+  state on every device, since `out_axes=None` keeps one of them.
+
+  Args:
+    step_fn: `(state, batch) -> (state, metrics)` of one device, which reduces
+      over `AXIS` whatever differs between devices.
+
+  Returns:
+    A function of the same signature.
+  """
+  return jax.pmap(
+    step_fn,
+    axis_name=AXIS,
+    in_axes=(None, 0),
+    out_axes=(None, None),
+    donate_argnums=0,
+  )
+
+
+def parallelize_eval_step(step_fn: StepFn) -> StepFn:
+  """As `parallelize_train_step`, for `(variables, batch) -> sums`."""
+  return jax.pmap(step_fn, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+
+
+def create_train_step(
+  *,
+  model: GoogLeNet,
+  tx: optax.GradientTransformation,
+  learning_rate_fn: optax.Schedule,
+  averaging: averaging_lib.Averaging,
+  preprocessing: Preprocessing,
+  key: jax.Array,
+  aux_weight: float = 0.3,
+  num_microbatches: int = 1,
+  mirror: bool = True,
+) -> StepFn:
+  """One update: augment, forward, loss, gradient, mean, update, average.
+
+  Args:
+    model: network, its batch norm reducing over `AXIS` if it has any.
+    tx: optimizer.
+    learning_rate_fn: learning rate of each step, for the log.
+    averaging: averages to update.
+    preprocessing: pixels to network input.
+    key: typed key of the run's augmentation and dropout.
+    aux_weight: weight of each auxiliary loss.
+    num_microbatches: parts in which a device handles its share of the batch,
+      one after another; must divide it. Without batch norm the result is that
+      of one part, to rounding.
+    mirror: whether to mirror half of the images.
+
+  Returns:
+    `(state, batch) -> (state, metrics)` for one device under `AXIS`. Metrics
+    are scalars: those of `losses.total_loss`, `learning_rate`,
+    `gradient_norm`, `param_norm` after the update, and `stop`, the largest of
+    the batch's `stop` flags on any device.
+  """
+
+  def loss_fn(params, batch_stats, images, labels, keys):
+    (logits, end_points), updated = model.apply(
+      {'params': params, 'batch_stats': batch_stats},
+      preprocessing(images),
+      train=True,
+      example_keys=keys,
+      mutable=['batch_stats'],
+    )
+    heads = losses.head_logits(logits, end_points)
+    loss, parts = losses.total_loss(heads, labels, aux_weight)
+    return loss, (updated.get('batch_stats', {}), parts)
+
+  grad_fn = jax.grad(loss_fn, has_aux=True)
+
+  def accumulated(state, images, labels, keys):
+    """Gradient and metrics as means over the micro-batches."""
+
+    def body(carry, part):
+      batch_stats, grads, parts = carry
+      new_grads, (batch_stats, new_parts) = grad_fn(
+        state.params, batch_stats, *part
+      )
+      add = lambda old, new: jax.tree.map(jnp.add, old, new)
+      return (batch_stats, add(grads, new_grads), add(parts, new_parts)), None
+
+    split = lambda x: x.reshape(num_microbatches, -1, *x.shape[1:])
+    parts = jax.tree.map(split, (images, labels, keys))
+    first = jax.tree.map(lambda x: x[0], parts)
+    zeros = lambda tree: jax.tree.map(
+      lambda x: jnp.zeros(x.shape, x.dtype), tree
+    )
+    grads, (_, metric_parts) = jax.eval_shape(
+      grad_fn, state.params, state.batch_stats, *first
+    )
+    carry = (state.batch_stats, zeros(grads), zeros(metric_parts))
+    (batch_stats, grads, metric_parts), _ = lax.scan(body, carry, parts)
+    mean = lambda tree: jax.tree.map(lambda x: x / num_microbatches, tree)
+    return mean(grads), (batch_stats, mean(metric_parts))
+
+  def train_step(state, batch):
+    keys = augment.example_keys(key, state.step, batch['slot'])
+    images = batch['image']
+    if mirror:
+      images = augment.random_mirror(images, keys)
+    if num_microbatches == 1:
+      grads, (batch_stats, parts) = grad_fn(
+        state.params, state.batch_stats, images, batch['label'], keys
+      )
+    else:
+      grads, (batch_stats, parts) = accumulated(
+        state, images, batch['label'], keys
+      )
+    # Batch statistics are equal already where batch norm reduces over AXIS;
+    # where it does not, the mean keeps the replicas from drifting apart.
+    grads, batch_stats, parts = lax.pmean((grads, batch_stats, parts), AXIS)
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    step = state.step + 1
+    averages = averaging.update(
+      state.averages, {'params': params, 'batch_stats': batch_stats}, step
+    )
+    parts['learning_rate'] = jnp.asarray(
+      learning_rate_fn(state.step), jnp.float32
+    )
+    parts['gradient_norm'] = optax.tree.norm(grads)
+    parts['param_norm'] = optax.tree.norm(params)
+    parts['stop'] = lax.pmax(batch['stop'], AXIS)
+    new_state = train_state.TrainState(
+      step=step,
+      params=params,
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+      averages=averages,
+    )
+    return new_state, parts
+
+  return train_step
+
+
+def create_eval_step(
+  *, model: GoogLeNet, preprocessing: Preprocessing
+) -> StepFn:
+  """Forward pass and sums of one batch.
+
+  Args:
+    model: network.
+    preprocessing: pixels to network input.
+
+  Returns:
+    `(variables, batch) -> sums` for one device under `AXIS`; the sums of
+    `metrics.classification_sums` over all devices.
+  """
+
+  def eval_step(variables, batch):
+    logits, _ = model.apply(
+      variables, preprocessing(batch['image']), train=False
+    )
+    sums = metrics.classification_sums(logits, batch['label'], batch['mask'])
+    return lax.psum(sums, AXIS)
+
+  return eval_step

@@ -1,0 +1,95 @@
+"""Everything that training changes."""
+
+from typing import Any
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from inception_jax.models import GoogLeNet
+from inception_jax.training import averaging as averaging_lib
+
+
+@struct.dataclass
+class TrainState:
+  """State after `step` updates; a pure tree of arrays.
+
+  Attributes:
+    step: int32 scalar, updates done.
+    params: parameters of the model.
+    batch_stats: running statistics of batch norm; empty without.
+    opt_state: state of the optimizer.
+    averages: averages of params and batch_stats.
+  """
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: optax.OptState
+  averages: averaging_lib.Averages
+
+  @property
+  def variables(self) -> averaging_lib.Variables:
+    return {'params': self.params, 'batch_stats': self.batch_stats}
+
+
+def create_train_state(
+  key: jax.Array,
+  model: GoogLeNet,
+  image_size: int,
+  tx: optax.GradientTransformation,
+  averaging: averaging_lib.Averaging,
+) -> TrainState:
+  """Initial state, a pure function of its arguments.
+
+  Args:
+    key: typed key of the initial weights.
+    model: network to initialise.
+    image_size: height and width of its input.
+    tx: optimizer.
+    averaging: averages to keep.
+
+  Returns:
+    State of step 0, on the default device.
+  """
+
+  @jax.jit
+  def init():
+    images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
+    variables = model.init(key, images)
+    params = variables['params']
+    batch_stats = variables.get('batch_stats', {})
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      batch_stats=batch_stats,
+      opt_state=tx.init(params),
+      averages=averaging.init({'params': params, 'batch_stats': batch_stats}),
+    )
+
+  return init()
+
+
+def check_replicas(state: TrainState) -> None:
+  """Compares the copies of the state on the local devices, bit for bit.
+
+  `out_axes=None` keeps one device's value without looking at the others, so a
+  reduction forgotten in the step would go unnoticed.
+
+  Args:
+    state: replicated on the local devices.
+
+  Raises:
+    RuntimeError: if a copy differs.
+  """
+  leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+  for path, leaf in leaves:
+    first, *others = [np.asarray(s.data) for s in leaf.addressable_shards]
+    for index, other in enumerate(others, 1):
+      if first.tobytes() != other.tobytes():
+        raise RuntimeError(
+          f'{jax.tree_util.keystr(path)} differs between local devices 0 and'
+          f' {index}: the train step does not reduce it'
+        )

@@ -1,0 +1,284 @@
+"""Tests of the layers, each against an independent definition."""
+
+import functools
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inception_jax.models import layers
+
+LRN = {'depth': 11, 'alpha': 1e-4, 'beta': 0.5, 'k': 2.0}
+
+
+@pytest.mark.parametrize('stride', [1, 2, 3])
+@pytest.mark.parametrize('window', [1, 3, 5, 7])
+def test_same_padding_is_that_of_xla(window, stride):
+  for size in ((1, 1), (7, 8), (13, 224)):
+    expected = lax.padtype_to_pads(
+      size, (window, window), (stride, stride), 'SAME'
+    )
+    assert list(layers.same_padding(size, window, stride)) == expected
+
+
+def test_symmetric_padding_ignores_size_and_stride():
+  for size in ((7, 8), (224, 224)):
+    pads = layers.explicit_padding('symmetric', size, 7, 2)
+    assert pads == ((3, 3), (3, 3))
+
+
+def test_unknown_padding_is_named():
+  with pytest.raises(ValueError, match="not 'valid'"):
+    layers.explicit_padding('valid', (8, 8), 3, 1)
+
+
+def library_max_pool(x, stride, padding):
+  pads = 'SAME' if padding == 'same' else ((1, 1), (1, 1))
+  return nn.max_pool(x, (3, 3), (stride, stride), pads)
+
+
+def pool_gradient(pool):
+  def gradient(x, cotangent):
+    return jax.vjp(pool, x)[1](cotangent)[0]
+
+  return jax.jit(gradient)
+
+
+@pytest.mark.parametrize('padding', ['same', 'symmetric'])
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('size', [(7, 7), (8, 8), (9, 6), (3, 14)])
+def test_max_pool_equals_the_library_on_ties(size, stride, padding):
+  rng = np.random.default_rng(0)
+  # Two values only, one of them zero as after a ReLU: nearly every window
+  # has several maxima. Integers, so that sums are exact in any order.
+  x = jnp.asarray(rng.integers(0, 2, (2, *size, 5)), jnp.float32)
+
+  def ours(x):
+    return layers.max_pool(x, 3, stride, padding)
+
+  def library(x):
+    return library_max_pool(x, stride, padding)
+
+  y = ours(x)
+  np.testing.assert_array_equal(y, library(x))
+  cotangent = jnp.asarray(rng.integers(-9, 10, y.shape), jnp.float32)
+  expected = pool_gradient(library)(x, cotangent)
+  assert np.count_nonzero(expected) > 0
+  np.testing.assert_array_equal(pool_gradient(ours)(x, cotangent), expected)
+
+
+def test_max_pool_gradient_has_no_select_and_scatter():
+  x = jnp.zeros((1, 8, 8, 2))
+  cotangent = jnp.zeros((1, 4, 4, 2))
+  programs = {
+    name: jax.jit(pool_gradient(pool)).lower(x, cotangent).as_text()
+    for name, pool in (
+      ('ours', lambda x: layers.max_pool(x, 3, 2)),
+      ('library', lambda x: library_max_pool(x, 2, 'same')),
+    )
+  }
+  assert 'select_and_scatter' in programs['library']
+  assert 'select_and_scatter' not in programs['ours']
+
+
+def test_max_pool_padding_never_wins():
+  x = jnp.full((1, 5, 5, 1), -3.0)
+  for padding in ('same', 'symmetric'):
+    np.testing.assert_array_equal(layers.max_pool(x, 3, 1, padding), x)
+
+
+def test_avg_pool_valid_of_the_paper_head():
+  x = jax.random.normal(jax.random.key(0), (2, 14, 14, 3))
+  y = layers.avg_pool_valid(x, 5, 3)
+  assert y.shape == (2, 4, 4, 3)  # Szegedy et al. 2014, section 5.
+  np.testing.assert_allclose(
+    y[:, 1, 3], x[:, 3:8, 9:14].mean((1, 2)), rtol=1e-5, atol=1e-6
+  )
+  np.testing.assert_allclose(
+    y, nn.avg_pool(x, (5, 5), (3, 3)), rtol=1e-5, atol=1e-6
+  )
+
+
+def adaptive_windows(length):
+  """Rows that each of the four outputs averages, found with unit vectors."""
+  rows = jnp.eye(length)[None, :, None, :]  # [1, rows, 1, channel = row]
+  x = jnp.broadcast_to(rows, (1, length, length, length))
+  pool = jax.jit(functools.partial(layers.adaptive_avg_pool, size=4))
+  by_row = pool(x)[0, :, 0]
+  by_column = pool(x.swapaxes(1, 2))[0, 0]
+  np.testing.assert_allclose(by_row, by_column, atol=1e-6)
+  np.testing.assert_allclose(by_row.sum(-1), 1, atol=1e-6)
+  return [list(np.flatnonzero(weights)) for weights in by_row]
+
+
+def test_adaptive_pool_windows():
+  assert adaptive_windows(14) == [
+    [0, 1, 2, 3],
+    [3, 4, 5, 6],
+    [7, 8, 9, 10],
+    [10, 11, 12, 13],
+  ]
+  assert adaptive_windows(8) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+  assert adaptive_windows(4) == [[0], [1], [2], [3]]
+  assert adaptive_windows(2) == [[0], [0], [1], [1]]
+
+
+def lrn_by_loop(x, depth, alpha, beta, k):
+  """Krizhevsky et al. 2012, section 3.3, one number after another."""
+  out = np.empty(x.shape, np.float64)
+  for place in np.ndindex(x.shape):
+    i = place[-1]
+    window = x[place[:-1]][max(0, i - depth // 2) : i + depth // 2 + 1]
+    total = np.sum(window.astype(np.float64) ** 2)
+    out[place] = x[place] / (k + alpha * total) ** beta
+  return out
+
+
+@pytest.mark.parametrize(
+  'constants',
+  [
+    LRN,
+    {'depth': 5, 'alpha': 0.3, 'beta': 0.75, 'k': 1.0},
+    {'depth': 1, 'alpha': 0.3, 'beta': 0.5, 'k': 1.0},
+  ],
+  ids=['google', 'caffe_like', 'depth_1'],
+)
+def test_lrn_equals_its_definition(constants):
+  rng = np.random.default_rng(0)
+  x = (40 * rng.standard_normal((2, 2, 3, 17))).astype(np.float32)
+  y = layers.local_response_norm(x, **constants)
+  np.testing.assert_allclose(y, lrn_by_loop(x, **constants), rtol=1e-5)
+
+
+def test_lrn_equals_tensorflow():
+  tf = pytest.importorskip('tensorflow')
+  rng = np.random.default_rng(0)
+  x = (40 * rng.standard_normal((2, 5, 4, 24))).astype(np.float32)
+  expected = tf.nn.local_response_normalization(
+    x, depth_radius=5, bias=2.0, alpha=1e-4, beta=0.5
+  ).numpy()
+  assert np.abs(expected - x / np.sqrt(2)).max() > 1  # Alpha matters here.
+  y = layers.local_response_norm(x, **LRN)
+  np.testing.assert_allclose(y, expected, rtol=1e-5)
+  other = layers.local_response_norm(x, **{**LRN, 'depth': 5})
+  assert np.abs(other - expected).max() > 0.1
+
+
+def test_lrn_of_bfloat16_is_computed_in_float32():
+  x = 40 * jax.random.normal(jax.random.key(0), (2, 4, 4, 24))
+  x = x.astype(jnp.bfloat16)
+  y = layers.local_response_norm(x, **LRN)
+  assert y.dtype == jnp.bfloat16
+  wide = layers.local_response_norm(x.astype(jnp.float32), **LRN)
+  np.testing.assert_array_equal(y, wide.astype(jnp.bfloat16))
+  square = x * x
+  assert square.dtype == jnp.bfloat16
+  total = lax.reduce_window(
+    square, jnp.bfloat16(0), lax.add, (1, 1, 1, 11), (1, 1, 1, 1), 'SAME'
+  )
+  narrow = x * lax.rsqrt(2 + jnp.bfloat16(1e-4) * total)
+  assert np.any(np.asarray(narrow != y))  # Narrow arithmetic would show.
+
+
+def test_lrn_refuses_even_depth():
+  with pytest.raises(ValueError, match='odd, not 4'):
+    layers.local_response_norm(jnp.zeros((1, 1, 1, 8)), 4, 1e-4, 0.5, 2.0)
+
+
+class TwoDropouts(nn.Module):
+  """Two layers of the same rate that differ in name only."""
+
+  rate: float = 0.4
+
+  @nn.compact
+  def __call__(self, x, train, keys):
+    return [
+      layers.Dropout(self.rate, name=name)(x, train, keys)
+      for name in ('first', 'second')
+    ]
+
+
+def test_dropout_masks_depend_on_key_and_name_alone():
+  x = jnp.ones((6, 3, 50))
+  keys = jax.random.split(jax.random.key(0), 6)
+  first, second = TwoDropouts().apply({}, x, True, keys)
+  assert np.any(np.asarray(first != second))
+  for rows in (slice(0, 1), slice(1, 4), slice(4, 6)):
+    part, _ = TwoDropouts().apply({}, x[rows], True, keys[rows])
+    np.testing.assert_array_equal(part, first[rows])
+  order = np.array([3, 0, 5, 1, 4, 2])
+  moved, _ = TwoDropouts().apply({}, x, True, keys[order])
+  np.testing.assert_array_equal(moved, first[order])
+  masks = {np.asarray(mask != 0).tobytes() for mask in first}
+  assert len(masks) == 6  # No two examples share a mask.
+
+
+@pytest.mark.parametrize('rate', [0.4, 0.7])
+def test_dropout_keeps_the_rate_and_the_mean(rate):
+  x = jax.random.uniform(jax.random.key(1), (8, 10_000), minval=1, maxval=2)
+  keys = jax.random.split(jax.random.key(0), 8)
+  y, _ = TwoDropouts(rate).apply({}, x, True, keys)
+  kept = np.asarray(y) != 0
+  np.testing.assert_allclose(y[kept], (x / (1 - rate))[kept], rtol=1e-6)
+  # Five standard deviations of a share of 80,000 coins.
+  spread = 5 * np.sqrt(rate * (1 - rate) / x.size)
+  assert abs(kept.mean() - (1 - rate)) < spread
+  np.testing.assert_allclose(y.mean(), x.mean(), rtol=0.05)
+
+
+def test_dropout_without_keys_uses_its_own_stream():
+  x = jnp.ones((4, 100))
+  masks = [
+    TwoDropouts().apply({}, x, True, None, rngs={'dropout': jax.random.key(k)})
+    for k in (0, 0, 1)
+  ]
+  np.testing.assert_array_equal(masks[0][0], masks[1][0])
+  assert np.any(np.asarray(masks[0][0] != masks[2][0]))
+  assert len({row.tobytes() for row in np.asarray(masks[0][0])}) == 4
+
+
+def test_dropout_is_the_identity_where_it_should_be():
+  x = jnp.arange(12.0).reshape(3, 4)
+  keys = jax.random.split(jax.random.key(0), 3)
+  for out in TwoDropouts().apply({}, x, False, keys):
+    assert out is x
+  for out in TwoDropouts(0.0).apply({}, x, True, keys):
+    assert out is x
+
+
+@pytest.mark.parametrize('window', [1, 3, 5])
+def test_kernels_start_uniform_within_their_bound(window):
+  block = layers.ConvBlock(24, 64, window=window)
+  x = jnp.zeros((1, 8, 8, 24))
+  params = block.init(jax.random.key(0), x, False)['params']
+  kernel = np.asarray(params['kernel'])
+  assert kernel.shape == (window, window, 24, 64)
+  bound = np.sqrt(3 / (window * window * 24))  # Caffe's "xavier".
+  assert np.abs(kernel).max() <= bound
+  assert np.abs(kernel).max() > 0.99 * bound
+  # Uniform: a quarter of the weights in each quarter of the range.
+  counts, _ = np.histogram(kernel, bins=4, range=(-bound, bound))
+  share = counts / kernel.size
+  assert np.abs(share - 0.25).max() < 5 * np.sqrt(3 / 16 / kernel.size)
+  np.testing.assert_array_equal(params['bias'], np.full(64, 0.2, np.float32))
+
+
+def test_conv_block_is_convolution_bias_and_relu():
+  block = layers.ConvBlock(2, 3, window=3)
+  x = jax.random.normal(jax.random.key(0), (1, 4, 4, 2))
+  variables = block.init(jax.random.key(1), x, False)
+  y = np.asarray(block.apply(variables, x, False))
+  kernel, bias = (
+    np.asarray(variables['params'][k]) for k in ('kernel', 'bias')
+  )
+  padded = np.pad(x[0], ((1, 1), (1, 1), (0, 0)))
+  for row, column in np.ndindex(4, 4):
+    patch = padded[row : row + 3, column : column + 3]
+    expected = np.tensordot(patch, kernel, 3) + bias
+    np.testing.assert_allclose(
+      y[0, row, column], np.maximum(expected, 0), rtol=1e-4, atol=1e-5
+    )
+  assert (y == 0).any()
