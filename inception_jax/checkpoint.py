@@ -97,7 +97,6 @@ class Checkpoints:
       options=ocp.CheckpointManagerOptions(
         preservation_policy=policy.LatestN(keep),
         create=not read_only,
-        read_only=read_only,
         cleanup_tmp_directories=not read_only,
       ),
     )

@@ -7,12 +7,14 @@ devices (see `training.augment`), so that bytes cross and not floats.
 import collections
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+import dataclasses
 import functools
 import os
 
 import numpy as np
 import tensorflow as tf
 
+from inception_jax import errors
 from inception_jax.data import crops, order
 from inception_jax.data import records as records_lib
 
@@ -69,21 +71,15 @@ def train_batches(
     indices = order.record_indices(seed, positions, len(records))
     images, labels = records.read(indices)
     uniforms = order.example_uniforms(seed, positions, crops.UNIFORMS_PER_CROP)
-    return images, labels, uniforms
+    return indices, images, labels, uniforms
 
-  def crop(encoded, uniforms):
-    window_fn = functools.partial(
-      crops.distorted_crop_window,
-      uniforms=uniforms,
-      area_range=area_range,
-      aspect_ratio_range=aspect_ratio_range,
-    )
-    image = crops.decode_window(encoded, window_fn, records.encoding)
-    return crops.resize(image, image_size)
-
+  decode = _create_decoder(
+    _TrainCrop(image_size, records.encoding, area_range, aspect_ratio_range),
+    num_threads,
+  )
   steps = range(start_step, num_train_steps)
   mask = np.ones(len(slots), bool)
-  for image, label in _decoded(read, crop, steps, num_threads):
+  for image, label in _decoded(read, decode, steps, records.name):
     yield {'image': image, 'label': label, 'mask': mask, 'slot': slots}
 
 
@@ -117,17 +113,14 @@ def eval_batches(
 
   def read(step):
     # Padding repeats the last record.
-    images, labels = records.read(np.minimum(place(step), len(records) - 1))
-    return images, labels, np.zeros((len(slots), 1), np.float32)
+    indices = np.minimum(place(step), len(records) - 1)
+    images, labels = records.read(indices)
+    return indices, images, labels, np.zeros((len(slots), 1), np.float32)
 
-  def crop(encoded, unused_uniforms):
-    window_fn = functools.partial(
-      crops.central_square_window, crop_fraction=crop_fraction
-    )
-    image = crops.decode_window(encoded, window_fn, records.encoding)
-    return crops.resize(image, image_size)
-
-  batches = _decoded(read, crop, range(num_steps), num_threads)
+  decode = _create_decoder(
+    _EvalCrop(image_size, records.encoding, crop_fraction), num_threads
+  )
+  batches = _decoded(read, decode, range(num_steps), records.name)
   for step, (image, label) in enumerate(batches):
     yield {
       'image': image,
@@ -137,26 +130,56 @@ def eval_batches(
     }
 
 
-def _decoded(
-  read: Callable[[int], tuple[list[bytes], np.ndarray, np.ndarray]],
-  crop: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-  steps: Iterable[int],
-  num_threads: int | None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Images and labels of one step after the other, decoded ahead.
+@dataclasses.dataclass(frozen=True)
+class _TrainCrop:
+  """From an encoded image and its random numbers to the training crop."""
 
-  Two Python threads each read a whole batch and have `tf.data` decode it in
-  C++ threads; nothing in C++ ever calls back into Python. (A generator inside
-  `tf.data` does, and hangs the interpreter when it exits half-way.)
+  image_size: int
+  encoding: str | None
+  area_range: tuple[float, float]
+  aspect_ratio_range: tuple[float, float]
+
+  def __call__(self, encoded: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    window_fn = functools.partial(
+      crops.distorted_crop_window,
+      uniforms=uniforms,
+      area_range=self.area_range,
+      aspect_ratio_range=self.aspect_ratio_range,
+    )
+    image = crops.decode_window(encoded, window_fn, self.encoding)
+    return crops.resize(image, self.image_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class _EvalCrop:
+  """From an encoded image to the evaluation crop."""
+
+  image_size: int
+  encoding: str | None
+  crop_fraction: float
+
+  def __call__(self, encoded: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    del uniforms  # Nothing is random here.
+    window_fn = functools.partial(
+      crops.central_square_window, crop_fraction=self.crop_fraction
+    )
+    image = crops.decode_window(encoded, window_fn, self.encoding)
+    return crops.resize(image, self.image_size)
+
+
+@functools.lru_cache(maxsize=16)
+def _create_decoder(
+  crop: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], num_threads: int | None
+) -> Callable[[tf.Tensor, np.ndarray], tf.Tensor]:
+  """Decodes a batch in C++ threads; traced once for each kind of crop.
 
   Args:
-    read: from a step to encoded images, labels and random numbers.
     crop: from one encoded image and its random numbers to uint8 pixels.
-    steps: steps to decode, in order.
-    num_threads: threads that decode; None is one a core.
+    num_threads: threads; None is one a core.
 
-  Yields:
-    uint8 `[n, size, size, 3]` and int32 `[n]` of each step.
+  Returns:
+    A function from encoded images `[n]` and random numbers `[n, count]` to
+    uint8 `[n, size, size, 3]`.
   """
   options = tf.data.Options()
   options.threading.private_threadpool_size = num_threads or os.cpu_count() or 1
@@ -174,9 +197,37 @@ def _decoded(
     dataset = dataset.batch(tf.size(encoded, tf.int64))
     return dataset.with_options(options).get_single_element()
 
+  return decode
+
+
+def _decoded(
+  read: Callable[[int], tuple[np.ndarray, list[bytes], np.ndarray, np.ndarray]],
+  decode: Callable[[tf.Tensor, np.ndarray], tf.Tensor],
+  steps: Iterable[int],
+  name: str,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """Images and labels of one step after the other, decoded ahead.
+
+  Two Python threads each read a whole batch and have `tf.data` decode it in
+  C++ threads; nothing in C++ ever calls back into Python. (A generator inside
+  `tf.data` does, and hangs the interpreter when it exits half-way.)
+
+  Args:
+    read: from a step to indices, encoded images, labels and random numbers.
+    decode: see `_create_decoder`.
+    steps: steps to decode, in order.
+    name: of the records, for messages.
+
+  Yields:
+    uint8 `[n, size, size, 3]` and int32 `[n]` of each step.
+  """
+
   def load(step):
-    encoded, labels, uniforms = read(step)
-    return decode(tf.constant(encoded), uniforms).numpy(), labels
+    indices, encoded, labels, uniforms = read(step)
+    try:
+      return decode(tf.constant(encoded), uniforms).numpy(), labels
+    except tf.errors.InvalidArgumentError as error:
+      raise _bad_image(decode, indices, encoded, uniforms, name) from error
 
   pending = collections.deque()
   with futures.ThreadPoolExecutor(_BATCHES_AHEAD) as pool:
@@ -190,3 +241,17 @@ def _decoded(
     finally:
       for future in pending:
         future.cancel()
+
+
+def _bad_image(decode, indices, encoded, uniforms, name) -> errors.InputError:
+  """Names the first record of a batch that cannot be decoded."""
+  for place, image in enumerate(encoded):
+    try:
+      decode(tf.constant([image]), uniforms[place : place + 1])
+    except tf.errors.InvalidArgumentError:
+      index = indices[place]
+      break
+  return errors.InputError(
+    f'record {index} of {name} is no image that can be decoded; prepare the'
+    ' dataset again without it'
+  )

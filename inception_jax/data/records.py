@@ -1,12 +1,14 @@
 """Random access to the encoded images of a prepared TFDS dataset."""
 
 from collections.abc import Sequence
+from concurrent import futures
 import dataclasses
 import os
 import pathlib
 from typing import Any
 
 from absl import logging
+from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -49,7 +51,13 @@ class Records:
     Returns:
       Encoded images (n of them) and labels, int32 `[n]`.
     """
-    examples = self.source.__getitems__([int(i) for i in indices])
+    try:
+      examples = self.source.__getitems__([int(i) for i in indices])
+    except (RuntimeError, OSError) as error:
+      raise errors.InputError(
+        f'{self.name} cannot be read ({_first_line(error)}); prepare the'
+        ' dataset again'
+      ) from error
     images = [example['image'] for example in examples]
     labels = np.array([example['label'] for example in examples], np.int32)
     return images, labels
@@ -88,12 +96,7 @@ def open_records(
   source = builder.as_data_source(
     split, decoders={'image': tfds.decode.SkipDecoding()}
   )
-  # A truncated array_record file reads as empty, without an error.
-  if len(source) != num_examples:
-    raise errors.InputError(
-      f'{builder.data_dir} is damaged: split {split!r} has {len(source)}'
-      f' readable records of {num_examples}; prepare the dataset again'
-    )
+  _check_files(name, info.splits[split])
   if num_examples == 0:
     raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
   return Records(
@@ -103,6 +106,33 @@ def open_records(
     # Private, but the only place where TFDS says how it stored the images.
     encoding=getattr(info.features['image'], '_encoding_format', None),
   )
+
+
+def _check_files(name: str, split: Any) -> None:
+  """Compares what the files hold with what the dataset says of them.
+
+  A truncated array_record file opens as an empty one, without an error.
+  """
+
+  def check(instruction):
+    path = os.fspath(instruction.filename)
+    try:
+      found = array_record_module.ArrayRecordReader(path).num_records()
+    except (RuntimeError, OSError, ValueError) as error:
+      return f'{path} cannot be read: {_first_line(error)}'
+    if found != instruction.examples_in_shard:
+      return (
+        f'{path} has {found} readable records of'
+        f' {instruction.examples_in_shard}'
+      )
+    return None
+
+  with futures.ThreadPoolExecutor(32) as pool:
+    for complaint in pool.map(check, split.file_instructions):
+      if complaint:
+        raise errors.InputError(
+          f'dataset {name!r} is damaged: {complaint}; prepare it again'
+        )
 
 
 def class_names(
@@ -134,14 +164,12 @@ def _class_names(
 def _find_builder(
   name: str, data_dir: str | os.PathLike[str] | None
 ) -> tfds.core.DatasetBuilder:
-  """A builder in the array_record format, prepared or not."""
+  """A builder of the dataset, prepared or not."""
   data_dir = os.fspath(data_dir) if data_dir else None
   if name == DIGITS:
     return digits.Digits(data_dir=data_dir, file_format='array_record')
   try:
-    return tfds.builder(
-      name, data_dir=data_dir, file_format='array_record', try_gcs=False
-    )
+    return tfds.builder(name, data_dir=data_dir, try_gcs=False)
   except tfds.core.registered.DatasetNotFoundError as error:
     known = [DIGITS, *tfds.list_builders()]
     raise errors.InputError(

@@ -1,60 +1,21 @@
-"""GoogLeNet (Inception-v1) and its published relatives.
+"""GoogLeNet (Inception-v1): modules, auxiliary heads and the network.
 
 References:
   Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842.
-  The authors' released network: github.com/google/inception.
 """
 
-from collections.abc import Callable, Mapping
-import dataclasses
+from collections.abc import Callable
 import functools
-import types
-from typing import NamedTuple
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from inception_jax.models import layers
-
-
-class InceptionSpec(NamedTuple):
-  """Widths of one Inception module, in the order of the paper's Table 1."""
-
-  conv_1x1: int
-  conv_3x3: tuple[int, int]  # (#3x3 reduce, #3x3)
-  conv_5x5: tuple[int, int]  # (#5x5 reduce, #5x5)
-  pool_proj: int
-
-  @property
-  def features(self) -> int:
-    return self.conv_1x1 + self.conv_3x3[1] + self.conv_5x5[1] + self.pool_proj
-
-
-# Szegedy et al. 2014, Table 1: #1x1, (#3x3 reduce, #3x3), (#5x5 reduce, #5x5),
-# pool proj. Shapes are those of a 224-pixel input.
-INCEPTION_SPECS: Mapping[str, InceptionSpec] = types.MappingProxyType(
-  {
-    '3a': InceptionSpec(64, (96, 128), (16, 32), 32),  # -> [N, 28, 28, 256]
-    '3b': InceptionSpec(128, (128, 192), (32, 96), 64),  # -> [N, 28, 28, 480]
-    '4a': InceptionSpec(192, (96, 208), (16, 48), 64),  # -> [N, 14, 14, 512]
-    '4b': InceptionSpec(160, (112, 224), (24, 64), 64),  # -> [N, 14, 14, 512]
-    '4c': InceptionSpec(128, (128, 256), (24, 64), 64),  # -> [N, 14, 14, 512]
-    '4d': InceptionSpec(112, (144, 288), (32, 64), 64),  # -> [N, 14, 14, 528]
-    '4e': InceptionSpec(256, (160, 320), (32, 128), 128),  # -> [.., 14, 832]
-    '5a': InceptionSpec(256, (160, 320), (32, 128), 128),  # -> [N, 7, 7, 832]
-    '5b': InceptionSpec(384, (192, 384), (48, 128), 128),  # -> [N, 7, 7, 1024]
-  }
-)
-
-# The released weights have 204 3x3 filters in 4a and 48 5x5-reduce filters in
-# 5a, and the multiply-adds printed in Table 1 are of that network.
-GOOGLE_SPECS: Mapping[str, InceptionSpec] = types.MappingProxyType(
-  {
-    **INCEPTION_SPECS,
-    '4a': INCEPTION_SPECS['4a']._replace(conv_3x3=(96, 204)),
-    '5a': INCEPTION_SPECS['5a']._replace(conv_5x5=(48, 128)),
-  }
+from inception_jax.models import layers, pooling
+from inception_jax.models.architectures import (
+  ARCHITECTURES,
+  Architecture,
+  InceptionSpec,
 )
 
 # Modules whose output the auxiliary classifiers read (section 5).
@@ -64,70 +25,6 @@ AUX_DROPOUT = 0.7  # Section 5.
 # Sides at which 4a is 5x5, the window of the paper's auxiliary pooling.
 MIN_SIZE_WITH_PAPER_HEADS = 65
 MIN_SIZE = 32
-
-
-class LRNConstants(NamedTuple):
-  """Arguments of `layers.local_response_norm`."""
-
-  depth: int
-  alpha: float
-  beta: float
-  k: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-  """What distinguishes one member of the family from another.
-
-  Attributes:
-    specs: (name, widths) of the Inception modules, in order; a tuple, so that
-      models can be hashed and `jax.jit(model.apply)` works.
-    lrn: constants of the two response normalisations, or None for none.
-    batch_norm_epsilon: batch norm with this epsilon, or None for none.
-    conv_bias: whether convolutions have biases.
-    conv_bias_value: their initial value.
-    padding: 'same' or 'symmetric', of convolutions and pools.
-    adaptive_heads: auxiliary pooling to 4x4 whatever the size, where the paper
-      averages 5x5 windows with stride 3.
-  """
-
-  specs: tuple[tuple[str, InceptionSpec], ...]
-  lrn: LRNConstants | None = None
-  batch_norm_epsilon: float | None = None
-  conv_bias: bool = True
-  conv_bias_value: float = 0.2
-  padding: str = 'same'
-  adaptive_heads: bool = False
-
-
-# The constants of the authors' released network; the paper gives none.
-GOOGLE_LRN = LRNConstants(depth=11, alpha=1e-4, beta=0.5, k=2.0)
-
-ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
-  {
-    'inception_v1': Architecture(
-      tuple(INCEPTION_SPECS.items()), lrn=GOOGLE_LRN
-    ),
-    'inception_v1_google': Architecture(
-      tuple(GOOGLE_SPECS.items()), lrn=GOOGLE_LRN
-    ),
-    'inception_v1_bn': Architecture(
-      tuple(INCEPTION_SPECS.items()),
-      batch_norm_epsilon=1e-3,
-      conv_bias=False,
-      adaptive_heads=True,
-    ),
-    # ChanLumerico/lucid: each convolution keeps a bias before its batch norm,
-    # which cancels it; padding as in PyTorch.
-    'inception_v1_lucid': Architecture(
-      tuple(INCEPTION_SPECS.items()),
-      batch_norm_epsilon=1e-5,
-      conv_bias_value=0.0,
-      padding='symmetric',
-      adaptive_heads=True,
-    ),
-  }
-)
 
 # Figure 2 (b); Figure 2 (a) with the widths of Table 1 kept; Figure 2 (a) as
 # drawn, where pooling passes every channel on and modules grow.
@@ -176,7 +73,7 @@ class InceptionModule(nn.Module):
     branch_5x5 = self.conv(
       to_5x5.shape[-1], spec.conv_5x5[1], window=5, name='conv_5x5'
     )(to_5x5, train)
-    pooled = layers.max_pool(x, 3, 1, self.padding)
+    pooled = pooling.max_pool(x, 3, 1, self.padding)
     if self.form != 'naive_as_drawn':
       pooled = self.conv(channels, spec.pool_proj, name='pool_proj')(
         pooled, train
@@ -211,9 +108,9 @@ class AuxiliaryHead(nn.Module):
   ) -> jax.Array:
     """`[N, H, W, C]` -> float32 logits `[N, num_classes]`."""
     if self.adaptive:
-      x = layers.adaptive_avg_pool(x, 4)
+      x = pooling.adaptive_avg_pool(x, 4)
     else:
-      x = layers.avg_pool_valid(x, 5, 3)
+      x = pooling.avg_pool_valid(x, 5, 3)
     x = self.conv(x.shape[-1], self.conv_features, name='conv')(x, train)
     x = x.reshape(x.shape[0], -1)
     x = nn.Dense(
@@ -295,7 +192,7 @@ class GoogLeNet(nn.Module):
     check_image_size(arch, x.shape[1:3], heads)
     conv, scale = self._conv_factory(), self._scale
     pool = functools.partial(
-      layers.max_pool, window=3, stride=2, padding=arch.padding
+      pooling.max_pool, window=3, stride=2, padding=arch.padding
     )
     ends = {}
     x = x.astype(self.dtype)

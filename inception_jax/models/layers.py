@@ -1,11 +1,10 @@
-"""Layers of the Inception-v1 family.
+"""Normalisation, dropout and convolutions of the Inception-v1 family.
 
 Arrays are NHWC, kernels HWIO. Parameters are float32; `dtype` is the type of
-the arithmetic. Shapes are static everywhere.
+the arithmetic.
 """
 
 from collections.abc import Callable, Sequence
-import functools
 import zlib
 
 from flax import linen as nn
@@ -13,160 +12,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
-
-
-def same_padding(size: Sequence[int], window: int, stride: int) -> Padding:
-  """Padding of TensorFlow's SAME: output `ceil(size / stride)`, excess after.
-
-  Args:
-    size: height and width of the input.
-    window: side of the square window.
-    stride: step of the window.
-
-  Returns:
-    Pixels to add ((top, bottom), (left, right)).
-  """
-  pads = []
-  for length in size:
-    total = max((-(-length // stride) - 1) * stride + window - length, 0)
-    pads.append((total // 2, total - total // 2))
-  return tuple(pads)
-
-
-def explicit_padding(
-  kind: str, size: Sequence[int], window: int, stride: int
-) -> Padding:
-  """Padding in pixels for `same` or `symmetric` (`window // 2` a side)."""
-  if kind == 'same':
-    return same_padding(size, window, stride)
-  if kind == 'symmetric':
-    return ((window // 2, window // 2),) * 2
-  raise ValueError(f"padding must be 'same' or 'symmetric', not {kind!r}")
-
-
-def max_pool(
-  x: jax.Array, window: int, stride: int, padding: str = 'same'
-) -> jax.Array:
-  """Max-pooling whose gradient needs no select-and-scatter.
-
-  The gradient of XLA's own pooling has no deterministic form on GPU and costs
-  more than the neighbouring convolutions on CPU. Here the window is taken
-  apart into a row pass and a column pass, and each pass sends its gradient to
-  the first of the largest values: the same element that select-and-scatter
-  picks, scanning the window row by row.
-
-  Args:
-    x: `[batch, height, width, channels]`.
-    window: side of the square window.
-    stride: step of the window.
-    padding: 'same' or 'symmetric'; padded places never win.
-
-  Returns:
-    `[batch, out_height, out_width, channels]`, of the type of `x`.
-  """
-  pads = explicit_padding(padding, x.shape[1:3], window, stride)
-  return _max_pool(x, window, stride, pads)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _max_pool(x, window, stride, pads):
-  return lax.reduce_window(
-    x,
-    -jnp.inf,
-    lax.max,
-    (1, window, window, 1),
-    (1, stride, stride, 1),
-    ((0, 0), *pads, (0, 0)),
-  )
-
-
-def _max_pool_fwd(x, window, stride, pads):
-  return _max_pool(x, window, stride, pads), x
-
-
-def _max_pool_bwd(window, stride, pads, x, grad):
-  row_max = _max_pool_1d(x, 2, window, stride, pads[1])
-  grad_rows = _max_pool_1d_grad(row_max, grad, 1, window, stride, pads[0])
-  return (_max_pool_1d_grad(x, grad_rows, 2, window, stride, pads[1]),)
-
-
-_max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)
-
-
-def _max_pool_1d(x, axis, window, stride, pad):
-  dims, strides, pads = [1] * 4, [1] * 4, [(0, 0)] * 4
-  dims[axis], strides[axis], pads[axis] = window, stride, pad
-  return lax.reduce_window(x, -jnp.inf, lax.max, dims, strides, pads)
-
-
-def _max_pool_1d_grad(x, grad, axis, window, stride, pad):
-  """Gradient of a one-dimensional pass; the first maximum takes it all."""
-  span = (grad.shape[axis] - 1) * stride + 1
-  edges = [(0, 0, 0)] * 4
-  edges[axis] = (*pad, 0)
-  padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), edges)
-  taps = [
-    lax.slice_in_dim(padded, k, k + span, stride, axis) for k in range(window)
-  ]
-  # prefix[k] is the largest of taps 0 to k.
-  prefix = [taps[0]]
-  for tap in taps[1:-1]:
-    prefix.append(jnp.maximum(prefix[-1], tap))
-  total = jnp.maximum(prefix[-1], taps[-1])
-  zero = jnp.zeros((), grad.dtype)
-  dx = None
-  for k, tap in enumerate(taps):
-    wins = tap == total
-    if k:
-      wins &= prefix[k - 1] < total
-    spread = [(0, 0, 0)] * 4
-    low = k - pad[0]  # Negative padding drops what fell outside `x`.
-    spread[axis] = (low, x.shape[axis] - low - span, stride - 1)
-    part = lax.pad(jnp.where(wins, grad, zero), zero, spread)
-    dx = part if dx is None else dx + part
-  return dx
-
-
-def avg_pool_valid(x: jax.Array, window: int, stride: int) -> jax.Array:
-  """Average pooling without padding, `[N, H, W, C]` -> `[N, h, w, C]`."""
-  total = lax.reduce_window(
-    x,
-    0.0,
-    lax.add,
-    (1, window, window, 1),
-    (1, stride, stride, 1),
-    'VALID',
-  )
-  return total / (window * window)
-
-
-def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:
-  """Average pooling to a fixed size, as PyTorch's `AdaptiveAvgPool2d`.
-
-  Output i averages the rows from `floor(i * n / size)` up to
-  `ceil((i + 1) * n / size)`, so 14 rows to 4 use windows of 4 that start at
-  0, 3, 7 and 10; fewer rows than `size` are repeated.
-
-  Args:
-    x: `[batch, height, width, channels]`.
-    size: height and width of the output.
-
-  Returns:
-    `[batch, size, size, channels]`.
-  """
-  for axis in (1, 2):
-    length = x.shape[axis]
-    x = jnp.stack(
-      [
-        lax.slice_in_dim(
-          x, i * length // size, -(-(i + 1) * length // size), axis=axis
-        ).mean(axis)
-        for i in range(size)
-      ],
-      axis,
-    )
-  return x
+from inception_jax.models import pooling
 
 
 def local_response_norm(
@@ -261,7 +107,7 @@ def convolve(
     x.astype(dtype),
     kernel.astype(dtype),
     (stride, stride),
-    explicit_padding(padding, x.shape[1:3], kernel.shape[0], stride),
+    pooling.explicit_padding(padding, x.shape[1:3], kernel.shape[0], stride),
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
 

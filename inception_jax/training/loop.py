@@ -19,6 +19,8 @@ from inception_jax.training import train_state
 
 # A head whose loss is within this share of ln(classes) has learnt nothing.
 DEAD_HEAD_MARGIN = 0.01
+# A head whose loss is below this share of it has learnt something.
+LEARNING_SHARE = 0.95
 # Metrics that must stay finite; the parameters' norm covers the update itself.
 _FINITE = ('loss', 'gradient_norm', 'param_norm')
 
@@ -346,9 +348,7 @@ def dead_heads(means: Mapping[str, float], num_classes: int) -> dict[str, str]:
     if abs(value - chance) <= DEAD_HEAD_MARGIN * chance
   }
   learning = [
-    name
-    for name, value in heads.items()
-    if value < (1 - DEAD_HEAD_MARGIN) * chance
+    name for name, value in heads.items() if value < LEARNING_SHARE * chance
   ]
   others = f'{" and ".join(sorted(learning)) or "no other head"} learns'
   return {

@@ -16,6 +16,7 @@ import pytest
 
 from inception_jax.models import (
   ARCHITECTURES,
+  architectures,
   create_model,
   inception_v1,
   layers,
@@ -501,7 +502,7 @@ def test_naive_modules_as_drawn_grow():
   # Every channel passes through the pooling: 192 + 64 + 128 + 32.
   assert ends['inception_3a'].shape[-1] == 192 + 64 + 128 + 32
   channels = [
-    ends[f'inception_{b}'].shape[-1] for b in inception_v1.INCEPTION_SPECS
+    ends[f'inception_{b}'].shape[-1] for b in architectures.INCEPTION_SPECS
   ]
   assert channels == sorted(channels) and channels[-1] > 2 * 1024
   params = shapes_of(model)['params']['inception_3a']

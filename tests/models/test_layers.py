@@ -1,7 +1,5 @@
 """Tests of the layers, each against an independent definition."""
 
-import functools
-
 from flax import linen as nn
 import jax
 from jax import lax
@@ -14,116 +12,17 @@ from inception_jax.models import layers
 LRN = {'depth': 11, 'alpha': 1e-4, 'beta': 0.5, 'k': 2.0}
 
 
-@pytest.mark.parametrize('stride', [1, 2, 3])
-@pytest.mark.parametrize('window', [1, 3, 5, 7])
-def test_same_padding_is_that_of_xla(window, stride):
-  for size in ((1, 1), (7, 8), (13, 224)):
-    expected = lax.padtype_to_pads(
-      size, (window, window), (stride, stride), 'SAME'
-    )
-    assert list(layers.same_padding(size, window, stride)) == expected
+class TwoDropouts(nn.Module):
+  """Two layers of the same rate that differ in name only."""
 
+  rate: float = 0.4
 
-def test_symmetric_padding_ignores_size_and_stride():
-  for size in ((7, 8), (224, 224)):
-    pads = layers.explicit_padding('symmetric', size, 7, 2)
-    assert pads == ((3, 3), (3, 3))
-
-
-def test_unknown_padding_is_named():
-  with pytest.raises(ValueError, match="not 'valid'"):
-    layers.explicit_padding('valid', (8, 8), 3, 1)
-
-
-def library_max_pool(x, stride, padding):
-  pads = 'SAME' if padding == 'same' else ((1, 1), (1, 1))
-  return nn.max_pool(x, (3, 3), (stride, stride), pads)
-
-
-def pool_gradient(pool):
-  def gradient(x, cotangent):
-    return jax.vjp(pool, x)[1](cotangent)[0]
-
-  return jax.jit(gradient)
-
-
-@pytest.mark.parametrize('padding', ['same', 'symmetric'])
-@pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('size', [(7, 7), (8, 8), (9, 6), (3, 14)])
-def test_max_pool_equals_the_library_on_ties(size, stride, padding):
-  rng = np.random.default_rng(0)
-  # Two values only, one of them zero as after a ReLU: nearly every window
-  # has several maxima. Integers, so that sums are exact in any order.
-  x = jnp.asarray(rng.integers(0, 2, (2, *size, 5)), jnp.float32)
-
-  def ours(x):
-    return layers.max_pool(x, 3, stride, padding)
-
-  def library(x):
-    return library_max_pool(x, stride, padding)
-
-  y = ours(x)
-  np.testing.assert_array_equal(y, library(x))
-  cotangent = jnp.asarray(rng.integers(-9, 10, y.shape), jnp.float32)
-  expected = pool_gradient(library)(x, cotangent)
-  assert np.count_nonzero(expected) > 0
-  np.testing.assert_array_equal(pool_gradient(ours)(x, cotangent), expected)
-
-
-def test_max_pool_gradient_has_no_select_and_scatter():
-  x = jnp.zeros((1, 8, 8, 2))
-  cotangent = jnp.zeros((1, 4, 4, 2))
-  programs = {
-    name: jax.jit(pool_gradient(pool)).lower(x, cotangent).as_text()
-    for name, pool in (
-      ('ours', lambda x: layers.max_pool(x, 3, 2)),
-      ('library', lambda x: library_max_pool(x, 2, 'same')),
-    )
-  }
-  assert 'select_and_scatter' in programs['library']
-  assert 'select_and_scatter' not in programs['ours']
-
-
-def test_max_pool_padding_never_wins():
-  x = jnp.full((1, 5, 5, 1), -3.0)
-  for padding in ('same', 'symmetric'):
-    np.testing.assert_array_equal(layers.max_pool(x, 3, 1, padding), x)
-
-
-def test_avg_pool_valid_of_the_paper_head():
-  x = jax.random.normal(jax.random.key(0), (2, 14, 14, 3))
-  y = layers.avg_pool_valid(x, 5, 3)
-  assert y.shape == (2, 4, 4, 3)  # Szegedy et al. 2014, section 5.
-  np.testing.assert_allclose(
-    y[:, 1, 3], x[:, 3:8, 9:14].mean((1, 2)), rtol=1e-5, atol=1e-6
-  )
-  np.testing.assert_allclose(
-    y, nn.avg_pool(x, (5, 5), (3, 3)), rtol=1e-5, atol=1e-6
-  )
-
-
-def adaptive_windows(length):
-  """Rows that each of the four outputs averages, found with unit vectors."""
-  rows = jnp.eye(length)[None, :, None, :]  # [1, rows, 1, channel = row]
-  x = jnp.broadcast_to(rows, (1, length, length, length))
-  pool = jax.jit(functools.partial(layers.adaptive_avg_pool, size=4))
-  by_row = pool(x)[0, :, 0]
-  by_column = pool(x.swapaxes(1, 2))[0, 0]
-  np.testing.assert_allclose(by_row, by_column, atol=1e-6)
-  np.testing.assert_allclose(by_row.sum(-1), 1, atol=1e-6)
-  return [list(np.flatnonzero(weights)) for weights in by_row]
-
-
-def test_adaptive_pool_windows():
-  assert adaptive_windows(14) == [
-    [0, 1, 2, 3],
-    [3, 4, 5, 6],
-    [7, 8, 9, 10],
-    [10, 11, 12, 13],
-  ]
-  assert adaptive_windows(8) == [[0, 1], [2, 3], [4, 5], [6, 7]]
-  assert adaptive_windows(4) == [[0], [1], [2], [3]]
-  assert adaptive_windows(2) == [[0], [0], [1], [1]]
+  @nn.compact
+  def __call__(self, x, train, keys):
+    return [
+      layers.Dropout(self.rate, name=name)(x, train, keys)
+      for name in ('first', 'second')
+    ]
 
 
 def lrn_by_loop(x, depth, alpha, beta, k):
@@ -186,19 +85,6 @@ def test_lrn_of_bfloat16_is_computed_in_float32():
 def test_lrn_refuses_even_depth():
   with pytest.raises(ValueError, match='odd, not 4'):
     layers.local_response_norm(jnp.zeros((1, 1, 1, 8)), 4, 1e-4, 0.5, 2.0)
-
-
-class TwoDropouts(nn.Module):
-  """Two layers of the same rate that differ in name only."""
-
-  rate: float = 0.4
-
-  @nn.compact
-  def __call__(self, x, train, keys):
-    return [
-      layers.Dropout(self.rate, name=name)(x, train, keys)
-      for name in ('first', 'second')
-    ]
 
 
 def test_dropout_masks_depend_on_key_and_name_alone():

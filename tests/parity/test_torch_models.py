@@ -13,6 +13,7 @@ from inception_jax.models import (
   create_model,
   inception_v1,
   layers,
+  pooling,
 )
 
 torch = pytest.importorskip('torch')
@@ -337,7 +338,7 @@ def test_max_pool_and_its_gradient_agree(padding, size, stride):
 
   @jax.jit
   def ours(x, cotangent):
-    y, pullback = jax.vjp(lambda x: layers.max_pool(x, 3, stride, padding), x)
+    y, pullback = jax.vjp(lambda x: pooling.max_pool(x, 3, stride, padding), x)
     return y, pullback(cotangent)[0]
 
   shape = to_numpy(theirs).shape
@@ -379,7 +380,7 @@ def test_adaptive_pool_agrees():
   for size in (2, 4, 5, 7, 14, 15):
     x = rng.standard_normal((2, size, size, 3)).astype(np.float32)
     theirs = F.adaptive_avg_pool2d(torch.tensor(x.transpose(0, 3, 1, 2)), 4)
-    ours = layers.adaptive_avg_pool(jnp.asarray(x), 4)
+    ours = pooling.adaptive_avg_pool(jnp.asarray(x), 4)
     np.testing.assert_allclose(ours, to_numpy(theirs), atol=1e-6)
 
 

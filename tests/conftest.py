@@ -1,0 +1,55 @@
+"""Set-up that every test shares."""
+
+import os
+import pathlib
+
+# Compiling is most of the suite's time. Speed of the result does not matter
+# here, and whatever is compiled twice (also in subprocesses) is kept.
+_CACHE = pathlib.Path(__file__).parent.parent / '.pytest_cache' / 'jax'
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
+)
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+
+import pytest  # noqa: E402
+
+TEST_DATA = 'INCEPTION_JAX_TEST_DATA'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def tfds_data_dir(tmp_path_factory):
+  """A TFDS folder of the session's own, subprocesses included."""
+  folder = tmp_path_factory.mktemp('tfds')
+  os.environ['TFDS_DATA_DIR'] = str(folder)
+  return folder
+
+
+@pytest.fixture
+def test_data() -> pathlib.Path:
+  """The folder of real test data; skips the test where there is none."""
+  if not os.environ.get(TEST_DATA):
+    pytest.skip(f'{TEST_DATA} is not set')
+  return pathlib.Path(os.environ[TEST_DATA])
+
+
+_skipped = []
+
+
+def pytest_runtest_logreport(report):
+  if report.skipped and 'test_data' in report.keywords:
+    _skipped.append(report.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter):
+  terminalreporter.write_line(
+    f'{len(_skipped)} tests that need {TEST_DATA} were skipped'
+  )
+
+
+def pytest_sessionfinish(session):
+  # With the data there, a skip hides a test that should have run.
+  if _skipped and os.environ.get(TEST_DATA):
+    session.exitstatus = pytest.ExitCode.TESTS_FAILED
