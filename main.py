@@ -13,21 +13,28 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 FLAGS = flags.FLAGS
 # Each mode and the flags it cannot do without.
-MODES = {
-  'train': ('config', 'workdir'),
-  'evaluate': ('workdir',),
-  'summary': ('config',),
-}
+MODES = {'train': ('config', 'workdir'), 'evaluate': ('workdir',)}
+MODES['summary'] = ('config',)
 config_flags.DEFINE_config_file(
   'config', None, 'The experiment; --config.FIELD=value overrides a field.'
 )
 flags.DEFINE_string('workdir', None, 'Run directory, local or gs://.')
 flags.DEFINE_enum('mode', 'train', list(MODES), 'What to do.')
 flags.DEFINE_string('protocol', 'single', 'How to evaluate: single.')
-flags.DEFINE_string(
-  'weights', None, 'raw, ema or polyak; by default ema if kept, else raw.'
-)
+flags.DEFINE_string('weights', None, 'raw, ema or polyak; by default ema.')
 flags.DEFINE_string('output', None, 'File for the table: .txt, .json or .csv.')
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags; a wrong one ends with a sentence, not a traceback."""
+  try:
+    rest = FLAGS(argv)
+    getattr(FLAGS.config, 'keys', None)  # Raises if the file cannot be read.
+    if rest[1:]:
+      raise ValueError(f'{rest[1]!r} is no flag; flags begin with --')
+  except Exception as error:  # Also whatever a config file raises.
+    sys.exit(f'error: {" ".join(str(error).split())}')
+  return rest
 
 
 def run_mode() -> dict:
@@ -45,29 +52,16 @@ def run_mode() -> dict:
   return train.train(FLAGS.config, FLAGS.workdir)
 
 
-def main(argv: list[str]) -> int:
+def main(unused_argv: list[str]) -> int:
   from inception_jax import errors, log
-  from inception_jax.training import loop
 
   log.configure()
   try:
-    if argv[1:]:
-      raise errors.InputError(f'{argv[1]!r} is no flag; flags begin with --')
-    result = run_mode()
-  except (errors.InputError, errors.TrainingError, loop.Interrupted) as error:
+    print(json.dumps(run_mode()), flush=True)
+  except errors.UserFacingError as error:
     print(f'error: {error}', file=sys.stderr)
-    return getattr(error, 'exit_status', 1)
-  print(json.dumps(result), flush=True)
+    return error.exit_status
   return 0
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-  """Parses flags; a wrong one ends with a sentence, not a traceback."""
-  try:
-    return FLAGS(argv)
-  except Exception as error:  # Also whatever a config file raises.
-    print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-    sys.exit(1)
 
 
 if __name__ == '__main__':

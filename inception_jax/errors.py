@@ -4,16 +4,37 @@ from collections.abc import Iterable
 import difflib
 
 
-class InputError(ValueError):
-  """Something the user gave cannot be used.
+class UserFacingError(Exception):
+  """Ends the program with one sentence instead of a traceback.
 
-  The message is one sentence that names the file or field and the remedy; the
-  command line prints it without a traceback.
+  The sentence names the file or field and the remedy.
+
+  Attributes:
+    exit_status: of the program.
   """
 
+  exit_status = 1
 
-class TrainingError(RuntimeError):
-  """Training cannot go on; the message says where it stopped and what to do."""
+
+class InputError(UserFacingError, ValueError):
+  """Something the user gave cannot be used; nothing was written."""
+
+
+class TrainingError(UserFacingError, RuntimeError):
+  """Training cannot go on."""
+
+
+class Interrupted(UserFacingError):
+  """A signal ended the run early, after saving.
+
+  Args:
+    message: where the run stopped.
+    signum: number of the signal; the exit status is 128 more, as in shells.
+  """
+
+  def __init__(self, message: str, signum: int):
+    super().__init__(message)
+    self.exit_status = 128 + signum
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

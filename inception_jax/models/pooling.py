@@ -76,7 +76,16 @@ def _max_pool(x, window, stride, pads):
 
 
 def _max_pool_fwd(x, window, stride, pads):
-  return _max_pool(x, window, stride, pads), x
+  y = lax.platform_dependent(
+    x,
+    # The gradient needs the rows' maxima anyway, and XLA:CPU takes two short
+    # windows three to five times as fast as a square one.
+    cpu=lambda x: _max_pool_1d(
+      _max_pool_1d(x, 2, window, stride, pads[1]), 1, window, stride, pads[0]
+    ),
+    default=lambda x: _max_pool(x, window, stride, pads),
+  )
+  return y, x
 
 
 def _max_pool_bwd(window, stride, pads, x, grad):

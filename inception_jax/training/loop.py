@@ -39,21 +39,6 @@ class Recorder(Protocol):
   def flush(self) -> None: ...
 
 
-class Interrupted(Exception):
-  """A signal ended the run early, after saving.
-
-  Attributes:
-    exit_status: 128 plus the signal's number, as shells have it.
-  """
-
-  def __init__(self, signum: int, step: int):
-    super().__init__(
-      f'stopped by {signal.Signals(signum).name} at step {step}, which is'
-      ' saved; the same command goes on from there'
-    )
-    self.exit_status = 128 + signum
-
-
 class StopSignal:
   """Turns the first SIGTERM or SIGINT into a request; a second one kills."""
 
@@ -204,7 +189,11 @@ class TrainLoop:
       if step != self._last_saved:
         self._save(state, step)
     if self._stop_at and step < options.num_train_steps:
-      raise Interrupted(self._stop_at, step)
+      raise errors.Interrupted(
+        f'stopped by {signal.Signals(self._stop_at).name} at step {step}, which'
+        ' is saved; the same command goes on from there',
+        self._stop_at,
+      )
     return state
 
   def _evaluates(self, step: int) -> bool:
@@ -228,7 +217,8 @@ class TrainLoop:
   def _take(self, step: int, metrics: Any, bar: tqdm.tqdm) -> None:
     """Reads a step's metrics; this is where the host waits for the device."""
     values = {k: v.item() for k, v in jax.device_get(metrics).items()}
-    self._stop_at = self._stop_at or values.pop('stop')
+    stop = values.pop('stop')
+    self._stop_at = self._stop_at or stop
     self._check_finite(step, values)
     self._window.add(values)
     bar.update(self._options.batch_size)

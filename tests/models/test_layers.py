@@ -1,5 +1,7 @@
 """Tests of the layers, each against an independent definition."""
 
+import re
+
 from flax import linen as nn
 import jax
 from jax import lax
@@ -150,6 +152,70 @@ def test_kernels_start_uniform_within_their_bound(window):
   share = counts / kernel.size
   assert np.abs(share - 0.25).max() < 5 * np.sqrt(3 / 16 / kernel.size)
   np.testing.assert_array_equal(params['bias'], np.full(64, 0.2, np.float32))
+
+
+@pytest.mark.parametrize('padding', ['same', 'symmetric'])
+@pytest.mark.parametrize('size', [(9, 9), (8, 11), (7, 6)])
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('window', [1, 3, 7])
+def test_convolution_and_gradients_equal_the_library(
+  window, stride, size, padding
+):
+  rng = np.random.default_rng(0)
+  # Integers, so that sums are exact in any order.
+  draw = lambda shape: jnp.asarray(rng.integers(-3, 4, shape), jnp.float32)
+  x, kernel = draw((2, *size, 3)), draw((window, window, 3, 4))
+
+  def ours(x, kernel):
+    return layers.convolve(x, kernel, stride, padding, jnp.float32)
+
+  def library(x, kernel):
+    pads = 'SAME' if padding == 'same' else ((window // 2,) * 2,) * 2
+    return lax.conv_general_dilated(
+      x,
+      kernel,
+      (stride, stride),
+      pads,
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+
+  y = ours(x, kernel)
+  np.testing.assert_array_equal(y, library(x, kernel))
+  cotangent = draw(y.shape)
+  expected = jax.vjp(library, x, kernel)[1](cotangent)
+  found = jax.vjp(ours, x, kernel)[1](cotangent)
+  assert all(np.count_nonzero(g) > 0 for g in expected)
+  for a, b in zip(found, expected, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_gradients_on_cpu_are_convolutions_of_one_layout():
+  """XLA:CPU has no fast convolution of another inside loops."""
+
+  def gradients(convolve):
+    loss = lambda x, kernel: jnp.sum(convolve(x, kernel) ** 2)
+    return jax.jit(jax.grad(loss, argnums=(0, 1)))
+
+  def layouts(convolve, platform):
+    traced = gradients(convolve).trace(
+      jnp.zeros((2, 8, 8, 3)), jnp.zeros((3, 3, 3, 4))
+    )
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    return re.findall(r'dim_numbers = (\S+),', text)
+
+  def ours(x, kernel):
+    return layers.convolve(x, kernel, 1, 'same', jnp.float32)
+
+  def library(x, kernel):
+    return lax.conv_general_dilated(
+      x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+
+  assert len(layouts(ours, 'cpu')) == 3
+  assert len(set(layouts(ours, 'cpu'))) == 1
+  assert len(set(layouts(library, 'cpu'))) > 1
+  for platform in ('cuda', 'tpu'):
+    assert layouts(ours, platform) == layouts(library, platform)
 
 
 def test_conv_block_is_convolution_bias_and_relu():

@@ -1,0 +1,93 @@
+"""Tests of the pass over the images, with sums that NumPy can make."""
+
+import numpy as np
+import pytest
+
+from inception_jax.evaluation import evaluate
+
+
+def eval_step(variables, batch):
+  """Counts as many correct as `variables` says, an image."""
+  count = batch['mask'].sum()
+  return {
+    'num_images': np.asarray(count, np.int32),
+    'top1': np.asarray(variables['top1'] * count, np.int32),
+    'top5': np.asarray(count, np.int32),
+    'loss': np.asarray((batch['mask'] * batch['loss']).sum(), np.float32),
+  }
+
+
+class Batches:
+  """Five batches of four images, the last one padded; counts its passes."""
+
+  def __init__(self, num_images=18):
+    self.loss = np.random.default_rng(0).random(20)
+    self.num_images = num_images
+    self.passes = 0
+    self.batches_read = 0
+
+  def __iter__(self):
+    self.passes += 1
+    for start in range(0, 20, 4):
+      self.batches_read += 1
+      mask = np.arange(start, start + 4) < self.num_images
+      yield {'mask': mask, 'loss': self.loss[start : start + 4]}
+
+
+def test_every_image_counts_once():
+  batches = Batches()
+  result = evaluate.evaluate(eval_step, {'raw': {'top1': 1}}, batches, 18)
+  assert result.keys() == {'raw'}
+  assert result['raw'].pop('loss') == pytest.approx(
+    batches.loss[:18].mean(), rel=1e-6
+  )
+  assert result['raw'] == {'num_images': 18, 'top1': 1.0, 'top5': 1.0}
+
+
+def test_several_weights_read_the_batches_once():
+  batches = Batches()
+  calls = []
+
+  def recording(variables, batch):
+    calls.append((variables['top1'], batch['loss'][0]))
+    return eval_step(variables, batch)
+
+  weights = {'raw': {'top1': 1}, 'ema': {'top1': 0}}
+  result = evaluate.evaluate(recording, weights, batches, 18)
+  assert (batches.passes, batches.batches_read) == (1, 5)
+  firsts = batches.loss[::4]
+  assert calls == [(top1, first) for first in firsts for top1 in (1, 0)]
+  assert list(result) == ['raw', 'ema']
+  assert (result['raw']['top1'], result['ema']['top1']) == (1.0, 0.0)
+  for name, value in weights.items():
+    alone = evaluate.evaluate(eval_step, {name: value}, Batches(), 18)
+    assert alone[name] == result[name]
+
+
+@pytest.mark.parametrize('counted, expected', [(17, 18), (19, 18), (18, 20)])
+def test_a_wrong_count_is_an_error(counted, expected):
+  with pytest.raises(RuntimeError, match=f'{counted} .*there are {expected}'):
+    evaluate.evaluate(
+      eval_step, {'raw': {'top1': 1}}, Batches(counted), expected
+    )
+
+
+def test_no_batches_is_an_error():
+  with pytest.raises(RuntimeError, match='counted 0 .*there are 18'):
+    evaluate.evaluate(eval_step, {'raw': {'top1': 1}}, [], 18)
+
+
+def test_one_batch_is_enough():
+  batch = {'mask': np.ones(4, bool), 'loss': np.arange(4.0)}
+  result = evaluate.evaluate(eval_step, {'raw': {'top1': 1}}, [batch], 4)
+  assert result['raw']['loss'] == 1.5
+
+
+def test_many_float32_sums_are_added_without_loss():
+  # In float32 the running total would stop growing at 2**24.
+  batch = {'mask': np.ones(1, bool), 'loss': np.full(1, 1.0)}
+  large = {'mask': np.ones(1, bool), 'loss': np.full(1, 2.0**24)}
+  result = evaluate.evaluate(
+    eval_step, {'raw': {'top1': 1}}, [large] + [batch] * 99, 100
+  )
+  assert result['raw']['loss'] == (2**24 + 99) / 100

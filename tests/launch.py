@@ -1,0 +1,71 @@
+"""Runs the command line, and pieces of it, in processes of their own."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+TINY = 'tests/tiny_config.py'
+
+
+def environment(num_devices=1, **more):
+  """The tests' environment with this many CPU devices."""
+  env = {**os.environ, **more}
+  if num_devices > 1:
+    env['XLA_FLAGS'] += f' --xla_force_host_platform_device_count={num_devices}'
+  return env
+
+
+def start(*arguments, num_devices=1, program='main.py', **more):
+  """Starts a program of the repository without waiting for it."""
+  return subprocess.Popen(
+    [sys.executable, program, *map(str, arguments)],
+    cwd=ROOT,
+    env=environment(num_devices, **more),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def finish(process, timeout=300):
+  """Waits; returns exit status, standard output and standard error."""
+  try:
+    out, err = process.communicate(timeout=timeout)
+  except subprocess.TimeoutExpired:
+    process.kill()
+    out, err = process.communicate()
+    raise AssertionError(f'timed out\n{out}\n{err[-3000:]}') from None
+  return process.returncode, out, err
+
+
+def run(*arguments, **options):
+  """Runs to the end; see `start` and `finish`."""
+  return finish(start(*arguments, **options))
+
+
+def result(*arguments, **options):
+  """The JSON object on the last line of a run that must succeed."""
+  status, out, err = run(*arguments, **options)
+  assert status == 0, err[-3000:]
+  return json.loads(out.splitlines()[-1])
+
+
+def start_cluster(num_processes, *arguments, **options):
+  """Starts several processes that find each other on loopback."""
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    port = probe.getsockname()[1]
+  return [
+    start(
+      *arguments,
+      JAX_COORDINATOR_ADDRESS=f'127.0.0.1:{port}',
+      JAX_NUM_PROCESSES=str(num_processes),
+      JAX_PROCESS_ID=str(i),
+      **options,
+    )
+    for i in range(num_processes)
+  ]

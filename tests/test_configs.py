@@ -1,0 +1,83 @@
+"""Every file in configs/ is built and stepped once."""
+
+import ast
+import importlib
+import math
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from inception_jax import experiment
+from inception_jax.data import device
+
+FOLDER = pathlib.Path(__file__).parent.parent / 'configs'
+NAMES = sorted(p.stem for p in FOLDER.glob('*.py') if p.stem != '__init__')
+
+
+def get_config(name):
+  return importlib.import_module(f'configs.{name}').get_config()
+
+
+def test_the_expected_configs_exist():
+  assert {
+    'googlenet_imagenet',
+    'googlenet_bn_imagenet',
+    'digits',
+    'fake_data',
+  } <= set(NAMES)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_docstring_says_what_to_expect(name):
+  docstring = ast.get_docstring(ast.parse((FOLDER / f'{name}.py').read_text()))
+  for word in ('Source:', 'Expected:', 'Hardware', 'Command:'):
+    assert word in docstring
+  command = docstring.split('Command:')[1]
+  assert f'--config=configs/{name}.py' in command
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_config_trains_a_step(name):
+  config = get_config(name)
+  # The network's shape, types and options are the config's; only its size and
+  # data are a test's.
+  config.model.width = 0.05
+  config.train.batch_size = 8
+  config.train.eval_batch_size = 8
+  if config.data.name == 'imagenet2012':
+    config.data.name = 'fake'
+  if config.data.image_size > 80:
+    config.data.image_size = 80
+  built = experiment.create_experiment(config)
+  state = device.replicate(built.create_state())
+  before = jax.device_get(state.params)
+  batch = device.shard(next(iter(built.train_batches(0))))
+  batch['stop'] = device.shard({'stop': np.zeros(1, np.int32)})['stop'][:, 0]
+  # A warm-up begins at rate zero: step twice.
+  step = built.create_train_step()
+  for _ in range(2):
+    state, metrics = step(state, batch)
+  metrics = {k: v.item() for k, v in jax.device_get(metrics).items()}
+  chance = math.log(built.model.num_classes)
+  for head in ('main', 'aux_4a', 'aux_4d'):
+    assert metrics[f'loss_{head}'] == pytest.approx(chance, rel=0.5)
+  assert all(np.isfinite(list(metrics.values())))
+  moved = jax.tree.map(lambda a, b: (a != b).any(), before, state.params)
+  assert moved['conv1']['kernel'] and moved['classifier']['bias']
+  assert all(x.dtype == np.float32 for x in jax.tree.leaves(state.params))
+
+
+def test_the_paper_recipe_says_what_the_paper_says():
+  config = get_config('googlenet_imagenet')
+  assert config.model.name == 'inception_v1'
+  assert config.train.aux_weight == 0.3  # Section 5.
+  assert config.optimizer.momentum == 0.9  # Section 6, as all below.
+  assert config.learning_rate.schedule == 'staircase'
+  assert config.learning_rate.decay_rate == 0.96
+  assert config.learning_rate.decay_epochs == 8
+  assert tuple(config.data.area_range) == (0.08, 1.0)
+  assert tuple(config.data.aspect_ratio_range) == (3 / 4, 4 / 3)
+  assert config.data.image_size == 224
+  assert config.train.polyak_start_epoch is not None

@@ -1,0 +1,132 @@
+"""The number of devices and processes does not change what is trained."""
+
+import json
+import signal
+import time
+
+import launch
+import numpy as np
+import pytest
+
+NUM_STEPS = 3
+# Largest difference over the largest value of an array: the devices' partial
+# sums are added in another order. The gradient of one step, then the state
+# that three of them leave.
+GRADIENT_TOLERANCE = 1e-4
+STATE_TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope='module')
+def one_device(tmp_path_factory):
+  return recorded(tmp_path_factory, 'one')
+
+
+def recorded(factory, name, num_devices=1):
+  path = factory.mktemp(name) / 'record.npz'
+  status, _, err = launch.run(
+    path, NUM_STEPS, program='tests/worker.py', num_devices=num_devices
+  )
+  assert status == 0, err[-3000:]
+  return dict(np.load(path))
+
+
+def assert_same_batches(first, second):
+  names = [name for name in first if name.startswith('batch/')]
+  assert len(names) == 4 * NUM_STEPS
+  for name in names:
+    np.testing.assert_array_equal(first[name], second[name], name)
+
+
+def assert_close(first, second, prefix, tolerance):
+  names = [name for name in first if name.startswith(prefix)]
+  assert names
+  for name in names:
+    scale = np.abs(first[name]).max()
+    difference = np.abs(first[name] - second[name]).max()
+    assert difference <= tolerance * max(scale, 1e-6), (name, difference, scale)
+
+
+def test_four_devices_train_as_one(tmp_path_factory, one_device):
+  four = recorded(tmp_path_factory, 'four', num_devices=4)
+  assert one_device['num_shards'] == 1 and four['num_shards'] == 4
+  assert_same_batches(one_device, four)
+  assert_close(one_device, four, 'metrics/', STATE_TOLERANCE)
+  assert_close(one_device, four, 'gradient/', GRADIENT_TOLERANCE)
+  assert_close(one_device, four, 'params/', STATE_TOLERANCE)
+
+
+def test_masks_and_images_differ_between_examples_and_steps(one_device):
+  masks = np.concatenate(
+    [one_device[f'batch/{step}/masks'] for step in range(NUM_STEPS)]
+  )
+  assert len(np.unique(masks, axis=0)) == len(masks) == 8 * NUM_STEPS
+  # Kept with probability 0.6, then grown by 1 / 0.6.
+  assert set(np.unique(masks)) == {0, np.float32(1 / 0.6)}
+  assert abs((masks > 0).mean() - 0.6) < 0.05
+
+
+def test_two_processes_train_as_one(tmp_path_factory, one_device):
+  folder = tmp_path_factory.mktemp('two')
+  processes = launch.start_cluster(
+    2, folder / 'PROCESS.npz', NUM_STEPS, program='tests/worker.py'
+  )
+  for process in processes:
+    status, _, err = launch.finish(process)
+    assert status == 0, err[-3000:]
+  first, second = (dict(np.load(folder / f'{i}.npz')) for i in range(2))
+  joined = dict(first)
+  for name in first:
+    if name.startswith('batch/'):
+      assert len(first[name]) == 4
+      joined[name] = np.concatenate([first[name], second[name]])
+  assert_same_batches(one_device, joined)
+  assert_close(one_device, first, 'metrics/', STATE_TOLERANCE)
+  assert_close(one_device, first, 'gradient/', GRADIENT_TOLERANCE)
+  assert_close(one_device, first, 'params/', STATE_TOLERANCE)
+  for name in first:  # Both processes end with the same bits.
+    if name.startswith('params/'):
+      np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_signal_to_one_of_two_processes_stops_both_and_they_go_on(tmp_path):
+  workdir = tmp_path / 'run'
+  arguments = (
+    f'--config={launch.TINY}',
+    f'--workdir={workdir}',
+    '--config.train.num_train_steps=400',
+    '--config.train.eval_every_steps=2',
+    '--config.train.checkpoint_every_steps=400',
+  )
+  processes = launch.start_cluster(2, *arguments)
+  wait_for(lambda: (workdir / 'metrics.jsonl').exists(), processes)
+  processes[1].send_signal(signal.SIGTERM)
+  sentences = []
+  for process in processes:
+    status, _, err = launch.finish(process)
+    assert status == 128 + signal.SIGTERM, err[-3000:]
+    sentences.append(err.strip().splitlines()[-1])
+  assert sentences[0] == sentences[1] and 'SIGTERM' in sentences[0]
+  lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
+  evaluations = [line['evaluation'] for line in lines if 'evaluation' in line]
+  assert {e['raw']['num_images'] for e in evaluations} == {360}
+  (step,) = (int(p.name) for p in (workdir / 'checkpoints').iterdir())
+  assert f'at step {step},' in sentences[0]
+  # One process alone goes on from what two have left, and evaluates.
+  shorter = arguments[:2]
+  status, _, err = launch.run(*shorter)
+  assert status == 1 and 'num_train_steps is 400 there, 12 here' in err
+  scores = launch.result('--mode=evaluate', f'--workdir={workdir}')
+  assert scores['step'] == step and scores['num_images'] == 360
+
+
+def wait_for(condition, processes, seconds=200):
+  """Waits until the condition holds; fails if a process ends before."""
+  for _ in range(seconds * 10):
+    if condition():
+      return
+    for process in processes:
+      if process.poll() is not None:
+        _, out, err = launch.finish(process)
+        raise AssertionError(f'ended early\n{out}\n{err[-3000:]}')
+    time.sleep(0.1)
+  raise AssertionError('waited in vain')

@@ -1,0 +1,105 @@
+"""The command line: exit status, last line, and sentences instead of traces."""
+
+import csv
+import json
+import os
+import pathlib
+import stat
+
+import launch
+import pytest
+
+
+def refused(*arguments, **options):
+  """The last line of a run that must fail, which must be a sentence."""
+  status, out, err = launch.run(*arguments, **options)
+  assert status == 1, (status, out, err)
+  assert 'Traceback' not in err and not out
+  sentence = err.strip().splitlines()[-1]
+  assert sentence.startswith('error: ')
+  return sentence
+
+
+def test_main_is_short():
+  text = (launch.ROOT / 'main.py').read_text()
+  assert len(text.splitlines()) <= 70
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    ((), ['--mode=train needs --config']),
+    (('--config=configs/digits.py',), ['--mode=train needs --workdir']),
+    (('--mode=evaluate',), ['--mode=evaluate needs --workdir']),
+    (('--mode=evaluat',), ['evaluat', 'train', 'summary']),
+    (('--wordir=x',), ['wordir', 'workdir']),
+    (('--config=configs/none.py',), ['configs/none.py']),
+    (
+      ('--config=configs/digits.py', '--config.train.bach_size=8'),
+      ['bach_size', 'batch_size'],
+    ),
+    (
+      ('--config=configs/digits.py', '--config.train.batch_size=many'),
+      ['batch_size', 'many'],
+    ),
+    (('stray', '--mode=summary', '--config=configs/digits.py'), ["'stray'"]),
+    (('--mode=evaluate', '--workdir=/nowhere/at/all'), ['no run directory']),
+  ],
+  ids=lambda value: ' '.join(value) if isinstance(value, tuple) else '',
+)
+def test_bad_flags_get_a_sentence(arguments, words):
+  sentence = refused(*arguments)
+  for word in words:
+    assert word in sentence
+
+
+def test_batch_that_does_not_divide_over_the_devices(tmp_path):
+  sentence = refused(
+    f'--config={launch.TINY}',
+    f'--workdir={tmp_path / "run"}',
+    '--config.train.batch_size=6',
+    num_devices=4,
+  )
+  assert 'batch_size=6 does not divide over 4 devices' in sentence
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
+def test_read_only_workdir(tmp_path):
+  tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+  sentence = refused(f'--config={launch.TINY}', f'--workdir={tmp_path / "run"}')
+  assert 'cannot be written' in sentence
+
+
+@pytest.mark.parametrize('ending', ['txt', 'json', 'csv'])
+def test_summary_mode(tmp_path, ending):
+  output = pathlib.Path(tmp_path / f'table.{ending}')
+  result = launch.result(
+    '--mode=summary',
+    '--config=configs/googlenet_imagenet.py',
+    f'--output={output}',
+  )
+  assert result['params'] == 6_998_552
+  assert result['params_with_heads'] == 13_378_280
+  assert result['multiply_adds'] == 1_582_671_872
+  assert {'name', 'output_shape', 'params', 'multiply_adds'} <= (
+    result['rows'][0].keys()
+  )
+  text = output.read_text()
+  if ending == 'json':
+    assert json.loads(text) == result
+  elif ending == 'csv':
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [row['name'] for row in rows] == [r['name'] for r in result['rows']]
+  else:
+    assert 'inception_4a' in text and '8.71' in text
+
+
+def test_summary_refuses_other_endings(tmp_path):
+  sentence = refused(
+    '--mode=summary',
+    '--config=configs/digits.py',
+    f'--output={tmp_path / "table.pdf"}',
+  )
+  assert 'must end in .txt, .json or .csv' in sentence
+  assert not list(tmp_path.iterdir())

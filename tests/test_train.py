@@ -1,0 +1,302 @@
+"""Training from a config to a run directory, in this process."""
+
+import json
+import math
+import os
+import signal
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+from tensorboard_events import scalars
+import tiny_config
+
+import inception_jax
+from inception_jax import errors, experiment, run, train
+from inception_jax.training import loop
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """An unbroken run: its folder and its result."""
+  workdir = tmp_path_factory.mktemp('trained') / 'run'
+  return workdir, train.train(tiny_config.get_config(), workdir)
+
+
+def lines(workdir):
+  return [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
+
+
+def final_arrays(workdir):
+  checkpoints = run.checkpoint.Checkpoints(
+    workdir / 'checkpoints', read_only=True
+  )
+  return checkpoints.restore(checkpoints.steps()[-1])[0]
+
+
+def assert_same_run(first, second):
+  """Same metrics, letter by letter, and same state, bit by bit."""
+  assert (first / 'metrics.jsonl').read_bytes() == (
+    second / 'metrics.jsonl'
+  ).read_bytes()
+  one, two = final_arrays(first), final_arrays(second)
+  assert one.keys() == two.keys()
+  for name in one:
+    assert one[name].tobytes() == two[name].tobytes(), name
+
+
+def test_result_has_every_kind_of_weights(trained):
+  workdir, result = trained
+  assert result['workdir'] == str(workdir) and result['step'] == 12
+  assert list(result['evaluation']) == ['raw', 'ema', 'polyak']
+  for scores in result['evaluation'].values():
+    assert scores['num_images'] == 360
+    assert 0 <= scores['top1'] <= scores['top5'] <= 1
+  assert json.loads(json.dumps(result)) == result
+
+
+def test_metrics_have_every_head_and_only_what_repeats(trained):
+  workdir, _ = trained
+  train_lines = [line for line in lines(workdir) if 'train' in line]
+  assert [line['step'] for line in train_lines] == [2, 4, 6, 8, 10, 12]
+  heads = ('main', 'aux_4a', 'aux_4d')
+  expected = {f'{kind}_{head}' for kind in ('loss', 'top1') for head in heads}
+  expected |= {'loss', 'learning_rate', 'gradient_norm', 'param_norm'}
+  for line in train_lines:
+    values = line['train']
+    assert values.keys() == expected
+    total = values['loss_main'] + 0.3 * (
+      values['loss_aux_4a'] + values['loss_aux_4d']
+    )
+    assert values['loss'] == pytest.approx(total, rel=1e-5)
+  evaluated = [line for line in lines(workdir) if 'evaluation' in line]
+  assert [line['step'] for line in evaluated] == [6, 12]
+  # The uniform mean begins after step 6.
+  assert [list(line['evaluation']) for line in evaluated] == [
+    ['raw', 'ema'],
+    ['raw', 'ema', 'polyak'],
+  ]
+  timing = [json.loads(line) for line in (workdir / 'timing.jsonl').open()]
+  assert all(line['images_per_second'] > 0 for line in timing)
+
+
+def test_tensorboard_events_repeat_the_metrics(trained):
+  workdir, _ = trained
+  events = scalars(workdir / 'tensorboard')
+  for line in lines(workdir):
+    for name, value in line.get('train', {}).items():
+      assert events[f'train/{name}', line['step']] == pytest.approx(value)
+
+
+def test_plots_are_pictures(trained):
+  workdir, _ = trained
+  plots = sorted(p.name for p in (workdir / 'plots').iterdir())
+  assert plots == [
+    'learning_curves.png',
+    'learning_rate.png',
+    'training_crops.png',
+  ]
+  for name in plots:
+    with Image.open(workdir / 'plots' / name) as image:
+      assert len(np.unique(np.asarray(image.convert('L')))) > 20
+
+
+def test_training_crops_are_what_the_network_sees():
+  config = tiny_config.get_config()
+  config.train.mirror = True
+  built = experiment.create_experiment(config)
+  images, labels = train.training_crops(built, step=3, count=8)
+  batch = next(iter(built.train_batches(3)))
+  np.testing.assert_array_equal(labels, batch['label'])
+  mirrored = 0
+  for image, source in zip(images, batch['image'], strict=True):
+    same, flipped = (image == source).all(), (image == source[:, ::-1]).all()
+    assert same or flipped
+    mirrored += not same
+  assert 0 < mirrored < 8
+
+
+def test_same_command_again_does_not_train_again(trained):
+  workdir, result = trained
+  before = (workdir / 'metrics.jsonl').read_bytes()
+  assert train.train(tiny_config.get_config(), workdir) == result
+  assert (workdir / 'metrics.jsonl').read_bytes() == before
+
+
+def test_interrupted_run_ends_as_unbroken(trained, tmp_path, monkeypatch):
+  workdir = tmp_path / 'run'
+  config = tiny_config.get_config()
+  real_next = loop.TrainLoop._next
+  taken = []
+
+  def signalled_next(self, batches):
+    taken.append(1)
+    # Between log, evaluation and checkpoint steps; in the middle of a window.
+    if len(taken) in (3, 9):
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real_next(self, batches)
+
+  monkeypatch.setattr(loop.TrainLoop, '_next', signalled_next)
+  stops = []
+  for _ in range(2):
+    with pytest.raises(errors.Interrupted) as interrupted:
+      train.train(config, workdir)
+    assert interrupted.value.exit_status == 128 + signal.SIGTERM
+    stops.append(str(interrupted.value))
+  result = train.train(config, workdir)
+  assert stops[0] != stops[1] and 'SIGTERM' in stops[0]
+  assert result['evaluation'] == trained[1]['evaluation']
+  assert_same_run(trained[0], workdir)
+
+
+def test_corrupt_newest_checkpoint_costs_only_time(trained, tmp_path):
+  workdir = tmp_path / 'run'
+  config = tiny_config.get_config()
+  train.train(config, workdir)
+  for file in (workdir / 'checkpoints' / '12').rglob('d/*'):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 16
+    file.write_bytes(data)
+  with pytest.raises(errors.InputError, match='checkpoint .*12.*delete it'):
+    run.load_run(workdir)
+  train.train(config, workdir)
+  assert_same_run(trained[0], workdir)
+
+
+def test_non_finite_loss_keeps_the_last_good_checkpoint(tmp_path):
+  config = tiny_config.get_config()
+  config.learning_rate = {'schedule': 'constant', 'init_value': 1e20}
+  config.train.checkpoint_every_steps = 1
+  with pytest.raises(errors.TrainingError) as error:
+    train.train(config, tmp_path / 'run')
+  message = str(error.value)
+  assert 'not finite at step' in message
+  assert 'learning_rate.init_value' in message
+  kept = sorted(int(p.name) for p in (tmp_path / 'run/checkpoints').iterdir())
+  assert not kept or f'checkpoint {kept[-1]} is the last good' in message
+  for name, value in (final_arrays(tmp_path / 'run') if kept else {}).items():
+    assert np.isfinite(value).all(), name
+
+
+def test_load_run_gives_a_working_model(trained):
+  workdir, result = trained
+  loaded = inception_jax.load_run(workdir)
+  assert loaded.weights == 'ema' and loaded.step == 12
+  assert loaded.class_names == tuple('0123456789')
+  images = np.zeros((2, 32, 32, 3), np.uint8)
+  logits, end_points = jax.jit(loaded.model.apply)(
+    loaded.variables, loaded.preprocessing(images)
+  )
+  assert logits.shape == (2, 10) and 'inception_5b' in end_points
+  raw = inception_jax.load_run(workdir, weights='raw', step=8)
+  assert raw.step == 8
+  assert jax.tree.structure(raw.variables) == jax.tree.structure(
+    loaded.variables
+  )
+
+
+@pytest.mark.parametrize('weights', ['raw', 'ema', 'polyak'])
+def test_evaluate_mode_repeats_the_last_evaluation(trained, weights):
+  workdir, result = trained
+  scores = experiment.evaluate(workdir, 'single', weights)
+  expected = result['evaluation'][weights]
+  for name, value in expected.items():
+    # The averages are divided out on another path.
+    assert scores[name] == pytest.approx(value, rel=1e-4)
+  assert scores['top5_error'] == 1 - scores['top5']
+  assert scores['weights'] == weights and scores['protocol'] == 'single'
+
+
+def test_bad_requests_of_a_run(trained, tmp_path):
+  workdir, _ = trained
+  with pytest.raises(errors.InputError, match='--protocol=ten_crop'):
+    experiment.evaluate(workdir, 'ten_crop', None)
+  with pytest.raises(errors.InputError, match="raw, ema, polyak, not 'x'"):
+    run.load_run(workdir, 'x')
+  with pytest.raises(errors.InputError, match='no checkpoint 5; it has'):
+    run.load_run(workdir, step=5)
+  with pytest.raises(errors.InputError, match='no run directory'):
+    run.load_run(tmp_path)
+
+
+def test_workdir_of_another_config_is_refused_with_the_fields(trained):
+  workdir, _ = trained
+  config = tiny_config.get_config()
+  config.train.seed = 7
+  config.optimizer.momentum = 0.8
+  config.data.num_threads = 1  # Changes nothing that is computed.
+  before = sorted(workdir.rglob('*'))
+  with pytest.raises(errors.InputError) as error:
+    train.train(config, workdir)
+  message = str(error.value)
+  assert 'train.seed is 0 there, 7 here' in message
+  assert 'optimizer.momentum is 0.9 there, 0.8 here' in message
+  assert 'num_threads' not in message
+  assert sorted(workdir.rglob('*')) == before
+
+
+def change(section, **values):
+  return lambda config: config[section].update(values)
+
+
+@pytest.mark.parametrize(
+  ('apply', 'message'),
+  [
+    (change('model', name='inception_v4'), 'config.model: unknown model'),
+    (change('train', bach_size=8), "bach_size; did you mean 'batch_size'"),
+    (change('optimizer', momentun=0.9), "momentun; did you mean 'momentum'"),
+    (change('data', name='digit'), "'digit' is no TFDS dataset; .*'digits'"),
+    (change('data', image_size=31), 'image_size=31: .* too small'),
+    (change('train', num_microbatches=3), 'num_microbatches=3 does not divide'),
+    (change('train', batch_size=0), 'batch_size must be positive'),
+    (change('train', batch_size='8'), "batch_size='8' is of the wrong type"),
+    (change('model', dtype='flat16'), 'config.model: .*flat16'),
+    (change('model', num_classes=4), 'less than the 10 classes'),
+    (change('averaging', ema_decay=1.5), 'config.averaging: ema_decay'),
+    (change('learning_rate', schedule='stairs'), 'unknown schedule'),
+  ],
+  ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_bad_config_writes_nothing(apply, message, tmp_path):
+  config = tiny_config.get_config().to_dict()
+  apply(config)
+  with pytest.raises(errors.InputError, match=message):
+    train.train(config, tmp_path / 'run')
+  assert not list(tmp_path.iterdir())
+
+
+def test_paper_heads_need_larger_images(tmp_path):
+  config = tiny_config.get_plain_config()
+  config.data.image_size = 64
+  with pytest.raises(errors.InputError, match='65x65.*inception_v1_bn'):
+    train.train(config, tmp_path / 'run')
+  assert not list(tmp_path.iterdir())
+
+
+def test_unknown_and_missing_sections():
+  config = tiny_config.get_config().to_dict()
+  config['optimiser'] = config.pop('optimizer')
+  with pytest.raises(errors.InputError, match="optimiser; .*'optimizer'"):
+    experiment.create_experiment(config)
+  del config['optimiser']
+  with pytest.raises(errors.InputError, match='config.optimizer is missing'):
+    experiment.create_experiment(config)
+
+
+def test_unwritable_workdir(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.InputError, match='cannot be written'):
+    train.train(tiny_config.get_config(), tmp_path / 'file' / 'run')
+
+
+def test_checkpoints_of_an_unknown_run_are_not_touched(tmp_path):
+  (tmp_path / 'checkpoints' / '1').mkdir(parents=True)
+  with pytest.raises(errors.InputError, match='checkpoints but no config.json'):
+    train.train(tiny_config.get_config(), tmp_path)
+  assert [p.name for p in tmp_path.iterdir()] == ['checkpoints']
+
+
+def test_chance_loss_is_where_training_starts(trained):
+  first = lines(trained[0])[0]['train']
+  assert first['loss_main'] == pytest.approx(math.log(10), rel=0.5)

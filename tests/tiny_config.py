@@ -1,0 +1,35 @@
+"""The smallest real experiment: the demo's config, shrunk. For tests."""
+
+import ml_collections
+
+from configs import digits
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the config."""
+  config = digits.get_config()
+  config.model.width = 0.05
+  config.data.image_size = 32
+  config.train.update(
+    {
+      'batch_size': 8,
+      'eval_batch_size': 120,
+      'num_train_steps': 12,
+      'log_every_steps': 2,
+      'eval_every_steps': 6,
+      'checkpoint_every_steps': 4,
+      'polyak_start_epoch': 6 * 8 / 1437,
+      'check_replicas': True,
+    }
+  )
+  return config
+
+
+def get_plain_config() -> ml_collections.ConfigDict:
+  """Returns the same with the paper's plain network, mirrored images."""
+  config = get_config()
+  config.model.name = 'inception_v1'
+  config.data.image_size = 80
+  config.learning_rate = {'schedule': 'constant', 'init_value': 0.01}
+  config.train.mirror = True
+  return config
