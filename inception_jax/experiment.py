@@ -304,6 +304,11 @@ def summarize(
   Raises:
     InputError: if a field or `output` cannot be used.
   """
+  ending = epath.Path(output).suffix if output is not None else None
+  if ending not in (None, '.txt', '.json', '.csv'):
+    raise errors.InputError(
+      f'--output={output} must end in .txt, .json or .csv'
+    )
   config = _sections(config)
   model_arguments = {k: v for k, v in config['model'].items() if v is not None}
   data = config['data']
@@ -325,16 +330,11 @@ def summarize(
     summary.to_text(table) + '\n' + paper_claims.comparison_to_text(comparison)
   )
   if output is not None:
-    writers = {
-      '.txt': lambda: text + '\n',
-      '.json': lambda: json.dumps(result, indent=2) + '\n',
-      '.csv': lambda: summary.to_csv(table),
+    contents = {
+      '.txt': text + '\n',
+      '.json': json.dumps(result, indent=2) + '\n',
+      '.csv': summary.to_csv(table),
     }
-    path = epath.Path(output)
-    if path.suffix not in writers:
-      raise errors.InputError(
-        f'--output={output} must end in .txt, .json or .csv'
-      )
-    run.write_atomically(path, writers[path.suffix]())
+    run.write_atomically(epath.Path(output), contents[ending])
   print(text)
   return result

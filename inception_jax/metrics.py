@@ -18,10 +18,11 @@ def correct_within(logits: jax.Array, labels: jax.Array, k: int) -> jax.Array:
 
   Returns:
     bool `[batch]`. Ties go to the lower class index, so equal logits score no
-    better than chance.
+    better than chance; logits with a NaN among them are never correct.
   """
   _, guesses = lax.top_k(logits, min(k, logits.shape[-1]))
-  return (guesses == labels[:, None]).any(-1)
+  found = (guesses == labels[:, None]).any(-1)
+  return found & ~jnp.isnan(logits).any(-1)
 
 
 def classification_sums(

@@ -76,7 +76,8 @@ def learning_curves(
   accuracies.set(xlabel='step', ylabel='top-1 accuracy', ylim=(0, 1.02))
   for axes in (losses, accuracies):
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+      axes.legend(fontsize=8)
   return figure
 
 

@@ -27,6 +27,17 @@ def tfds_data_dir(tmp_path_factory):
   return folder
 
 
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+  """An unbroken run of `tiny_config`: its folder and its result."""
+  import tiny_config
+
+  from inception_jax import train
+
+  workdir = tmp_path_factory.mktemp('trained') / 'run'
+  return workdir, train.train(tiny_config.get_config(), workdir)
+
+
 @pytest.fixture
 def test_data() -> pathlib.Path:
   """The folder of real test data; skips the test where there is none."""

@@ -62,7 +62,7 @@ def test_config_trains_a_step(name):
   metrics = {k: v.item() for k, v in jax.device_get(metrics).items()}
   chance = math.log(built.model.num_classes)
   for head in ('main', 'aux_4a', 'aux_4d'):
-    assert metrics[f'loss_{head}'] == pytest.approx(chance, rel=0.5)
+    assert metrics[f'loss_{head}'] == pytest.approx(chance, rel=1.0)
   assert all(np.isfinite(list(metrics.values())))
   moved = jax.tree.map(lambda a, b: (a != b).any(), before, state.params)
   assert moved['conv1']['kernel'] and moved['classifier']['bias']

@@ -5,20 +5,12 @@ import signal
 import time
 
 import launch
-import pytest
 from test_train import assert_same_run
 
 NUM_KILLS = 4
 
 
-@pytest.fixture(scope='module')
-def unbroken(tmp_path_factory):
-  workdir = tmp_path_factory.mktemp('unbroken') / 'run'
-  launch.result(f'--config={launch.TINY}', f'--workdir={workdir}')
-  return workdir
-
-
-def test_killed_run_ends_as_the_unbroken_one(unbroken, tmp_path):
+def test_killed_run_ends_as_the_unbroken_one(trained, tmp_path):
   workdir = tmp_path / 'run'
   arguments = (f'--config={launch.TINY}', f'--workdir={workdir}')
   moments = random.Random(0)
@@ -36,7 +28,7 @@ def test_killed_run_ends_as_the_unbroken_one(unbroken, tmp_path):
     print(f'kill {i}: checkpoints {checkpoints(workdir)}')
   result = launch.result(*arguments)
   assert result['step'] == 12
-  assert_same_run(unbroken, workdir)
+  assert_same_run(trained[0], workdir)
 
 
 def snapshot(workdir):

@@ -1,6 +1,7 @@
 """The training loop: dispatch, read one step late, log, evaluate, save."""
 
 from collections.abc import Callable, Iterator, Mapping
+import copy
 import dataclasses
 import math
 import signal
@@ -139,7 +140,7 @@ class TrainLoop:
     self._evaluate_fn = evaluate_fn
     self._save_fn = save_fn
     self._recorder = recorder
-    self._window = MetricWindow(**metadata.get('window', {}))
+    self._window = MetricWindow(**copy.deepcopy(metadata.get('window', {})))
     self._warned = set(metadata.get('warned', ()))
     self._last_saved = metadata.get('step')
     self._stop_at = 0

@@ -41,8 +41,18 @@ def staircase_decay(
     raise ValueError(f'decay_epochs must be positive, not {decay_epochs}')
   steps_per_fall = decay_epochs * steps_per_epoch
 
+  whole, fraction = divmod(steps_per_fall, 1)
+
+  def reached(falls, step):
+    """Whether `step >= falls * steps_per_fall`, without large floats."""
+    return step - falls * int(whole) >= falls * jnp.float32(fraction)
+
   def schedule(step):
-    falls = jnp.floor(jnp.asarray(step, jnp.float32) / steps_per_fall)
+    step = jnp.asarray(step, jnp.int32)
+    # A float32 quotient can miss a boundary by one; the integers decide.
+    falls = (step / steps_per_fall).astype(jnp.int32)
+    falls += reached(falls + 1, step).astype(jnp.int32)
+    falls -= jnp.logical_not(reached(falls, step)).astype(jnp.int32)
     return jnp.asarray(init_value * decay_rate**falls, jnp.float32)
 
   return schedule
