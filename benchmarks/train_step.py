@@ -11,13 +11,9 @@ that a busy machine slows all of them. Prints one JSON object.
 import argparse
 from collections.abc import Callable, Iterator
 import contextlib
-import datetime
-import importlib.metadata
 import json
 import math
-import os
 import pathlib
-import platform
 import statistics
 import sys
 import time
@@ -33,6 +29,8 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import machine  # noqa: E402
+
 from configs import fake_data  # noqa: E402
 from inception_jax import errors, experiment  # noqa: E402
 from inception_jax.data import device  # noqa: E402
@@ -46,9 +44,9 @@ VARIANTS = {
   'convolution_only': ('convolution',),
   'ours': ('pool', 'merge', 'convolution'),
 }
-# Largest relative difference from the baseline; GPUs and TPUs multiply with
-# fewer bits than float32 has.
-TOLERANCE = {'cpu': 1e-3}
+# Largest relative difference from the baseline: rounding decides the ReLUs that
+# are near zero. GPUs and TPUs multiply with fewer bits than float32 has.
+TOLERANCE = {'cpu': 1e-2}
 DEFAULT_TOLERANCE = 3e-2
 MAX_MICROBATCH = 8
 MIN_SECONDS_PER_ROUND = 0.5
@@ -239,37 +237,6 @@ def microbatches(batch_size: int) -> list[int]:
   return [1, *fitting[:1]]
 
 
-def environment() -> dict[str, Any]:
-  """Hardware, versions, command and date."""
-  cpu = platform.processor() or platform.machine()
-  with contextlib.suppress(OSError):
-    for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
-      if line.startswith('model name'):
-        cpu = line.split(':', 1)[1].strip()
-        break
-  cores = os.cpu_count()
-  if hasattr(os, 'sched_getaffinity'):
-    cores = len(os.sched_getaffinity(0))
-  load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
-  packages = ('jax', 'jaxlib', 'flax', 'optax')
-  return {
-    'benchmark': 'train_step',
-    'hardware': {
-      'backend': jax.default_backend(),
-      'devices': [d.device_kind for d in jax.devices()],
-      'cpu': cpu,
-      'cores': cores,
-      'load_average_at_start': load,
-    },
-    'versions': {
-      'python': platform.python_version(),
-      **{name: importlib.metadata.version(name) for name in packages},
-    },
-    'command': ' '.join(['python', *sys.argv]),
-    'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
-  }
-
-
 def progress(text: str) -> None:
   print(text, file=sys.stderr, flush=True)
 
@@ -299,7 +266,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
   arguments = parse_arguments()
-  result = environment()
+  result = machine.environment()
   wanted = {'baseline', 'ours', *arguments.variants}
   variants = [name for name in VARIANTS if name in wanted]
   tolerance = TOLERANCE.get(jax.default_backend(), DEFAULT_TOLERANCE)

@@ -67,8 +67,8 @@ def local_slots(batch_size: int) -> np.ndarray:
   num_devices = jax.device_count()
   if batch_size % num_devices:
     raise errors.InputError(
-      f'batch_size={batch_size} does not divide over {num_devices} devices;'
-      f' use a multiple of {num_devices}'
+      f'config.train.batch_size={batch_size} does not divide over {num_devices}'
+      f' devices; use a multiple of {num_devices}'
     )
   share = batch_size // jax.process_count()
   start = share * jax.process_index()

@@ -48,8 +48,6 @@ class Experiment:
     averaging: averages to keep.
     steps_per_epoch: updates in one pass over the training set.
     num_train_steps: updates of the whole run.
-    slots: places in the global training batch that this process holds.
-    eval_slots: likewise of evaluation.
   """
 
   config: dict[str, Any]
@@ -63,14 +61,29 @@ class Experiment:
   averaging: averaging_lib.Averaging
   steps_per_epoch: float
   num_train_steps: int
-  slots: np.ndarray
-  eval_slots: np.ndarray
 
   @property
   def keys(self) -> tuple[jax.Array, jax.Array]:
     """Keys of the initial weights, and of augmentation and dropout."""
     init_key, step_key = jax.random.split(jax.random.key(self.options.seed))
     return init_key, step_key
+
+  @property
+  def slots(self) -> np.ndarray:
+    """Places in the global training batch that this process holds.
+
+    Raises:
+      InputError: if the batch does not divide over the devices, or a device's
+        share not into its micro-batches.
+    """
+    slots = cluster.local_slots(self.options.batch_size)
+    share = self.options.batch_size // jax.device_count()
+    if share % self.options.num_microbatches:
+      raise errors.InputError(
+        f'config.train.num_microbatches={self.options.num_microbatches} does'
+        f' not divide the {share} examples of each device'
+      )
+    return slots
 
   def create_state(self) -> train_state.TrainState:
     """State of step 0."""
@@ -122,8 +135,11 @@ class Experiment:
     self, eval_step: step_lib.StepFn, variables: Mapping[str, Any]
   ) -> dict[str, dict[str, float]]:
     """Evaluates several sets of weights on every image once."""
+    # What is too much is padding, so any number of devices will do.
+    num_devices = jax.device_count()
+    batch_size = -(-self.options.eval_batch_size // num_devices) * num_devices
     batches = self.dataset.eval_batches(
-      batch_size=self.options.eval_batch_size, slots=self.eval_slots
+      batch_size=batch_size, slots=cluster.local_slots(batch_size)
     )
     return evaluate_lib.evaluate(
       eval_step,
@@ -153,9 +169,6 @@ def create_experiment(
     options_lib.TrainOptions, 'train', config['train']
   )
   # What costs nothing to check comes before the data is opened.
-  slots = cluster.local_slots(options.batch_size)
-  eval_slots = cluster.local_slots(options.eval_batch_size)
-  _check_microbatches(options)
   fields.call_with_section(
     models.create_model, 'model', {'num_classes': 1, **config['model']}
   )
@@ -210,8 +223,6 @@ def create_experiment(
     ),
     steps_per_epoch=steps_per_epoch,
     num_train_steps=num_train_steps,
-    slots=slots,
-    eval_slots=eval_slots,
   )
   try:
     jax.eval_shape(experiment.create_state)
@@ -236,15 +247,6 @@ def _sections(
     if not isinstance(config.get(name), dict):
       raise errors.InputError(f'section config.{name} is missing')
   return config
-
-
-def _check_microbatches(options: options_lib.TrainOptions) -> None:
-  share = options.batch_size // jax.device_count()
-  if share % options.num_microbatches:
-    raise errors.InputError(
-      f'config.train.num_microbatches={options.num_microbatches} does not'
-      f' divide the {share} examples of each device'
-    )
 
 
 def evaluate(

@@ -39,6 +39,7 @@ def train(
     Interrupted: after SIGTERM or SIGINT, once the state is saved.
   """
   experiment = experiment_lib.create_experiment(config)
+  _ = experiment.slots  # Raises before anything is written.
   directory = run.RunDirectory(workdir, experiment.config)
   writes = cluster.is_main_process()
   if writes:

@@ -88,6 +88,22 @@ def test_two_processes_train_as_one(tmp_path_factory, one_device):
       np.testing.assert_array_equal(first[name], second[name])
 
 
+@pytest.mark.parametrize('num_devices', [4, 7])
+def test_any_number_of_devices_evaluates_every_image_once(trained, num_devices):
+  # 8 training examples and 120 evaluation images do not divide by 7.
+  workdir, result = trained
+  scores = launch.result(
+    '--mode=evaluate',
+    f'--workdir={workdir}',
+    '--weights=raw',
+    num_devices=num_devices,
+  )
+  expected = result['evaluation']['raw']
+  for name in ('num_images', 'top1', 'top5'):
+    assert scores[name] == expected[name]
+  assert scores['loss'] == pytest.approx(expected['loss'], rel=1e-5)
+
+
 def test_signal_to_one_of_two_processes_stops_both_and_they_go_on(tmp_path):
   workdir = tmp_path / 'run'
   arguments = (

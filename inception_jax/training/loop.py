@@ -46,6 +46,7 @@ class StopSignal:
   def __init__(self):
     self.signum = 0
     self._previous = {}
+    self._sent = None
 
   def __enter__(self) -> 'StopSignal':
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -62,10 +63,10 @@ class StopSignal:
 
   def flags(self) -> jax.Array:
     """The request, one a local device, for every process to see at once."""
-    num_devices = jax.local_device_count()
-    return device.shard(
-      {'stop': np.full((num_devices,), self.signum, np.int32)}
-    )['stop'][:, 0]
+    if self._sent is None or self._sent[0] != self.signum:
+      flags = np.full((jax.local_device_count(),), self.signum, np.int32)
+      self._sent = (self.signum, device.shard({'stop': flags})['stop'][:, 0])
+    return self._sent[1]
 
 
 @dataclasses.dataclass

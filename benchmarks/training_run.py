@@ -1,0 +1,67 @@
+"""Trains a config and keeps its result, with the machine it ran on.
+
+Runs `main.py` in a process of its own, prints one JSON object with the result,
+the time it took and the first and last losses of every head, and copies the
+learning curves beside it.
+
+  python benchmarks/training_run.py --name=digits --config=configs/digits.py \
+      [--config.FIELD=value ...]
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import machine
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = ROOT / 'benchmarks' / 'results'
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--name', required=True, help='of the files written')
+  arguments, rest = parser.parse_known_args()
+  with tempfile.TemporaryDirectory() as folder:
+    workdir = pathlib.Path(folder) / 'run'
+    command = [sys.executable, 'main.py', f'--workdir={workdir}', *rest]
+    start = time.perf_counter()
+    process = subprocess.run(
+      command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - start
+    if process.returncode:
+      sys.exit(process.stderr)
+    result = json.loads(process.stdout.splitlines()[-1])
+    lines = [json.loads(x) for x in (workdir / 'metrics.jsonl').open()]
+    train = [{'step': x['step'], **x['train']} for x in lines if 'train' in x]
+    record = {
+      **machine.environment(),
+      'seconds': round(seconds, 1),
+      'step': result['step'],
+      'evaluation': result['evaluation'],
+      'first_metrics': train[0],
+      'last_metrics': train[-1],
+      'warnings': [
+        line.split('] ', 1)[1]
+        for line in process.stderr.splitlines()
+        if line.startswith('W') and 'learnt nothing' in line
+      ],
+    }
+    text = json.dumps(record, indent=2)
+    (RESULTS / f'{arguments.name}.json').write_text(text + '\n')
+    for plot in ('learning_curves', 'training_crops'):
+      shutil.copy(
+        workdir / 'plots' / f'{plot}.png',
+        RESULTS / f'{arguments.name}_{plot}.png',
+      )
+  print(text)
+
+
+if __name__ == '__main__':
+  main()
