@@ -70,6 +70,17 @@ def test_pixels_are_not_taken_for_numbers_up_to_one():
     )
 
 
+@pytest.mark.parametrize('name', PREPROCESSINGS)
+def test_bfloat16_pixels_are_widened_first(name):
+  values = jnp.full((1, 1, 3), 201, jnp.bfloat16)  # Exact in bfloat16.
+  scaled = values * preprocess.GOOGLE.scale
+  assert scaled.dtype == jnp.bfloat16 and scaled[0, 0, 0] != 201 * 256 / 255
+  np.testing.assert_array_equal(
+    PREPROCESSINGS[name](values),
+    PREPROCESSINGS[name](jnp.asarray(values, jnp.float32)),
+  )
+
+
 def test_every_model_has_a_profile():
   assert profiles.PROFILES.keys() == ARCHITECTURES.keys()
 

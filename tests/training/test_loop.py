@@ -392,8 +392,9 @@ def test_a_second_signal_would_kill():
   assert seen[1] == signal.SIG_DFL
 
 
-def test_a_signal_in_the_last_step_is_too_late_to_matter():
-  run = Run(at={12: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+@pytest.mark.parametrize('signalled_at', [11, 12])  # Seen in step 12, never.
+def test_a_signal_in_the_last_steps_is_too_late_to_matter(signalled_at):
+  run = Run(at={signalled_at: lambda: os.kill(os.getpid(), signal.SIGTERM)})
   assert run() == State(12)
   assert run.steps('save') == [12]
   assert run.recorder.train[-1][1] == mean_metrics(range(9, 13))
