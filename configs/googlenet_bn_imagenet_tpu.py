@@ -1,8 +1,8 @@
-"""`googlenet_bn_imagenet` on a TPU v4-8 or larger: bfloat16, batch 1024.
+"""`googlenet_bn_imagenet` on TPUs: bfloat16, batch 1024.
 
-Source: as there; 128 images a chip fill the lanes of its vector unit.
+Source: as there; 128 images a chip fill the lanes of its vector unit: 8 chips.
 Expected: as there. Never run on a TPU.
-Hardware: 8 chips or more; the batch is fixed, chips share it.
+Hardware: any number of chips that divides 1024; 8 are what it is made for.
 Command: python main.py --config=configs/googlenet_bn_imagenet_tpu.py
   --workdir=gs://... --config.data.data_dir=gs://...
 """

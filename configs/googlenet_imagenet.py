@@ -51,7 +51,7 @@ def get_config() -> ml_collections.ConfigDict:
         'decay_biases': False,
       },
       'averaging': {
-        # Not in the paper, beside its Polyak average; about one epoch long.
+        # Not in the paper, beside its Polyak average; 10,000 steps long.
         'ema_decay': 0.9999,
       },
       'train': {

@@ -44,7 +44,8 @@ class Run:
     model: Linen module; `logits, end_points = model.apply(variables, x)`.
     variables: host arrays, `{'params': ..., 'batch_stats': ...}`.
     preprocessing: from RGB pixels (0 to 255) to `x`.
-    class_names: name of each output.
+    class_names: name of each class of the data; a model with more outputs has
+      dummies after them.
     weights: which weights these are, 'raw', 'ema' or 'polyak'.
     step: number of updates they have seen.
   """
@@ -172,8 +173,10 @@ class RunDirectory:
       ) from error
 
   def _check_config(self) -> None:
+    # Looked at first: another process may be making both just now.
+    has_checkpoints = (self.path / 'checkpoints').exists()
     if not (self.path / 'config.json').exists():
-      if (self.path / 'checkpoints').exists():
+      if has_checkpoints:
         raise errors.InputError(
           f'{self.path} has checkpoints but no config.json; give another'
           ' --workdir'
@@ -214,26 +217,37 @@ class RunDirectory:
 
 
 class JsonLines:
-  """A file of JSON lines that is only ever replaced whole.
+  """A file of JSON lines, all of which stay in memory.
 
-  Appending is impossible on object stores and leaves half lines when killed.
+  New lines are appended to a local file; a remote one, which cannot be
+  appended to, is replaced whole, and so is one whose lines were dropped. The
+  half line that a kill can leave at the end is dropped when reading.
 
   Args:
     path: the file; read if it exists.
+
+  Raises:
+    InputError: if a line before the last cannot be read.
   """
 
   def __init__(self, path: epath.Path):
     self._path = path
+    self._is_local = '://' not in str(path)
     self._lines: list[dict[str, Any]] = []
-    if path.exists():
+    self._num_written = 0  # Lines in the file; -1 if it must be replaced.
+    if not path.exists():
+      return
+    texts = path.read_text().splitlines()
+    for number, text in enumerate(texts, 1):
       try:
-        self._lines = [
-          json.loads(line) for line in path.read_text().splitlines()
-        ]
+        self._lines.append(json.loads(text))
       except ValueError as error:
-        raise errors.InputError(
-          f'{path} is damaged ({error}); delete it to go on without it'
-        ) from error
+        if number < len(texts):
+          raise errors.InputError(
+            f'{path} is damaged in line {number} ({error}); delete it to go on'
+            ' without it'
+          ) from error
+    self._num_written = -1
 
   def __iter__(self) -> Iterator[dict[str, Any]]:
     return iter(self._lines)
@@ -245,10 +259,27 @@ class JsonLines:
   def drop_after(self, step: int) -> None:
     """Forgets the lines of later steps than `step`."""
     self._lines = [line for line in self._lines if line['step'] <= step]
+    self._num_written = -1
 
   def flush(self) -> None:
-    text = ''.join(json.dumps(line) + '\n' for line in self._lines)
-    write_atomically(self._path, text)
+    """Brings the file up to date.
+
+    Raises:
+      TrainingError: if it cannot be written.
+    """
+    appends = self._is_local and self._num_written >= 0
+    new = self._lines[self._num_written :] if appends else self._lines
+    text = ''.join(json.dumps(line) + '\n' for line in new)
+    if appends:
+      try:
+        with self._path.open('a') as file:
+          file.write(text)
+      except OSError as error:
+        self._num_written = -1  # Half of it may be there.
+        raise _cannot_write(self._path, error) from error
+    else:
+      write_atomically(self._path, text)
+    self._num_written = len(self._lines)
 
 
 def write_atomically(path: epath.Path, text: str) -> None:
@@ -258,10 +289,14 @@ def write_atomically(path: epath.Path, text: str) -> None:
     temporary.write_text(text)
     temporary.replace(path)
   except OSError as error:
-    raise errors.TrainingError(
-      f'{path} could not be written ({error.strerror or error}); free some'
-      ' space and run the same command again'
-    ) from error
+    raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: epath.Path, error: OSError) -> errors.TrainingError:
+  return errors.TrainingError(
+    f'{path} could not be written ({error.strerror or error}); make room or'
+    ' mend the path and run the same command again'
+  )
 
 
 def _read_json(path: epath.Path) -> Any:

@@ -60,8 +60,10 @@ def train(
   try:
     state = loop.run(state, batches)
   finally:
-    recorder.close()
-    checkpoints.close()
+    try:
+      recorder.close()
+    finally:
+      checkpoints.close()
   if writes:
     save_plots(experiment, directory.path, recorder)
     logging.info('checkpoints: %s', directory.path / 'checkpoints')

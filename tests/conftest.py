@@ -38,14 +38,6 @@ def trained(tmp_path_factory):
   return workdir, train.train(tiny_config.get_config(), workdir)
 
 
-@pytest.fixture
-def test_data() -> pathlib.Path:
-  """The folder of real test data; skips the test where there is none."""
-  if not os.environ.get(TEST_DATA):
-    pytest.skip(f'{TEST_DATA} is not set')
-  return pathlib.Path(os.environ[TEST_DATA])
-
-
 _skipped = []
 
 

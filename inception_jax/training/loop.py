@@ -63,9 +63,10 @@ class StopSignal:
 
   def flags(self) -> jax.Array:
     """The request, one a local device, for every process to see at once."""
-    if self._sent is None or self._sent[0] != self.signum:
-      flags = np.full((jax.local_device_count(),), self.signum, np.int32)
-      self._sent = (self.signum, device.shard({'stop': flags})['stop'][:, 0])
+    signum = self.signum  # Read once: a signal may come in between.
+    if self._sent is None or self._sent[0] != signum:
+      flags = np.full((jax.local_device_count(),), signum, np.int32)
+      self._sent = (signum, device.shard({'stop': flags})['stop'][:, 0])
     return self._sent[1]
 
 
