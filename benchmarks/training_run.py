@@ -48,9 +48,10 @@ def main() -> None:
       'first_metrics': train[0],
       'last_metrics': train[-1],
       'warnings': [
-        line.split('] ', 1)[1]
+        # The progress bar may stand before it on its line.
+        line.split('loop.py:', 1)[1].split('] ', 1)[1]
         for line in process.stderr.splitlines()
-        if line.startswith('W') and 'learnt nothing' in line
+        if 'learnt nothing' in line
       ],
     }
     text = json.dumps(record, indent=2)
