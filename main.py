@@ -48,7 +48,9 @@ def run_mode() -> dict:
   if FLAGS.mode == 'summary':
     return experiment.summarize(FLAGS.config, FLAGS.output)
   if FLAGS.mode == 'evaluate':
-    return experiment.evaluate(FLAGS.workdir, FLAGS.protocol, FLAGS.weights)
+    folder = FLAGS.config.data.data_dir if FLAGS.config else None
+    what = FLAGS.workdir, FLAGS.protocol, FLAGS.weights
+    return experiment.evaluate(*what, data_dir=folder)
   return train.train(FLAGS.config, FLAGS.workdir)
 
 

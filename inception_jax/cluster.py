@@ -39,14 +39,21 @@ def initialize() -> None:
       'JAX_NUM_PROCESSES and JAX_PROCESS_ID must be whole numbers, not'
       f' {values[1]!r} and {values[2]!r}'
     ) from error
-  jax.distributed.initialize(values[0], num_processes, process_id)
+  try:
+    jax.distributed.initialize(values[0], num_processes, process_id)
+  except (RuntimeError, ValueError) as error:
+    raise errors.InputError(
+      f'process {process_id} of {num_processes} cannot join the coordinator at'
+      f' {values[0]}: {error}'
+    ) from error
   logging.info('process %d of %d', process_id, num_processes)
 
 
 def _is_pod() -> bool:
   """Whether this is one of several workers of a TPU pod or a Slurm job."""
   workers = os.environ.get('TPU_WORKER_HOSTNAMES', '').split(',')
-  tasks = os.environ.get('SLURM_NTASKS', '1')
+  # Of the step that srun started, not of the allocation around it.
+  tasks = os.environ.get('SLURM_STEP_NUM_TASKS', '1')
   return len(workers) > 1 or (tasks.isdigit() and int(tasks) > 1)
 
 

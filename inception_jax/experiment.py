@@ -250,7 +250,10 @@ def _sections(
 
 
 def evaluate(
-  workdir: epath.PathLike, protocol: str, weights: str | None
+  workdir: epath.PathLike,
+  protocol: str,
+  weights: str | None,
+  data_dir: str | None = None,
 ) -> dict[str, Any]:
   """Evaluates a run on the evaluation split of its config.
 
@@ -258,6 +261,7 @@ def evaluate(
     workdir: run directory.
     protocol: 'single', one centre crop an image.
     weights: see `run.load_run`.
+    data_dir: TFDS data directory, where it is not the one of training.
 
   Returns:
     `workdir, protocol, weights, num_images, top1, top5, loss, top5_error`.
@@ -268,6 +272,8 @@ def evaluate(
   if protocol != 'single':
     raise errors.InputError(f"--protocol={protocol} is not known; 'single' is")
   config = run.read_config(workdir)
+  if data_dir is not None:
+    config['data']['data_dir'] = data_dir
   loaded = run.load_run(workdir, weights)
   experiment = create_experiment(config)
   if experiment.dataset.class_names != loaded.class_names:
@@ -311,9 +317,14 @@ def summarize(
     raise errors.InputError(
       f'--output={output} must end in .txt, .json or .csv'
     )
+  if output is not None and not epath.Path(output).parent.is_dir():
+    raise errors.InputError(f'the folder of --output={output} does not exist')
   config = _sections(config)
   model_arguments = {k: v for k, v in config['model'].items() if v is not None}
   data = config['data']
+  for name in ('name', 'image_size'):
+    if data.get(name) is None:
+      raise errors.InputError(f'field config.data.{name} is missing')
   if 'num_classes' not in model_arguments:
     model_arguments['num_classes'] = dataset_lib.count_classes(data['name'])
   model = fields.call_with_section(

@@ -89,6 +89,7 @@ def load_run(
       f'{workdir} has no checkpoint {step}; it has {steps}'
     )
   arrays, _ = checkpoints.restore(step)
+  checkpoints.close()
   if weights is None:
     weights = 'ema' if _EMA_WEIGHT in arrays else 'raw'
   return Run(

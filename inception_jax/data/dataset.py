@@ -151,6 +151,8 @@ def open_dataset(
     ValueError: if an argument is out of its range, or see
       `records.open_records`.
   """
+  if image_size < 1:
+    raise ValueError(f'image_size must be positive, not {image_size}')
   if not 0 < crop_fraction <= 1:
     raise ValueError(f'crop_fraction must be in (0, 1], not {crop_fraction}')
   low, high = area_range

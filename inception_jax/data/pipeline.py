@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import os
 
+from absl import logging
 import numpy as np
 import tensorflow as tf
 
@@ -28,7 +29,10 @@ HostBatch = dict[str, np.ndarray]
 
 def hide_accelerators() -> None:
   """Keeps TensorFlow from taking the memory of the GPUs that JAX uses."""
-  tf.config.set_visible_devices([], 'GPU')
+  try:
+    tf.config.set_visible_devices([], 'GPU')
+  except RuntimeError:  # A notebook has used TensorFlow already.
+    logging.warning('TensorFlow has taken GPUs; restart to leave them to JAX')
 
 
 def train_batches(

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from concurrent import futures
+import contextlib
 import dataclasses
 import os
 import pathlib
+import sys
 from typing import Any
 
 from absl import logging
@@ -209,9 +211,11 @@ def _prepare_digits(builder: tfds.core.DatasetBuilder) -> None:
   logging.info('preparing the digits in %s', builder.data_dir)
   tfds.disable_progress_bar()  # It takes a second.
   try:
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-    )
+    # TFDS prints; standard output is for results.
+    with contextlib.redirect_stdout(sys.stderr):
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+      )
   except Exception as error:  # Of many kinds: TF, OS, TFDS.
     # TFDS renames a finished folder into place; another process may have been
     # first, and then nothing is wrong.

@@ -17,10 +17,19 @@ Variables = dict[str, Any]
 
 
 class PolyakState(NamedTuple):
-  """Uniform mean so far: number of iterates in it, and the mean."""
+  """Uniform mean so far.
+
+  Attributes:
+    count: iterates in it, int32 scalar.
+    mean: of params and batch_stats.
+    lost: what rounding has added to the mean too much. After some 100,000
+      iterates each one moves the mean by less than a float32 can show; carried
+      along, the small parts add up (Kahan 1965).
+  """
 
   count: jax.Array
   mean: Variables
+  lost: Variables
 
 
 @struct.dataclass
@@ -65,9 +74,8 @@ class Averaging:
     if self.ema_decay is not None:
       ema = self._ema().init(_weighted(variables))
     if self.polyak_start_step is not None:
-      polyak = PolyakState(
-        jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, variables)
-      )
+      zeros = jax.tree.map(jnp.zeros_like, variables)
+      polyak = PolyakState(jnp.zeros((), jnp.int32), zeros, zeros)
     return Averages(ema=ema, polyak=polyak)
 
   def update(
@@ -81,10 +89,17 @@ class Averaging:
       taken = step > self.polyak_start_step
       count = polyak.count + taken.astype(jnp.int32)
       share = jnp.where(taken, 1 / jnp.maximum(count, 1), 0.0)
-      mean = jax.tree.map(
-        lambda mean, new: mean + (new - mean) * share, polyak.mean, variables
+      wanted = jax.tree.map(
+        lambda mean, new, lost: (new - mean) * share - lost,
+        polyak.mean,
+        variables,
+        polyak.lost,
       )
-      polyak = PolyakState(count, mean)
+      mean = jax.tree.map(jnp.add, polyak.mean, wanted)
+      lost = jax.tree.map(
+        lambda new, old, wanted: (new - old) - wanted, mean, polyak.mean, wanted
+      )
+      polyak = PolyakState(count, mean, lost)
     return Averages(ema=ema, polyak=polyak)
 
   def _ema(self) -> optax.GradientTransformation:

@@ -145,3 +145,26 @@ def test_a_constant_stays(decay, iterates):
 def test_bad_arguments_are_refused(arguments):
   with pytest.raises(ValueError, match=next(iter(arguments))):
     Averaging(**arguments)
+
+
+def test_uniform_mean_does_not_stall_after_many_iterates():
+  # Iterates that drift: the later ones must count as much as the first.
+  averaging = Averaging(polyak_start_step=0)
+  num_steps = 1_000_000
+
+  def body(averages, step):
+    value = 1 + jnp.float32(0.02) * step / num_steps
+    variables = {'params': {'kernel': value}, 'batch_stats': {}}
+    return averaging.update(averages, variables, step), None
+
+  start = averaging.init(
+    {'params': {'kernel': jnp.float32(0)}, 'batch_stats': {}}
+  )
+  averages, _ = jax.jit(
+    lambda start: jax.lax.scan(body, start, jnp.arange(1, num_steps + 1))
+  )(start)
+  mean = averaging_lib.averaged_variables(averages)['polyak']['params'][
+    'kernel'
+  ]
+  # Without what rounding loses, the error is 1e-4 and more.
+  assert abs(float(mean) - 1.01) < 1e-6
