@@ -91,6 +91,9 @@ class Checkpoints:
     self, directory: epath.PathLike, *, keep: int = 3, read_only: bool = False
   ):
     self.directory = epath.Path(directory)
+    if '://' not in str(directory):
+      # Orbax refuses relative paths, and only once it writes.
+      self.directory = self.directory.resolve()
     policy = ocp.checkpoint_managers.preservation_policy
     self._manager = ocp.CheckpointManager(
       self.directory,

@@ -81,6 +81,13 @@ def test_only_the_newest_are_kept(tmp_path):
   assert saved(tmp_path / 'c', 1, 2, 3, 4, keep=2).steps() == [3, 4]
 
 
+def test_relative_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  checkpoints = saved('runs/c', 4)
+  assert checkpoints.steps() == [4] and (tmp_path / 'runs/c/4').exists()
+  assert_is_state(checkpoints.restore(4)[0], 4)
+
+
 def test_empty_folder_has_nothing_to_restore(tmp_path):
   assert checkpoint.Checkpoints(tmp_path / 'c').restore_newest_good() is None
 
