@@ -3,7 +3,8 @@ PYTHON ?= python3
 TORCH ?= torch>=2.6
 DEMO_WORKDIR ?= runs/digits
 DEMO_FLAGS ?=
-PYTEST_FLAGS ?=
+# Two processes: a test spends much of its time in one thread of the compiler.
+PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile
 
 BIN := .venv/bin
 
