@@ -39,18 +39,18 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 def run_mode() -> dict:
   """Runs the mode that the flags name and returns its result."""
-  from inception_jax import cluster, errors, experiment, train
+  from inception_jax import cluster, errors, modes, train
 
   for name in MODES[FLAGS.mode]:
     if not FLAGS[name].value:
       raise errors.InputError(f'--mode={FLAGS.mode} needs --{name}')
   cluster.initialize()
   if FLAGS.mode == 'summary':
-    return experiment.summarize(FLAGS.config, FLAGS.output)
+    return modes.summarize(FLAGS.config, FLAGS.output)
   if FLAGS.mode == 'evaluate':
     folder = FLAGS.config.data.data_dir if FLAGS.config else None
     what = FLAGS.workdir, FLAGS.protocol, FLAGS.weights
-    return experiment.evaluate(*what, data_dir=folder)
+    return modes.evaluate(*what, data_dir=folder)
   return train.train(FLAGS.config, FLAGS.workdir)
 
 
