@@ -1,0 +1,124 @@
+"""The modes of the command line, beside `train`."""
+
+from collections.abc import Mapping
+import json
+from typing import Any
+
+from etils import epath
+import ml_collections
+
+from inception_jax import (
+  errors,
+  fields,
+  models,
+  paper_claims,
+  run,
+  summary,
+)
+from inception_jax import experiment as experiment_lib
+from inception_jax.data import dataset as dataset_lib
+from inception_jax.data import device
+
+
+def evaluate(
+  workdir: epath.PathLike,
+  protocol: str,
+  weights: str | None,
+  data_dir: str | None = None,
+) -> dict[str, Any]:
+  """Evaluates a run on the evaluation split of its config.
+
+  Args:
+    workdir: run directory.
+    protocol: 'single', one centre crop an image.
+    weights: see `run.load_run`.
+    data_dir: TFDS data directory, where it is not the one of training.
+
+  Returns:
+    `workdir, protocol, weights, num_images, top1, top5, loss, top5_error`.
+
+  Raises:
+    InputError: if the run or the protocol cannot be used.
+  """
+  if protocol != 'single':
+    raise errors.InputError(f"--protocol={protocol} is not known; 'single' is")
+  config = run.read_config(workdir)
+  if data_dir is not None:
+    config['data']['data_dir'] = data_dir
+  loaded = run.load_run(workdir, weights)
+  experiment = experiment_lib.create_experiment(config)
+  if experiment.dataset.class_names != loaded.class_names:
+    raise errors.InputError(
+      f'the classes of {workdir} are not those of its dataset'
+    )
+  scores = experiment.evaluate(
+    experiment.create_eval_step(),
+    {loaded.weights: device.replicate(loaded.variables)},
+  )[loaded.weights]
+  return {
+    'workdir': str(workdir),
+    'protocol': protocol,
+    'weights': loaded.weights,
+    'step': loaded.step,
+    **scores,
+    'top5_error': 1 - scores['top5'],
+  }
+
+
+def summarize(
+  config: ml_collections.ConfigDict | Mapping[str, Any], output: str | None
+) -> dict[str, Any]:
+  """Prints Table 1 for a config's network beside the paper's figures.
+
+  Needs the dataset's name only, not its images.
+
+  Args:
+    config: see `create_experiment`.
+    output: file to write the table to as well, by its ending .txt, .json or
+      .csv; None for none.
+
+  Returns:
+    `params, params_with_heads, multiply_adds, rows` and `paper`.
+
+  Raises:
+    InputError: if a field or `output` cannot be used.
+  """
+  ending = epath.Path(output).suffix if output is not None else None
+  if ending not in (None, '.txt', '.json', '.csv'):
+    raise errors.InputError(
+      f'--output={output} must end in .txt, .json or .csv'
+    )
+  if output is not None and not epath.Path(output).parent.is_dir():
+    raise errors.InputError(f'the folder of --output={output} does not exist')
+  config = experiment_lib.sections(config)
+  model_arguments = {k: v for k, v in config['model'].items() if v is not None}
+  data = config['data']
+  for name in ('name', 'image_size'):
+    if data.get(name) is None:
+      raise errors.InputError(f'field config.data.{name} is missing')
+  if 'num_classes' not in model_arguments:
+    model_arguments['num_classes'] = dataset_lib.count_classes(data['name'])
+  model = fields.call_with_section(
+    models.create_model, 'model', model_arguments
+  )
+  image_size = data.get('image_size')
+  try:
+    table = summary.summarize(model, image_size)
+    comparison = paper_claims.compare_with_paper(model, image_size)
+  except ValueError as error:  # Images too small for the network.
+    raise errors.InputError(
+      f'config.data.image_size={image_size}: {error}'
+    ) from error
+  result = {**summary.to_json(table), 'paper': comparison}
+  text = (
+    summary.to_text(table) + '\n' + paper_claims.comparison_to_text(comparison)
+  )
+  if output is not None:
+    contents = {
+      '.txt': text + '\n',
+      '.json': json.dumps(result, indent=2) + '\n',
+      '.csv': summary.to_csv(table),
+    }
+    run.write_atomically(epath.Path(output), contents[ending])
+  print(text)
+  return result
