@@ -41,3 +41,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
   """`; did you mean 'x'?` for the known word nearest to `word`, or nothing."""
   close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
   return f'; did you mean {close[0]!r}?' if close else ''
+
+
+def first_line(error: BaseException) -> str:
+  """What an error of a library says, short enough for a sentence."""
+  return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -53,16 +53,45 @@ class Records:
     Returns:
       Encoded images (n of them) and labels, int32 `[n]`.
     """
-    try:
-      examples = self.source.__getitems__([int(i) for i in indices])
-    except (RuntimeError, OSError) as error:
-      raise errors.InputError(
-        f'{self.name} cannot be read ({_first_line(error)}); prepare the'
-        ' dataset again'
-      ) from error
+    examples = self.read_examples(indices)
     images = [example['image'] for example in examples]
     labels = np.array([example['label'] for example in examples], np.int32)
     return images, labels
+
+  def read_examples(self, indices: np.ndarray) -> list[dict[str, Any]]:
+    """Reads records with all their features.
+
+    Args:
+      indices: int `[n]`.
+
+    Returns:
+      n examples: 'image' (encoded), 'label', and whatever the dataset has.
+
+    Raises:
+      InputError: if the files have been damaged.
+    """
+    try:
+      return self.source.__getitems__([int(i) for i in indices])
+    except (RuntimeError, OSError) as error:
+      raise errors.InputError(
+        f'{self.name} cannot be read ({errors.first_line(error)}); prepare the'
+        ' dataset again'
+      ) from error
+
+  def describe(self, index: int) -> str:
+    """What to call a record in messages, by its file where that is known."""
+    try:
+      (example,) = self.read_examples(np.array([index]))
+    except errors.InputError:
+      example = {}
+    file = file_name(example)
+    return f'record {index} of {self.name}' + (f' ({file})' if file else '')
+
+
+def file_name(example: dict[str, Any]) -> str | None:
+  """The file that an example was made of, where the dataset says."""
+  name = example.get('file_name')
+  return name.decode(errors='replace') if isinstance(name, bytes) else name
 
 
 def open_records(
@@ -85,7 +114,7 @@ def open_records(
     InputError: if the dataset is unknown, unprepared, in another format, not
       image classification, incomplete, or has no such split.
   """
-  builder = _prepared_builder(name, data_dir)
+  builder = prepared_builder(name, data_dir)
   info = builder.info
   names = _class_names(name, builder)
   try:
@@ -98,7 +127,7 @@ def open_records(
   source = builder.as_data_source(
     split, decoders={'image': tfds.decode.SkipDecoding()}
   )
-  _check_files(name, info.splits[split])
+  check_files(name, info.splits[split])
   if num_examples == 0:
     raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
   return Records(
@@ -110,10 +139,17 @@ def open_records(
   )
 
 
-def _check_files(name: str, split: Any) -> None:
+def check_files(name: str, split: Any) -> None:
   """Compares what the files hold with what the dataset says of them.
 
   A truncated array_record file opens as an empty one, without an error.
+
+  Args:
+    name: of the dataset, for messages.
+    split: TFDS split info.
+
+  Raises:
+    InputError: if a file is missing, damaged or too short.
   """
 
   def check(instruction):
@@ -121,7 +157,7 @@ def _check_files(name: str, split: Any) -> None:
     try:
       found = array_record_module.ArrayRecordReader(path).num_records()
     except (RuntimeError, OSError, ValueError) as error:
-      return f'{path} cannot be read: {_first_line(error)}'
+      return f'{path} cannot be read: {errors.first_line(error)}'
     if found != instruction.examples_in_shard:
       return (
         f'{path} has {found} readable records of'
@@ -145,7 +181,7 @@ def class_names(
   Raises:
     InputError: if the dataset is unknown or not image classification.
   """
-  return _class_names(name, _find_builder(name, data_dir))
+  return _class_names(name, find_builder(name, data_dir))
 
 
 def _class_names(
@@ -163,10 +199,14 @@ def _class_names(
   return tuple(features['label'].names)
 
 
-def _find_builder(
+def find_builder(
   name: str, data_dir: str | os.PathLike[str] | None
 ) -> tfds.core.DatasetBuilder:
-  """A builder of the dataset, prepared or not."""
+  """A builder of the dataset, prepared or not.
+
+  Raises:
+    InputError: if there is no such dataset.
+  """
   data_dir = os.fspath(data_dir) if data_dir else None
   if name == DIGITS:
     return digits.Digits(data_dir=data_dir, file_format='array_record')
@@ -174,37 +214,55 @@ def _find_builder(
     return tfds.builder(name, data_dir=data_dir, try_gcs=False)
   except tfds.core.registered.DatasetNotFoundError as error:
     known = [DIGITS, *tfds.list_builders()]
+    where = data_dir or "TFDS's default data_dir"
     raise errors.InputError(
-      f'data.name={name!r} is no TFDS dataset{errors.suggestion(name, known)}'
+      f'data.name={name!r} is no TFDS dataset; no folder of pictures is'
+      f' prepared under that name in {where} either; run'
+      f' `{prepare_command(name, data_dir)} --input=FOLDER` to prepare one'
+      f'{errors.suggestion(name, known)}'
     ) from error
   except (ValueError, AssertionError, RuntimeError) as error:
     raise errors.InputError(
-      f'data.name={name!r} cannot be opened: {_first_line(error)}'
+      f'data.name={name!r} cannot be opened: {errors.first_line(error)}'
     ) from error
 
 
-def _prepared_builder(
+def prepared_builder(
   name: str, data_dir: str | os.PathLike[str] | None
 ) -> tfds.core.DatasetBuilder:
-  """A prepared builder in the array_record format."""
-  builder = _find_builder(name, data_dir)
+  """A prepared builder in the array_record format.
+
+  Raises:
+    InputError: if the dataset is unknown, unprepared or in another format.
+  """
+  builder = find_builder(name, data_dir)
   if name == DIGITS and not builder.is_prepared():
     _prepare_digits(builder)
-    builder = _find_builder(name, data_dir)
+    builder = find_builder(name, data_dir)
   if not builder.is_prepared():
-    where = f' --data_dir={data_dir}' if data_dir else ''
     raise errors.InputError(
-      f'dataset {name!r} is not prepared in {builder.data_dir}; run `tfds build'
-      f' {name} --file_format=array_record{where}` first, or set data.data_dir'
+      f'dataset {name!r} is not prepared in {builder.data_dir}; run'
+      f' `{prepare_command(name, data_dir)}` first, or set data.data_dir'
     )
   found = builder.info.file_format
   if found != tfds.core.FileFormat.ARRAY_RECORD:
     raise errors.InputError(
       f'{builder.data_dir} is prepared as {found.value}, which cannot be read'
-      ' at random; prepare it again with `--file_format=array_record` in'
-      ' another data_dir'
+      ' at random; set data.data_dir to another folder and run'
+      f' `{prepare_command(name)}`'
     )
   return builder
+
+
+def prepare_command(
+  name: str, data_dir: str | os.PathLike[str] | None = None
+) -> str:
+  """The command that prepares a dataset, for messages."""
+  where = f' --config.data.data_dir={data_dir}' if data_dir else ''
+  return (
+    f'python main.py --mode=prepare --config=CONFIG --config.data.name={name}'
+    + where
+  )
 
 
 def _prepare_digits(builder: tfds.core.DatasetBuilder) -> None:
@@ -222,9 +280,5 @@ def _prepare_digits(builder: tfds.core.DatasetBuilder) -> None:
     if not pathlib.Path(builder.data_dir, 'dataset_info.json').exists():
       raise errors.InputError(
         f'the digits cannot be prepared in {builder.data_dir}:'
-        f' {_first_line(error)}; set data.data_dir to a writable folder'
+        f' {errors.first_line(error)}; set data.data_dir to a writable folder'
       ) from error
-
-
-def _first_line(error: BaseException) -> str:
-  return (str(error).strip() or type(error).__name__).splitlines()[0]

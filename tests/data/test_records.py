@@ -90,6 +90,10 @@ def test_reading_is_random_access(digits):
   assert labels[0] == labels[2]
 
 
+def test_records_are_described(digits):
+  assert digits['train'].describe(7) == 'record 7 of digits train'
+
+
 def test_digits_can_be_opened_twice(tmp_path):
   first = records.open_records('digits', 'test', tmp_path)
   second = records.open_records('digits', 'test', tmp_path)
@@ -114,8 +118,16 @@ def test_class_names_need_no_prepared_data(tmp_path):
 @pytest.mark.parametrize(
   ('name', 'split', 'message'),
   [
-    ('cifar11', 'train', "'cifar11' is no TFDS dataset; did you mean 'cifar1"),
-    ('imagenet2012', 'train', "'imagenet2012' is not prepared in .*tfds build"),
+    (
+      'cifar11',
+      'train',
+      "'cifar11' is no TFDS dataset.*; did you mean 'cif",
+    ),
+    (
+      'imagenet2012',
+      'train',
+      "'imagenet2012' is not prepared .*--mode=prepare",
+    ),
     ('digits', 'validation', "no split 'validation'; it has .*test"),
     ('sounds', 'train', "'sounds' is not an image-classification dataset"),
   ],
