@@ -66,6 +66,8 @@ def _fits(value: Any, annotation: Any) -> bool:
     return any(_fits(value, arg) for arg in typing.get_args(annotation))
   if typing.get_origin(annotation) is tuple:
     args = typing.get_args(annotation)
+    if args[-1] is Ellipsis and isinstance(value, (tuple, list)):
+      args = args[:1] * len(value)
     return (
       isinstance(value, (tuple, list))
       and len(value) == len(args)

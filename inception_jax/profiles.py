@@ -14,10 +14,12 @@ class Profile:
   Attributes:
     preprocessing: pixels to network input.
     num_classes: outputs of the published network.
+    eval_crop: its evaluation crop, one of `crop_spec.EVALUATION_CROPS`.
   """
 
   preprocessing: preprocess.Preprocessing
   num_classes: int
+  eval_crop: str = 'shorter_side'
 
 
 PROFILES: Mapping[str, Profile] = types.MappingProxyType(

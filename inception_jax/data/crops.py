@@ -1,132 +1,99 @@
-"""Host geometry: which window of a photograph becomes the network's input.
+"""Host geometry: which part of a photograph becomes the network's input.
 
 All functions are plain TensorFlow, so that they run eagerly in tests and in
-C++ threads inside `tf.data`. Windows are int32 `[top, left, height, width]`.
+C++ threads inside `tf.data`. Windows are int32 `[top, left, height, width]`,
+in the photograph's pixels. Of a JPEG only the window is decoded.
 """
 
 import math
 
 import tensorflow as tf
 
+from inception_jax.data import crop_spec
+
+# A record whose header promises more is refused before anything is decoded.
+MAX_PIXELS = 2**27
+
 NUM_TRIES = 10
-# Random numbers a distorted crop takes: area, aspect, top and left of a try.
-UNIFORMS_PER_CROP = 4 * NUM_TRIES
+# Random numbers a training crop takes: area, aspect, top and left of a try,
+# and the interpolation.
+UNIFORMS_PER_CROP = 4 * NUM_TRIES + 1
+
+# Side of the resized picture over the side of the crop (section 7), and the
+# share of each side that the central crop of TF-slim keeps.
+RESIZED_PER_CROP = 256 / 224
+CENTRAL_FRACTION = 0.875
+# Pictures that shrink more than this are filtered against aliasing.
+ALIASING_SHRINKAGE = 2.0
 
 
-def distorted_crop_window(
-  height: tf.Tensor,
-  width: tf.Tensor,
-  uniforms: tf.Tensor,
-  area_range: tuple[float, float],
-  aspect_ratio_range: tuple[float, float],
-) -> tf.Tensor:
-  """The paper's training crop (section 6).
-
-  Each of ten tries draws an area, uniform in `area_range` of the image's, and
-  a ratio of width to height, log-uniform in `aspect_ratio_range`; the first
-  window that fits is placed uniformly. If none fits, the window is the largest
-  centred one whose ratio is in the range.
+def header_shape(encoded: tf.Tensor) -> tf.Tensor:
+  """Height and width that an image's header gives, int32 `[2]`.
 
   Args:
-    height: int32 scalar, of the image.
-    width: int32 scalar, of the image.
-    uniforms: float32 `[UNIFORMS_PER_CROP]` in [0, 1).
-    area_range: smallest and largest share of the area.
-    aspect_ratio_range: smallest and largest ratio of width to height.
+    encoded: string scalar, JPEG, PNG, GIF or BMP.
 
-  Returns:
-    int32 `[4]`: top, left, height, width.
+  Raises:
+    tf.errors.InvalidArgumentError: if it is none of these, or has fewer than
+      one or more than `MAX_PIXELS` pixels.
   """
-  draws = tf.reshape(uniforms, (NUM_TRIES, 4))
-  full_height = tf.cast(height, tf.float32)
-  full_width = tf.cast(width, tf.float32)
-  low, high = area_range
-  area = full_height * full_width * (low + draws[:, 0] * (high - low))
-  log_low, log_high = (math.log(ratio) for ratio in aspect_ratio_range)
-  ratio = tf.exp(log_low + draws[:, 1] * (log_high - log_low))
-  widths = tf.cast(tf.round(tf.sqrt(area * ratio)), tf.int32)
-  heights = tf.cast(tf.round(tf.sqrt(area / ratio)), tf.int32)
-  fits = (widths <= width) & (heights <= height)
-  fits &= (widths > 0) & (heights > 0)
-  chosen = tf.argmax(tf.cast(fits, tf.int32), output_type=tf.int32)
-  crop_height, crop_width = heights[chosen], widths[chosen]
-  top = _place(draws[chosen, 2], height - crop_height)
-  left = _place(draws[chosen, 3], width - crop_width)
-  drawn = tf.stack([top, left, crop_height, crop_width])
-  fallback = _largest_window(height, width, aspect_ratio_range)
-  return tf.where(tf.reduce_any(fits), drawn, fallback)
+
+  shape = tf.cond(
+    tf.io.is_jpeg(encoded),
+    lambda: tf.image.extract_jpeg_shape(encoded)[:2],
+    lambda: _other_header_shape(encoded),
+  )
+  pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
+  within = tf.debugging.Assert(
+    tf.reduce_all(shape > 0) & (pixels <= MAX_PIXELS),
+    ['image of height and width', shape],
+  )
+  with tf.control_dependencies([within] if within is not None else []):
+    return tf.ensure_shape(tf.identity(shape), (2,))
 
 
-def _place(uniform: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
-  """An offset uniform in 0 to `room`, both included."""
-  offset = tf.cast(uniform * tf.cast(room + 1, tf.float32), tf.int32)
-  return tf.minimum(offset, room)
+def _other_header_shape(encoded: tf.Tensor) -> tf.Tensor:
+  """As `header_shape`, of what is no JPEG."""
+  # Padded, so that the numbers of a file that ends too early are zeros.
+  head = tf.strings.substr(encoded, 0, 26) + b'\0' * 26
 
+  def integers(start, dtype, little_endian):
+    raw = tf.strings.substr(head, start, 2 * dtype.size)
+    return tf.cast(tf.io.decode_raw(raw, dtype, little_endian), tf.int32)
 
-def _largest_window(
-  height: tf.Tensor,
-  width: tf.Tensor,
-  aspect_ratio_range: tuple[float, float],
-) -> tf.Tensor:
-  low, high = aspect_ratio_range
-  as_float = lambda x: tf.cast(x, tf.float32)
-  round_to_int = lambda x: tf.maximum(tf.cast(tf.round(x), tf.int32), 1)
-  crop_width = tf.minimum(width, round_to_int(as_float(height) * high))
-  crop_height = tf.minimum(height, round_to_int(as_float(width) / low))
-  return tf.stack(
+  def starts(signature):
+    return tf.equal(tf.strings.substr(head, 0, len(signature)), signature)
+
+  def unknown():
+    # The op's message names the formats it can decode.
+    return tf.shape(tf.io.decode_image(encoded, expand_animations=False))[:2]
+
+  return tf.case(
     [
-      (height - crop_height) // 2,
-      (width - crop_width) // 2,
-      crop_height,
-      crop_width,
-    ]
+      (starts(b'\x89PNG\r\n'), lambda: integers(16, tf.int32, False)[::-1]),
+      (starts(b'GIF8'), lambda: integers(6, tf.uint16, True)[::-1]),
+      # A negative height is that of a picture stored from the top.
+      (starts(b'BM'), lambda: tf.abs(integers(18, tf.int32, True)[::-1])),
+    ],
+    default=unknown,
   )
 
 
-def central_square_window(
-  height: tf.Tensor, width: tf.Tensor, crop_fraction: float
-) -> tf.Tensor:
-  """The central square of the evaluation crop, in the photograph's pixels.
-
-  Its side is `crop_fraction` of the shorter side. Cropping it and resizing to
-  `size` is resizing the shorter side to `size / crop_fraction` and cropping
-  the centre, to rounding, but decodes only the pixels it needs.
+def decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+  """Decodes a window of an image.
 
   Args:
-    height: int32 scalar, of the image.
-    width: int32 scalar, of the image.
-    crop_fraction: in (0, 1]; 0.875 is 224 of 256.
-
-  Returns:
-    int32 `[4]`: top, left, height, width.
-  """
-  shorter = tf.cast(tf.minimum(height, width), tf.float32)
-  side = tf.cast(tf.round(shorter * crop_fraction), tf.int32)
-  side = tf.maximum(side, 1)
-  return tf.stack([(height - side) // 2, (width - side) // 2, side, side])
-
-
-def decode_window(
-  encoded: tf.Tensor, window_fn, encoding: str | None
-) -> tf.Tensor:
-  """Decodes the window that `window_fn(height, width)` names.
-
-  Of a JPEG only the window is decoded; other formats are decoded whole.
-
-  Args:
-    encoded: string scalar.
-    window_fn: from int32 scalars height and width to a window.
-    encoding: 'jpeg', 'png', or None to look at each record.
+    encoded: string scalar, JPEG, PNG, GIF (its first frame) or BMP.
+    window: int32 `[4]`, inside the image.
 
   Returns:
     uint8 `[window height, window width, 3]`, RGB.
   """
 
   def jpeg():
-    shape = tf.image.extract_jpeg_shape(encoded)
     return tf.image.decode_and_crop_jpeg(
       encoded,
-      window_fn(shape[0], shape[1]),
+      window,
       channels=3,
       # The default is up to 7/255 off what Pillow decodes.
       dct_method='INTEGER_ACCURATE',
@@ -134,21 +101,242 @@ def decode_window(
 
   def other():
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    top, left, height, width = tf.unstack(
-      window_fn(tf.shape(image)[0], tf.shape(image)[1])
+    return tf.slice(
+      image,
+      tf.stack([window[0], window[1], 0]),
+      tf.stack([window[2], window[3], 3]),
     )
-    return tf.image.crop_to_bounding_box(image, top, left, height, width)
 
-  if encoding == 'jpeg':
-    return jpeg()
-  if encoding == 'png':
-    return other()
-  return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+  image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+  return tf.ensure_shape(image, (None, None, 3))
 
 
-def resize(image: tf.Tensor, size: int) -> tf.Tensor:
-  """Resizes to `[size, size, 3]` uint8, bilinear with anti-aliasing."""
-  image = tf.image.resize(
-    tf.cast(image, tf.float32), (size, size), 'bilinear', antialias=True
+def decode_image(encoded: tf.Tensor) -> tf.Tensor:
+  """Decodes a whole image to uint8 `[height, width, 3]`, RGB.
+
+  Raises:
+    tf.errors.InvalidArgumentError: if it cannot be decoded or is enormous.
+  """
+  shape = header_shape(encoded)
+  return decode_window(encoded, tf.concat([[0, 0], shape], 0))
+
+
+def crop_proposals(
+  shape: tf.Tensor, draws: tf.Tensor, spec: crop_spec.DistortedCrop
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """The ten windows that a training crop may take, fitting or not.
+
+  Args:
+    shape: int32 `[2]`, height and width of the image.
+    draws: float32 `[NUM_TRIES, 2]` in [0, 1), for area and ratio.
+    spec: ranges and laws.
+
+  Returns:
+    Shares of the area and ratios of width to height, float32 `[NUM_TRIES]`;
+    height and width in pixels, int32 `[NUM_TRIES, 2]`.
+  """
+  low, high = spec.area_range
+  areas = low + draws[:, 0] * (high - low)
+  low, high = spec.aspect_ratio_range
+  if spec.aspect_ratio_law == 'log_uniform':
+    low, high = math.log(low), math.log(high)
+    ratios = tf.exp(low + draws[:, 1] * (high - low))
+  else:
+    ratios = low + draws[:, 1] * (high - low)
+  pixels = areas * tf.reduce_prod(tf.cast(shape, tf.float32))
+  sides = tf.sqrt(tf.stack([pixels / ratios, pixels * ratios], 1))
+  return areas, ratios, tf.cast(tf.round(sides), tf.int32)
+
+
+def distorted_crop_window(
+  shape: tf.Tensor, uniforms: tf.Tensor, spec: crop_spec.DistortedCrop
+) -> tf.Tensor:
+  """The window of a training crop.
+
+  The first of the ten proposals that fits is placed uniformly. If none does,
+  the window is the largest centred one whose ratio is in the range.
+
+  Args:
+    shape: int32 `[2]`, height and width of the image.
+    uniforms: float32 `[4 * NUM_TRIES]` in [0, 1).
+    spec: ranges and laws.
+
+  Returns:
+    int32 `[4]`: top, left, height, width.
+  """
+  draws = tf.reshape(uniforms, (NUM_TRIES, 4))
+  _, _, sides = crop_proposals(shape, draws[:, :2], spec)
+  fits = tf.reduce_all((sides <= shape) & (sides > 0), axis=1)
+  first = tf.argmax(tf.cast(fits, tf.int32), output_type=tf.int32)
+  side = sides[first]
+  room = tf.cast(shape - side, tf.float32)
+  corner = tf.cast(draws[first, 2:] * (room + 1), tf.int32)
+  # Rounding may bring the product up to what it must stay below.
+  corner = tf.minimum(corner, shape - side)
+  drawn = tf.concat([corner, side], 0)
+  fallback = _largest_window(shape, spec.aspect_ratio_range)
+  return tf.where(tf.reduce_any(fits), drawn, fallback)
+
+
+def _largest_window(
+  shape: tf.Tensor, aspect_ratio_range: tuple[float, float]
+) -> tf.Tensor:
+  low, high = aspect_ratio_range
+  # The longest height for the width, and the longest width for the height.
+  longest = tf.round(tf.cast(shape[::-1], tf.float32) * [1 / low, high])
+  side = tf.clip_by_value(tf.cast(longest, tf.int32), 1, shape)
+  return tf.concat([(shape - side) // 2, side], 0)
+
+
+def resize(image: tf.Tensor, size: int, interpolation: str) -> tf.Tensor:
+  """Resizes to a square.
+
+  'bilinear' and 'bicubic' look at 2 and 4 pixels in each direction, unless a
+  side shrinks more than `ALIASING_SHRINKAGE`; then they are filtered against
+  aliasing as in Pillow. 'area' is the mean over the area of a pixel, 'nearest'
+  one pixel.
+
+  Args:
+    image: uint8 `[height, width, 3]`.
+    size: height and width of the result.
+    interpolation: one of `crop_spec.INTERPOLATIONS`.
+
+  Returns:
+    uint8 `[size, size, 3]`.
+  """
+  shape = tf.shape(image)[:2]
+  if interpolation == 'nearest':
+    # Two gathers take a fifth of the time of TensorFlow's operation.
+    places = 2 * tf.range(size, dtype=tf.int64) + 1
+    rows, columns = (
+      places * tf.cast(length, tf.int64) // (2 * size)
+      for length in tf.unstack(shape)
+    )
+    return tf.gather(tf.gather(image, rows), columns, axis=1)
+  if interpolation == 'area':
+    return _rounded(tf.image.resize(image, (size, size), 'area'))
+
+  def resized(antialias):
+    return tf.image.resize(
+      image, (size, size), interpolation, antialias=antialias
+    )
+
+  shrinks = tf.reduce_max(shape) > int(ALIASING_SHRINKAGE * size)
+  image = tf.cond(shrinks, lambda: resized(True), lambda: resized(False))
+  if interpolation == 'bicubic':  # Some of its weights are negative.
+    image = tf.clip_by_value(image, 0, 255)
+  return _rounded(image)
+
+
+def _rounded(image: tf.Tensor) -> tf.Tensor:
+  """Floats in 0 to 255 as uint8; less work than `tf.round`."""
+  return tf.cast(image + 0.5, tf.uint8)
+
+
+def distorted_crop(
+  encoded: tf.Tensor, uniforms: tf.Tensor, spec: crop_spec.DistortedCrop
+) -> tf.Tensor:
+  """Decodes the window of a training crop and resizes it.
+
+  Args:
+    encoded: string scalar.
+    uniforms: float32 `[UNIFORMS_PER_CROP]` in [0, 1).
+    spec: what is drawn from what.
+
+  Returns:
+    uint8 `[size, size, 3]`.
+  """
+  window = distorted_crop_window(header_shape(encoded), uniforms[:-1], spec)
+  image = decode_window(encoded, window)
+  branches = [
+    lambda name=name: resize(image, spec.size, name)
+    for name in spec.interpolations
+  ]
+  chosen = tf.cast(uniforms[-1] * len(branches), tf.int32)
+  image = (
+    branches[0]() if len(branches) == 1 else tf.switch_case(chosen, branches)
   )
-  return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+  return tf.ensure_shape(image, (spec.size, spec.size, 3))
+
+
+def evaluation_geometry(
+  shape: tf.Tensor, spec: crop_spec.EvaluationCrop
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """What an evaluation crop shows: a part of the picture, resized and cut.
+
+  Lengths are truncated and offsets rounded as in torchvision; the central
+  fraction is rounded as `tf.image.central_crop` does.
+
+  Args:
+    shape: int32 `[2]`, height and width of the image.
+    spec: which crop.
+
+  Returns:
+    The window of the picture that is resized, int32 `[4]`; height and width to
+    which it is resized, int32 `[2]`; and top and left of the crop there,
+    int32 `[2]`.
+  """
+  whole = tf.concat([[0, 0], shape], 0)
+  square = tf.constant([spec.size, spec.size])
+  none = tf.constant([0, 0])
+  if spec.name == 'center_square':
+    side = tf.repeat(tf.reduce_min(shape), 2)
+    return tf.concat([(shape - side) // 2, side], 0), square, none
+  if spec.name == 'central_fraction':
+    margin = tf.cast(shape, tf.float64) * ((1 - CENTRAL_FRACTION) / 2)
+    start = tf.cast(margin, tf.int32)
+    return tf.concat([start, shape - 2 * start], 0), square, none
+  side = round(spec.size * RESIZED_PER_CROP)
+  if spec.name == 'warp':
+    resized = tf.constant([side, side])
+  else:
+    resized = side * shape // tf.reduce_min(shape)
+  room = tf.cast(resized - spec.size, tf.float64)
+  return whole, resized, tf.cast(tf.round(room / 2), tf.int32)
+
+
+def evaluation_crop(
+  encoded: tf.Tensor, spec: crop_spec.EvaluationCrop
+) -> tf.Tensor:
+  """Decodes what an evaluation crop needs and resizes it, bilinear.
+
+  Filtered against aliasing as in Pillow. The result is that of resizing the
+  source and cutting the crop out of it, but pixels that the crop does not show
+  are neither decoded nor made.
+
+  Args:
+    encoded: string scalar.
+    spec: which crop.
+
+  Returns:
+    uint8 `[size, size, 3]`.
+  """
+  shape = header_shape(encoded)
+  source, resized, corner = evaluation_geometry(shape, spec)
+  scale = tf.cast(resized, tf.float32) / tf.cast(source[2:], tf.float32)
+  # The pixels of the source that the filter reaches.
+  reach = tf.maximum(1 / scale, 1) + 1
+  first = tf.cast(corner, tf.float32) / scale - reach
+  last = tf.cast(corner + spec.size, tf.float32) / scale + reach
+  first = tf.maximum(tf.cast(tf.floor(first), tf.int32), 0)
+  last = tf.minimum(tf.cast(tf.math.ceil(last), tf.int32), source[2:])
+  # Decoded with a margin: the colours of a JPEG's pixel are upsampled from its
+  # neighbours', which the outermost pixels of a window lack.
+  start = tf.maximum(source[:2] + first - 2, 0)
+  end = tf.minimum(source[:2] + last + 2, shape)
+  image = decode_window(encoded, tf.concat([start, end - start], 0))
+  image = tf.slice(
+    image,
+    tf.concat([source[:2] + first - start, [0]], 0),
+    tf.concat([last - first, [3]], 0),
+  )
+  image = tf.raw_ops.ScaleAndTranslate(
+    images=image[tf.newaxis],
+    size=(spec.size, spec.size),
+    scale=scale,
+    translation=tf.cast(first, tf.float32) * scale
+    - tf.cast(corner, tf.float32),
+    kernel_type='triangle',
+    antialias=True,
+  )
+  return tf.ensure_shape(_rounded(image[0]), (spec.size, spec.size, 3))

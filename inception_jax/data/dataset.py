@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inception_jax.data import synthetic
+from inception_jax.data import crop_spec, synthetic
 
 # Name of the set of noise, for measuring speed.
 FAKE = 'fake'
@@ -22,20 +22,23 @@ class Dataset:
   Attributes:
     train: training records.
     eval: evaluation records, each used exactly once an evaluation.
-    image_size: height and width of the crops, pixels.
-    crop_fraction: side of the evaluation crop over the shorter side.
-    area_range: smallest and largest share of the area of a training crop.
-    aspect_ratio_range: its smallest and largest ratio of width to height.
+    train_crop: how training images are cut.
+    eval_crop: how evaluation images are cut.
     num_threads: threads that decode; None is one a core.
+    on_bad_image: 'fail' or 'skip'.
   """
 
   train: Any
   eval: Any
-  image_size: int
-  crop_fraction: float
-  area_range: tuple[float, float]
-  aspect_ratio_range: tuple[float, float]
+  train_crop: crop_spec.DistortedCrop | crop_spec.EvaluationCrop
+  eval_crop: crop_spec.EvaluationCrop
   num_threads: int | None
+  on_bad_image: str
+
+  @property
+  def image_size(self) -> int:
+    """Height and width of the crops, pixels."""
+    return self.eval_crop.size
 
   @property
   def class_names(self) -> tuple[str, ...]:
@@ -70,10 +73,9 @@ class Dataset:
       num_train_steps=num_train_steps,
       batch_size=batch_size,
       slots=slots,
-      image_size=self.image_size,
-      area_range=self.area_range,
-      aspect_ratio_range=self.aspect_ratio_range,
+      crop=self.train_crop,
       num_threads=self.num_threads,
+      on_bad_image=self.on_bad_image,
     )
 
   def eval_batches(
@@ -96,9 +98,9 @@ class Dataset:
       self.eval,
       batch_size=batch_size,
       slots=slots,
-      image_size=self.image_size,
-      crop_fraction=self.crop_fraction,
+      crop=self.eval_crop,
       num_threads=self.num_threads,
+      on_bad_image=self.on_bad_image,
     )
 
 
@@ -123,10 +125,14 @@ def open_dataset(
   train_split: str = 'train',
   eval_split: str = 'validation',
   data_dir: str | None = None,
-  num_threads: int | None = None,
-  crop_fraction: float = 0.875,
+  train_crop: str = 'distorted',
   area_range: tuple[float, float] = (0.08, 1.0),
   aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
+  aspect_ratio_law: str = 'log_uniform',
+  interpolations: tuple[str, ...] = crop_spec.INTERPOLATIONS,
+  eval_crop: str = 'shorter_side',
+  num_threads: int | None = None,
+  on_bad_image: str = 'fail',
 ) -> Dataset:
   """Opens the data of an experiment.
 
@@ -136,13 +142,19 @@ def open_dataset(
     train_split: TFDS split to train on.
     eval_split: TFDS split to evaluate on.
     data_dir: TFDS data directory, local or remote; None is TFDS's default.
-    num_threads: threads that decode; None is one a core.
-    crop_fraction: side of the evaluation crop over the shorter side, in
-      (0, 1]; 0.875 is 224 of 256.
-    area_range: share of the image's area in a training crop; the paper's is
-      8 % to 100 % (section 6).
-    aspect_ratio_range: width over height of a training crop; the paper's is
+    train_crop: 'distorted', the paper's (section 6), or one of
+      `crop_spec.EVALUATION_CROPS`, to train without it.
+    area_range: share of the image's area in a distorted crop; the paper's is
+      8 % to 100 %.
+    aspect_ratio_range: width over height of a distorted crop; the paper's is
       3/4 to 4/3.
+    aspect_ratio_law: 'log_uniform' or 'uniform'.
+    interpolations: of `crop_spec.INTERPOLATIONS`, one drawn for each distorted
+      crop.
+    eval_crop: one of `crop_spec.EVALUATION_CROPS`.
+    num_threads: threads that decode; None is one a core.
+    on_bad_image: what an image that cannot be decoded does, 'fail' or 'skip';
+      see `pipeline.train_batches`.
 
   Returns:
     The two splits.
@@ -153,19 +165,21 @@ def open_dataset(
   """
   if image_size < 1:
     raise ValueError(f'image_size must be positive, not {image_size}')
-  if not 0 < crop_fraction <= 1:
-    raise ValueError(f'crop_fraction must be in (0, 1], not {crop_fraction}')
-  low, high = area_range
-  if not 0 < low <= high <= 1:
-    raise ValueError(f'area_range must be in (0, 1], not {tuple(area_range)}')
-  low, high = aspect_ratio_range
-  if not 0 < low <= high:
-    raise ValueError(
-      'aspect_ratio_range must be positive and ascending, not'
-      f' {tuple(aspect_ratio_range)}'
-    )
   if num_threads is not None and num_threads < 1:
     raise ValueError(f'num_threads must be positive, not {num_threads}')
+  crops = crop_spec.EVALUATION_CROPS
+  crop_spec.check_choice('eval_crop', eval_crop, crops)
+  crop_spec.check_choice('train_crop', train_crop, ('distorted', *crops))
+  crop_spec.check_choice('on_bad_image', on_bad_image, ('fail', 'skip'))
+  crop = crop_spec.DistortedCrop(
+    image_size,
+    tuple(area_range),
+    tuple(aspect_ratio_range),
+    aspect_ratio_law,
+    tuple(interpolations),
+  )
+  if train_crop != 'distorted':
+    crop = crop_spec.EvaluationCrop(image_size, train_crop)
   if name == FAKE:
     train, evaluation = _FAKE_TRAIN, _FAKE_EVAL
   else:
@@ -175,11 +189,10 @@ def open_dataset(
   return Dataset(
     train=train,
     eval=evaluation,
-    image_size=image_size,
-    crop_fraction=crop_fraction,
-    area_range=tuple(area_range),
-    aspect_ratio_range=tuple(aspect_ratio_range),
+    train_crop=crop,
+    eval_crop=crop_spec.EvaluationCrop(image_size, eval_crop),
     num_threads=num_threads,
+    on_bad_image=on_bad_image,
   )
 
 

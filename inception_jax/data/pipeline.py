@@ -7,24 +7,30 @@ devices (see `training.augment`), so that bytes cross and not floats.
 import collections
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
-import dataclasses
 import functools
 import os
+import threading
 
 from absl import logging
 import numpy as np
 import tensorflow as tf
 
 from inception_jax import errors
-from inception_jax.data import crops, order
+from inception_jax.data import crop_spec, crops, order
 from inception_jax.data import records as records_lib
 
 # Batches that are decoded while the caller uses another.
 _BATCHES_AHEAD = 2
+# More records than this share of the set that cannot be decoded are too many
+# to go on without; one is always allowed.
+MAX_BAD_SHARE = 0.01
 
-# image uint8 [n, size, size, 3], label int32 [n], mask bool [n], slot int32
-# [n]: the examples of this process, slot being the place in the global batch.
+# image uint8 [n, size, size, 3], label int32 [n], slot int32 [n]: the examples
+# of this process, slot being the place in the global batch. mask and skipped,
+# bool [n]: whether an example counts, and whether it does not because its
+# image is bad (what is neither is padding).
 HostBatch = dict[str, np.ndarray]
+CropSpec = crop_spec.DistortedCrop | crop_spec.EvaluationCrop
 
 
 def hide_accelerators() -> None:
@@ -43,10 +49,9 @@ def train_batches(
   num_train_steps: int,
   batch_size: int,
   slots: np.ndarray,
-  image_size: int,
-  area_range: tuple[float, float],
-  aspect_ratio_range: tuple[float, float],
+  crop: CropSpec,
   num_threads: int | None = None,
+  on_bad_image: str = 'fail',
 ) -> Iterator[HostBatch]:
   """Training batches from `start_step` on.
 
@@ -60,31 +65,44 @@ def train_batches(
     num_train_steps: step at which to end.
     batch_size: global batch size.
     slots: int `[n]`, places in the global batch that this process holds.
-    image_size: height and width of the crops, pixels.
-    area_range: see `crops.distorted_crop_window`.
-    aspect_ratio_range: likewise.
+    crop: how images are cut.
     num_threads: threads that decode; None is one a core.
+    on_bad_image: what an image that cannot be decoded does: 'fail' ends the
+      run, 'skip' puts the next good record of the set in its place.
 
   Yields:
     Batches of n examples.
+
+  Raises:
+    InputError: if an image is bad and `on_bad_image` is 'fail', or more than
+      `MAX_BAD_SHARE` of the records are.
   """
   slots = np.asarray(slots, np.int32)
+  decoder = _Decoder(records, crop, num_threads, on_bad_image)
 
-  def read(step):
+  def load(step):
     positions = order.example_positions(step, slots, batch_size)
     indices = order.record_indices(seed, positions, len(records))
-    images, labels = records.read(indices)
     uniforms = order.example_uniforms(seed, positions, crops.UNIFORMS_PER_CROP)
-    return indices, images, labels, uniforms
+    images, labels, bad = decoder.decode(indices, uniforms)
+    # A pure function of the step: the same after a resume and on any host.
+    while bad.any():  # Ends: too many bad records are an error.
+      indices[bad] = (indices[bad] + 1) % len(records)
+      places = np.flatnonzero(bad)
+      images[places], labels[places], bad[places] = decoder.decode(
+        indices[places], uniforms[places]
+      )
+    return images, labels
 
-  decode = _create_decoder(
-    _TrainCrop(image_size, records.encoding, area_range, aspect_ratio_range),
-    num_threads,
-  )
-  steps = range(start_step, num_train_steps)
-  mask = np.ones(len(slots), bool)
-  for image, label in _decoded(read, decode, steps, records.name):
-    yield {'image': image, 'label': label, 'mask': mask, 'slot': slots}
+  mask, skipped = np.ones(len(slots), bool), np.zeros(len(slots), bool)
+  for image, label in _ahead(load, range(start_step, num_train_steps)):
+    yield {
+      'image': image,
+      'label': label,
+      'mask': mask,
+      'skipped': skipped,
+      'slot': slots,
+    }
 
 
 def eval_batches(
@@ -92,9 +110,9 @@ def eval_batches(
   *,
   batch_size: int,
   slots: np.ndarray,
-  image_size: int,
-  crop_fraction: float,
+  crop: crop_spec.EvaluationCrop,
   num_threads: int | None = None,
+  on_bad_image: str = 'fail',
 ) -> Iterator[HostBatch]:
   """Every record once, in order; the last batch is padded and masked.
 
@@ -102,92 +120,133 @@ def eval_batches(
     records: records to evaluate on.
     batch_size: global batch size.
     slots: int `[n]`, places in the global batch that this process holds.
-    image_size: height and width of the crops, pixels.
-    crop_fraction: see `crops.central_square_window`.
+    crop: how images are cut.
     num_threads: threads that decode; None is one a core.
+    on_bad_image: see `train_batches`; a skipped image is masked here.
 
   Yields:
     Batches of n examples; the number of batches is the same on all processes.
+
+  Raises:
+    InputError: see `train_batches`.
   """
   slots = np.asarray(slots, np.int32)
-  num_steps = -(-len(records) // batch_size)
+  decoder = _Decoder(records, crop, num_threads, on_bad_image)
+  uniforms = np.zeros((len(slots), 1), np.float32)  # Nothing is random here.
 
-  def place(step):
-    return order.example_positions(step, slots, batch_size)
-
-  def read(step):
+  def load(step):
+    positions = order.example_positions(step, slots, batch_size)
     # Padding repeats the last record.
-    indices = np.minimum(place(step), len(records) - 1)
-    images, labels = records.read(indices)
-    return indices, images, labels, np.zeros((len(slots), 1), np.float32)
-
-  decode = _create_decoder(
-    _EvalCrop(image_size, records.encoding, crop_fraction), num_threads
-  )
-  batches = _decoded(read, decode, range(num_steps), records.name)
-  for step, (image, label) in enumerate(batches):
-    yield {
-      'image': image,
-      'label': label,
-      'mask': place(step) < len(records),
+    indices = np.minimum(positions, len(records) - 1)
+    images, labels, bad = decoder.decode(indices, uniforms)
+    real = positions < len(records)
+    return {
+      'image': images,
+      'label': labels,
+      'mask': real & ~bad,
+      'skipped': real & bad,
       'slot': slots,
     }
 
-
-@dataclasses.dataclass(frozen=True)
-class _TrainCrop:
-  """From an encoded image and its random numbers to the training crop."""
-
-  image_size: int
-  encoding: str | None
-  area_range: tuple[float, float]
-  aspect_ratio_range: tuple[float, float]
-
-  def __call__(self, encoded: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-    window_fn = functools.partial(
-      crops.distorted_crop_window,
-      uniforms=uniforms,
-      area_range=self.area_range,
-      aspect_ratio_range=self.aspect_ratio_range,
-    )
-    image = crops.decode_window(encoded, window_fn, self.encoding)
-    return crops.resize(image, self.image_size)
+  yield from _ahead(load, range(-(-len(records) // batch_size)))
 
 
-@dataclasses.dataclass(frozen=True)
-class _EvalCrop:
-  """From an encoded image to the evaluation crop."""
+class _Decoder:
+  """Decodes records in C++ threads and keeps account of bad ones."""
 
-  image_size: int
-  encoding: str | None
-  crop_fraction: float
+  def __init__(
+    self,
+    records: records_lib.Records,
+    crop: CropSpec,
+    num_threads: int | None,
+    on_bad_image: str,
+  ):
+    self._records = records
+    self._num_threads = num_threads or os.cpu_count() or 1
+    self._crop = crop
+    self._skips = on_bad_image == 'skip'
+    self._bad: set[int] = set()
+    self._lock = threading.Lock()
 
-  def __call__(self, encoded: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-    del uniforms  # Nothing is random here.
-    window_fn = functools.partial(
-      crops.central_square_window, crop_fraction=self.crop_fraction
-    )
-    image = crops.decode_window(encoded, window_fn, self.encoding)
-    return crops.resize(image, self.image_size)
+  def decode(
+    self, indices: np.ndarray, uniforms: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decodes records.
+
+    Args:
+      indices: int `[n]`.
+      uniforms: float32 `[n, count]`, random numbers of each.
+
+    Returns:
+      uint8 `[n, size, size, 3]`, black where the image is bad; labels, int32
+      `[n]`; and whether each image is bad, bool `[n]`.
+    """
+    encoded, labels = self._records.read(indices)
+    encoded = tf.constant(encoded)
+    good = np.ones(len(indices), bool)
+    try:
+      images = _create_decode_fn(self._crop, self._num_threads, False)(
+        encoded, uniforms
+      )[0].numpy()
+    except tf.errors.InvalidArgumentError:
+      # Once more, to see which. This takes time, so it is not the usual way.
+      found, places = _create_decode_fn(self._crop, self._num_threads, True)(
+        encoded, uniforms
+      )
+      good[:] = False
+      good[places.numpy()[:-1]] = True
+      images = np.zeros((len(indices), *found.shape[1:]), np.uint8)
+      images[good] = found.numpy()[:-1]
+      self._count(indices[~good])
+    return images, labels, ~good
+
+  def _count(self, bad: np.ndarray) -> None:
+    with self._lock:
+      new = sorted(set(bad.tolist()) - self._bad)
+      self._bad.update(new)
+      num_bad = len(self._bad)
+    for index in new:
+      what = f'{self._records.describe(index)} is no image that can be decoded'
+      if not self._skips:
+        raise errors.InputError(
+          f'{what}; prepare the dataset again without it, or set'
+          " data.on_bad_image='skip'"
+        )
+      logging.warning('%s; it is skipped', what)
+    num_records = len(self._records)
+    if num_bad > max(1, MAX_BAD_SHARE * num_records) or num_bad == num_records:
+      raise errors.InputError(
+        f'{num_bad} of the {num_records} images of {self._records.name}'
+        f' cannot be decoded, more than {MAX_BAD_SHARE:.0%}; prepare the dataset'
+        ' again without them'
+      )
 
 
 @functools.lru_cache(maxsize=16)
-def _create_decoder(
-  crop: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], num_threads: int | None
-) -> Callable[[tf.Tensor, np.ndarray], tf.Tensor]:
+def _create_decode_fn(
+  crop: CropSpec, num_threads: int, tolerant: bool
+) -> Callable[[tf.Tensor, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
   """Decodes a batch in C++ threads; traced once for each kind of crop.
 
   Args:
-    crop: from one encoded image and its random numbers to uint8 pixels.
-    num_threads: threads; None is one a core.
+    crop: how images are cut.
+    num_threads: threads.
+    tolerant: whether to leave out images that cannot be decoded, rather than
+      raise.
 
   Returns:
     A function from encoded images `[n]` and random numbers `[n, count]` to
-    uint8 `[n, size, size, 3]`.
+    uint8 `[m, size, size, 3]` and the places of these in the batch, int64
+    `[m]`. If it is tolerant, a black image at place -1 comes last.
   """
   options = tf.data.Options()
-  options.threading.private_threadpool_size = num_threads or os.cpu_count() or 1
+  options.threading.private_threadpool_size = num_threads
   options.deterministic = True
+
+  def cut(place, encoded, uniforms):
+    if isinstance(crop, crop_spec.DistortedCrop):
+      return crops.distorted_crop(encoded, uniforms, crop), place
+    return crops.evaluation_crop(encoded, crop), place
 
   @tf.function(
     input_signature=(
@@ -196,43 +255,31 @@ def _create_decoder(
     )
   )
   def decode(encoded, uniforms):
-    dataset = tf.data.Dataset.from_tensor_slices((encoded, uniforms))
-    dataset = dataset.map(crop, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(tf.size(encoded, tf.int64))
-    return dataset.with_options(options).get_single_element()
+    count = tf.size(encoded, tf.int64)
+    dataset = tf.data.Dataset.from_tensor_slices(
+      (tf.range(count), encoded, uniforms)
+    )
+    dataset = dataset.map(cut, num_parallel_calls=tf.data.AUTOTUNE)
+    if tolerant:
+      black = tf.zeros((1, crop.size, crop.size, 3), tf.uint8)
+      dataset = dataset.ignore_errors().concatenate(
+        tf.data.Dataset.from_tensor_slices((black, [tf.constant(-1, tf.int64)]))
+      )
+    dataset = dataset.batch(count + 1).with_options(options)
+    return dataset.get_single_element()
 
   return decode
 
 
-def _decoded(
-  read: Callable[[int], tuple[np.ndarray, list[bytes], np.ndarray, np.ndarray]],
-  decode: Callable[[tf.Tensor, np.ndarray], tf.Tensor],
-  steps: Iterable[int],
-  name: str,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """Images and labels of one step after the other, decoded ahead.
+def _ahead(
+  load: Callable[[int], HostBatch], steps: Iterable[int]
+) -> Iterator[HostBatch]:
+  """Loads one step after the other, some ahead of their use.
 
   Two Python threads each read a whole batch and have `tf.data` decode it in
   C++ threads; nothing in C++ ever calls back into Python. (A generator inside
   `tf.data` does, and hangs the interpreter when it exits half-way.)
-
-  Args:
-    read: from a step to indices, encoded images, labels and random numbers.
-    decode: see `_create_decoder`.
-    steps: steps to decode, in order.
-    name: of the records, for messages.
-
-  Yields:
-    uint8 `[n, size, size, 3]` and int32 `[n]` of each step.
   """
-
-  def load(step):
-    indices, encoded, labels, uniforms = read(step)
-    try:
-      return decode(tf.constant(encoded), uniforms).numpy(), labels
-    except tf.errors.InvalidArgumentError as error:
-      raise _bad_image(decode, indices, encoded, uniforms, name) from error
-
   pending = collections.deque()
   with futures.ThreadPoolExecutor(_BATCHES_AHEAD) as pool:
     try:
@@ -245,17 +292,3 @@ def _decoded(
     finally:
       for future in pending:
         future.cancel()
-
-
-def _bad_image(decode, indices, encoded, uniforms, name) -> errors.InputError:
-  """Names the first record of a batch that cannot be decoded."""
-  for place, image in enumerate(encoded):
-    try:
-      decode(tf.constant([image]), uniforms[place : place + 1])
-    except tf.errors.InvalidArgumentError:
-      index = indices[place]
-      break
-  return errors.InputError(
-    f'record {index} of {name} is no image that can be decoded; prepare the'
-    ' dataset again without it'
-  )

@@ -63,5 +63,6 @@ def synthetic_batches(
       'image': image,
       'label': label.astype(np.int32),
       'mask': mask,
+      'skipped': np.zeros(len(slots), bool),
       'slot': slots,
     }

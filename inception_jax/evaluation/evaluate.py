@@ -25,10 +25,11 @@ def evaluate(
     num_images: number of images that must be counted.
 
   Returns:
-    By name of the weights: `top1, top5` (0 to 1), `loss` (nats), `num_images`.
+    By name of the weights: `top1, top5` (0 to 1), `loss` (nats), `num_images`;
+    and `num_skipped` where bad images were left out.
 
   Raises:
-    RuntimeError: if the images counted are not `num_images`.
+    RuntimeError: if the images counted and skipped are not `num_images`.
   """
   totals = {name: {} for name in variables}
   pending = None
@@ -43,11 +44,15 @@ def evaluate(
   results = {}
   for name, sums in totals.items():
     counted = int(sums.get('num_images', 0))
-    if counted != num_images:
+    skipped = int(sums.get('num_skipped', 0))
+    if counted + skipped != num_images:
       raise RuntimeError(
-        f'evaluation counted {counted} images where there are {num_images}'
+        f'evaluation counted {counted} images and skipped {skipped} where there'
+        f' are {num_images}'
       )
     results[name] = metrics.means_of_sums(sums)
+    if skipped:
+      results[name]['num_skipped'] = skipped
   return results
 
 

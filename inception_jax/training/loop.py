@@ -11,17 +11,18 @@ from typing import Any, Protocol
 
 from absl import logging
 import jax
-import numpy as np
 import tqdm
 
 from inception_jax import errors
-from inception_jax.data import device
-from inception_jax.training import train_state
+from inception_jax.training import stop_signal, train_state
 
 # A head whose loss is within this share of ln(classes) has learnt nothing.
 DEAD_HEAD_MARGIN = 0.01
 # A head whose loss is below this share of it has learnt something.
 LEARNING_SHARE = 0.95
+# Waiting for more than this share of the time means that input is the
+# bottleneck.
+INPUT_BOUND_SHARE = 0.1
 # Metrics that must stay finite; the parameters' norm covers the update itself.
 _FINITE = ('loss', 'gradient_norm', 'param_norm')
 
@@ -38,36 +39,6 @@ class Recorder(Protocol):
   def timing(self, step: int, values: Mapping[str, float]) -> None: ...
 
   def flush(self) -> None: ...
-
-
-class StopSignal:
-  """Turns the first SIGTERM or SIGINT into a request; a second one kills."""
-
-  def __init__(self):
-    self.signum = 0
-    self._previous = {}
-    self._sent = None
-
-  def __enter__(self) -> 'StopSignal':
-    for signum in (signal.SIGTERM, signal.SIGINT):
-      self._previous[signum] = signal.signal(signum, self._on_signal)
-    return self
-
-  def __exit__(self, *unused: Any) -> None:
-    for signum, handler in self._previous.items():
-      signal.signal(signum, handler)
-
-  def _on_signal(self, signum: int, unused_frame: Any) -> None:
-    self.signum = signum
-    signal.signal(signum, signal.SIG_DFL)
-
-  def flags(self) -> jax.Array:
-    """The request, one a local device, for every process to see at once."""
-    signum = self.signum  # Read once: a signal may come in between.
-    if self._sent is None or self._sent[0] != signum:
-      flags = np.full((jax.local_device_count(),), signum, np.int32)
-      self._sent = (signum, device.shard({'stop': flags})['stop'][:, 0])
-    return self._sent[1]
 
 
 @dataclasses.dataclass
@@ -145,6 +116,9 @@ class TrainLoop:
     self._window = MetricWindow(**copy.deepcopy(metadata.get('window', {})))
     self._warned = set(metadata.get('warned', ()))
     self._last_saved = metadata.get('step')
+    # Of this process, not of the run: speed differs every time.
+    self._num_timings = 0
+    self._warned_of_input = False
     self._stop_at = 0
     self._start_clock(int(metadata.get('step', 0)))
 
@@ -170,7 +144,7 @@ class TrainLoop:
     step = int(state.step)
     self._start_clock(step)
     pending = None
-    with StopSignal() as stop, self._progress_bar(step) as bar:
+    with stop_signal.StopSignal() as stop, self._progress_bar(step) as bar:
       while step < options.num_train_steps and not self._stop_at:
         batch = self._next(batches)
         batch['stop'] = stop.flags()
@@ -232,8 +206,10 @@ class TrainLoop:
       means = self._window.means()
       self._window = MetricWindow()
       self._recorder.train_metrics(step, means)
-      self._recorder.timing(step, self._timing(step))
+      timing = self._timing(step)
+      self._recorder.timing(step, timing)
       self._recorder.flush()
+      self._warn_of_input(step, timing['input_wait_share'])
       self._warn_of_dead_heads(step, means)
       bar.set_postfix(
         step=step,
@@ -271,6 +247,22 @@ class TrainLoop:
       raise errors.TrainingError(
         f'{" and ".join(bad)} not finite at step {step}; {kept}; lower'
         ' learning_rate.init_value or raise learning_rate.warmup_epochs'
+      )
+
+  def _warn_of_input(self, step: int, wait_share: float) -> None:
+    """Warns once, and not of the first lines, when input has yet to start."""
+    self._num_timings += 1
+    if self._num_timings < 3 or self._warned_of_input:
+      return
+    if wait_share > INPUT_BOUND_SHARE:
+      self._warned_of_input = True
+      logging.warning(
+        'step %d: input is the bottleneck: %.0f %% of the time is spent waiting'
+        ' for it; give this process more cores, raise data.num_threads if it'
+        ' is set below their number, or divide the batch over more hosts'
+        ' (--mode=inspect measures the input alone)',
+        step,
+        100 * wait_share,
       )
 
   def _warn_of_dead_heads(self, step: int, means: Mapping[str, float]) -> None:

@@ -2,25 +2,53 @@
 
 import io
 import math
+import os
+import pathlib
+import struct
+import tarfile
+import zlib
 
 import numpy as np
 from PIL import Image
 import pytest
 import tensorflow as tf
 
-from inception_jax.data import crops
+from inception_jax.data import crop_spec, crops
 
-AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+Resampling = Image.Resampling
 
 
-def windows(height, width, count=400, area=AREA, ratio=RATIO, seed=0):
-  uniforms = np.random.RandomState(seed).rand(count, crops.UNIFORMS_PER_CROP)
+def distorted(size=32, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3), **more):
+  fields = {
+    'aspect_ratio_law': 'log_uniform',
+    'interpolations': ('bilinear',),
+    **more,
+  }
+  return crop_spec.DistortedCrop(size, area, ratio, **fields)
+
+
+def uniforms(count, width, seed=0):
+  return np.random.RandomState(seed).rand(count, width).astype(np.float32)
+
+
+def windows(height, width, count=400, **fields):
+  spec = distorted(**fields)
   window_fn = tf.function(
-    lambda u: crops.distorted_crop_window(
-      tf.constant(height), tf.constant(width), u, area, ratio
-    )
+    lambda u: crops.distorted_crop_window(tf.constant([height, width]), u, spec)
   )
-  return np.stack([window_fn(u).numpy() for u in uniforms.astype(np.float32)])
+  draws = uniforms(count, 4 * crops.NUM_TRIES)
+  return np.stack([window_fn(u).numpy() for u in draws])
+
+
+def proposals(height, width, count=400, **fields):
+  """Areas, ratios and sides of `count` images' proposals, one after another."""
+  spec = distorted(**fields)
+  fn = tf.function(
+    lambda u: crops.crop_proposals(tf.constant([height, width]), u, spec)
+  )
+  draws = uniforms(count * crops.NUM_TRIES, 2).reshape(count, -1, 2)
+  found = [fn(u) for u in draws]
+  return [np.concatenate([f[i].numpy() for f in found]) for i in range(3)]
 
 
 def gradient_image(height, width):
@@ -29,42 +57,89 @@ def gradient_image(height, width):
   return np.stack(channels, -1).astype(np.uint8)
 
 
+def smooth_image(height, width):
+  """Without sharp edges, so that half a pixel's shift shows little."""
+  rows, columns = np.mgrid[:height, :width]
+  waves = [
+    np.sin(rows / 7 + columns / 11),
+    np.cos(rows / 5),
+    np.sin(columns / 9 - rows / 13),
+  ]
+  return np.round(127.5 + 120 * np.stack(waves, -1)).astype(np.uint8)
+
+
 def encoded(image, kind):
   buffer = io.BytesIO()
   Image.fromarray(image).save(buffer, kind, quality=95)
   return buffer.getvalue()
 
 
+# Proposals of the training crop.
+
+
+@pytest.mark.parametrize('size', [(375, 500), (500, 375), (1000, 90)])
+def test_proposed_areas_are_uniform_whatever_the_image(size):
+  areas, _, sides = proposals(*size)
+  # Kolmogorov and Smirnov's distance from uniform, at one in ten thousand.
+  expected = (np.sort(areas) - 0.08) / 0.92
+  ranks = np.arange(len(areas)) / len(areas)
+  assert np.abs(expected - ranks).max() < 2.2 / math.sqrt(len(areas))
+  # Half a pixel of rounding on each side.
+  found = sides.prod(1) / math.prod(size)
+  slack = 0.5 / sides.min(1) + 0.5 / sides.max(1)
+  assert (np.abs(found / areas - 1) < 1.1 * slack).all()
+
+
+@pytest.mark.parametrize('law', crop_spec.ASPECT_RATIO_LAWS)
+def test_proposed_ratios_follow_their_law(law):
+  areas, ratios, sides = proposals(375, 500, aspect_ratio_law=law)
+  low, high, values = 3 / 4, 4 / 3, ratios
+  if law == 'log_uniform':
+    low, high, values = math.log(low), math.log(high), np.log(ratios)
+  expected = (np.sort(values) - low) / (high - low)
+  ranks = np.arange(len(values)) / len(values)
+  assert np.abs(expected - ranks).max() < 2.2 / math.sqrt(len(values))
+  assert abs(np.corrcoef(areas, values)[0, 1]) < 0.1
+  slack = 0.5 / sides.min(1) + 0.5 / sides.max(1)
+  assert (np.abs(sides[:, 1] / sides[:, 0] / ratios - 1) < 1.1 * slack).all()
+
+
+def test_the_two_laws_differ():
+  # Half of the log-uniform ratios are below 1, of the uniform ones 43 %.
+  below = {
+    law: (proposals(375, 500, aspect_ratio_law=law)[1] < 1).mean()
+    for law in crop_spec.ASPECT_RATIO_LAWS
+  }
+  assert below['log_uniform'] == pytest.approx(0.5, abs=0.03)
+  assert below['uniform'] == pytest.approx(0.25 / (4 / 3 - 3 / 4), abs=0.03)
+
+
+# Windows.
+
+
 @pytest.mark.parametrize('size', [(375, 500), (500, 375), (64, 64)])
-def test_distorted_windows_keep_to_the_paper(size):
+def test_windows_are_the_first_proposals_that_fit(size):
   found = windows(*size)
+  draws = uniforms(400, 4 * crops.NUM_TRIES).reshape(400, crops.NUM_TRIES, 4)
+  for window, draw in zip(found, draws, strict=True):
+    sides = crops.crop_proposals(tf.constant(size), draw[:, :2], distorted())[2]
+    fitting = [s for s in sides.numpy() if (s <= size).all()]
+    if not fitting:
+      continue
+    np.testing.assert_array_equal(window[2:], fitting[0])
   top, left, height, width = found.T
   assert (top >= 0).all() and (left >= 0).all()
   assert (top + height <= size[0]).all() and (left + width <= size[1]).all()
-  area = height * width / (size[0] * size[1])
-  # Half a pixel of rounding on each side.
-  slack = 1 / min(height.min(), width.min())
-  assert area.min() > 0.08 * (1 - 2 * slack)
-  ratio = width / height
-  assert ratio.min() > 3 / 4 - 2 * slack and ratio.max() < 4 / 3 + 2 * slack
   assert len(np.unique(found, axis=0)) > 300
 
 
-def test_areas_and_ratios_are_uniform_and_log_uniform():
-  # Small areas always fit, so nothing is rejected and the draws show.
-  _, _, height, width = windows(1000, 1000, area=(0.1, 0.5)).T
-  area = height * width / 1e6
-  assert abs(area.mean() - 0.3) < 0.02
-  assert abs(area.std() - 0.4 / math.sqrt(12)) < 0.01
-  log_ratio = np.log(width / height)
-  assert abs(log_ratio.mean()) < 0.03
-  assert abs(log_ratio.std() - 2 * math.log(4 / 3) / math.sqrt(12)) < 0.01
-
-
-def test_positions_cover_the_whole_room():
+def test_positions_cover_the_whole_room_evenly():
   top, left, height, width = windows(40, 40, area=(0.2, 0.3)).T
   assert top.min() == 0 and left.min() == 0
   assert (top + height).max() == 40 and (left + width).max() == 40
+  for corner, side in ((top, height), (left, width)):
+    shares = (corner + 0.5) / (40 - side + 1)
+    assert shares.mean() == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize(
@@ -77,65 +152,249 @@ def test_fallback_is_the_largest_centred_window(size, expected):
   np.testing.assert_array_equal(window[:2], (np.array(size) - window[2:]) // 2)
 
 
-@pytest.mark.parametrize(
-  ('size', 'fraction', 'expected'),
-  [
-    ((256, 256), 0.875, (16, 16, 224, 224)),
-    ((375, 500), 0.875, (23, 86, 328, 328)),
-    ((8, 8), 1.0, (0, 0, 8, 8)),
-    ((1, 3), 0.5, (0, 1, 1, 1)),
-  ],
-)
-def test_central_square(size, fraction, expected):
-  window = crops.central_square_window(*map(tf.constant, size), fraction)
-  assert tuple(window.numpy()) == expected
+# Headers and decoding.
 
 
-@pytest.mark.parametrize(
-  ('kind', 'encoding'),
-  [('jpeg', 'jpeg'), ('jpeg', None), ('png', 'png'), ('png', None)],
-)
-def test_decoding_a_window_equals_pillow(kind, encoding):
+@pytest.mark.parametrize('kind', ['jpeg', 'png', 'gif', 'bmp'])
+def test_headers_give_the_shape(kind):
   data = encoded(gradient_image(61, 83), kind)
-  window = (16, 32, 24, 40)
-  found = crops.decode_window(data, lambda h, w: tf.constant(window), encoding)
+  assert tuple(crops.header_shape(data).numpy()) == (61, 83)
+  assert crops.decode_image(data).shape == (61, 83, 3)
+
+
+def enormous(kind):
+  """A small file that promises 60,000 x 60,000 pixels."""
+  if kind == 'jpeg':
+    data = encoded(gradient_image(8, 8), 'jpeg')
+    place = data.index(b'\xff\xc0') + 5
+    return data[:place] + struct.pack('>HH', 60000, 60000) + data[place + 4 :]
+  header = struct.pack('>IIBBBBB', 60000, 60000, 8, 2, 0, 0, 0)
+  check = struct.pack('>I', zlib.crc32(b'IHDR' + header))
+  return b'\x89PNG\r\n\x1a\n' + b'\0\0\0\rIHDR' + header + check
+
+
+@pytest.mark.parametrize('kind', ['jpeg', 'png'])
+def test_enormous_images_are_refused_by_their_header(kind):
+  data = enormous(kind)
+  with pytest.raises(tf.errors.InvalidArgumentError, match='60000'):
+    crops.header_shape(data)
+
+
+JPEG = encoded(gradient_image(61, 83), 'jpeg')
+PNG = encoded(gradient_image(61, 83), 'png')
+
+
+@pytest.mark.parametrize(
+  'data',
+  [
+    b'',
+    b'x',
+    b'no image at all',
+    JPEG[:2],
+    JPEG[:300],
+    JPEG[: len(JPEG) // 2],
+    PNG[:8],
+    PNG[:20],
+    PNG[: len(PNG) // 2],
+    b'GIF8',
+    b'BM',
+  ],
+  ids=lambda data: f'{data[:4]!r}x{len(data)}',
+)
+def test_damaged_images_are_errors_of_one_kind(data):
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    crops.decode_image(data)
+
+
+@pytest.mark.parametrize('kind', ['jpeg', 'png', 'gif', 'bmp'])
+def test_decoding_a_window_equals_pillow(kind):
+  data = encoded(gradient_image(61, 83), kind)
+  found = crops.decode_window(data, tf.constant([16, 32, 24, 40])).numpy()
   whole = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
   expected = whole[16:40, 32:72]
   # A JPEG's colours are upsampled from the window's own samples, so that its
   # outermost columns lack a neighbour.
   np.testing.assert_array_equal(found[:, 1:-1], expected[:, 1:-1])
-  assert np.abs(found.numpy().astype(int) - expected).max() <= 3
+  assert np.abs(found.astype(int) - expected).max() <= 3
 
 
 def test_grey_png_becomes_three_channels():
   data = encoded(gradient_image(8, 8)[..., 0], 'png')
-  found = crops.decode_window(data, lambda h, w: (0, 0, 8, 8), 'png').numpy()
+  found = crops.decode_image(data).numpy()
   assert found.shape == (8, 8, 3)
   np.testing.assert_array_equal(found[..., 0], found[..., 2])
 
 
-def test_resize_agrees_with_pillow_and_keeps_constants():
-  image = gradient_image(200, 150)
-  ours = crops.resize(tf.constant(image), 64).numpy()
-  theirs = np.asarray(
-    Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR)
+# Resizing.
+
+
+def pillow(image, size, method):
+  resized = Image.fromarray(image).resize((size, size), method)
+  return np.asarray(resized).astype(int)
+
+
+def ours(image, size, interpolation):
+  return crops.resize(tf.constant(image), size, interpolation).numpy()
+
+
+@pytest.mark.parametrize(
+  ('interpolation', 'method', 'shape', 'size'),
+  [
+    # Enlarging, and shrinking so far that both filter against aliasing.
+    ('bilinear', Resampling.BILINEAR, (50, 60), 64),
+    ('bilinear', Resampling.BILINEAR, (150, 200), 64),
+    ('bicubic', Resampling.BICUBIC, (50, 60), 64),
+    ('bicubic', Resampling.BICUBIC, (150, 200), 64),
+    # Nearest has no weights, so it is Pillow's at any size.
+    ('nearest', Resampling.NEAREST, (50, 60), 64),
+    ('nearest', Resampling.NEAREST, (151, 203), 64),
+    # A pixel's area is a whole number of pixels: the plain mean of them.
+    ('area', Resampling.BOX, (128, 192), 64),
+  ],
+)
+def test_resizing_agrees_with_pillow(interpolation, method, shape, size):
+  # Pillow rounds between its two passes, which shows at sharp edges.
+  image = smooth_image(*shape)
+  found = ours(image, size, interpolation).astype(int)
+  difference = np.abs(found - pillow(image, size, method))
+  assert difference.max() <= (0 if interpolation == 'nearest' else 1)
+
+
+def test_area_is_the_mean_over_a_pixel():
+  image = gradient_image(9, 9)
+  found = ours(image, 6, 'area')
+  # Each pixel covers one and a half in each direction.
+  rows = np.zeros((6, 9))
+  for i in range(6):
+    for j in range(9):
+      rows[i, j] = max(0, min((i + 1) * 1.5, j + 1) - max(i * 1.5, j)) / 1.5
+  expected = np.einsum('ij,jkc,lk->ilc', rows, image, rows)
+  assert np.abs(found - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+def test_moderate_shrinking_looks_at_few_pixels(interpolation):
+  # 100 to 64: the pixels about the place that a pixel's centre comes from.
+  image = np.zeros((100, 100, 3), np.uint8)
+  image[:, 50] = 255
+  row = ours(image, 64, interpolation)[32, :, 0]
+  reach = {'bilinear': 1, 'bicubic': 2}[interpolation]
+  places = (np.arange(64) + 0.5) * 100 / 64 - 0.5
+  assert (row[np.abs(places - 50) >= reach] == 0).all()
+  assert row.max() > 150
+
+
+@pytest.mark.parametrize('interpolation', crop_spec.INTERPOLATIONS)
+@pytest.mark.parametrize('shape', [(9, 5), (40, 40), (1, 1), (30, 700)])
+def test_resizing_keeps_constants(interpolation, shape):
+  image = np.full((*shape, 3), 201, np.uint8)
+  found = ours(image, 16, interpolation)
+  assert found.shape == (16, 16, 3) and found.dtype == np.uint8
+  assert (found == 201).all()
+
+
+def test_interpolations_are_drawn_equally_often():
+  data = encoded(gradient_image(20, 20), 'png')
+  names = crop_spec.INTERPOLATIONS
+  alone = {}
+  fixed = np.full((1, crops.UNIFORMS_PER_CROP), 0.4, np.float32)
+  for name in names:
+    spec = distorted(interpolations=(name,))
+    alone[name] = crops.distorted_crop(data, fixed[0], spec).numpy().tobytes()
+  assert len(set(alone.values())) == 4
+  crop = tf.function(
+    lambda u: crops.distorted_crop(data, u, distorted(interpolations=names))
   )
-  assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
-  constant = np.full((9, 5, 3), 201, np.uint8)
-  assert (crops.resize(tf.constant(constant), 16).numpy() == 201).all()
+  counts = dict.fromkeys(names, 0)
+  for value in (np.arange(100) + 0.5) / 100:
+    fixed[0, -1] = value
+    found = crop(fixed[0]).numpy().tobytes()
+    (name,) = (n for n, picture in alone.items() if picture == found)
+    counts[name] += 1
+  assert set(counts.values()) == {25}
+
+
+# Evaluation.
+
+
+def expected_evaluation_crop(image, size, name):
+  """The crop by Pillow, in the steps of its description."""
+  picture = Image.fromarray(image)
+  width, height = picture.size
+  resized = round(size * 256 / 224)
+  if name == 'center_square':
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    picture = picture.crop((left, top, left + side, top + side))
+    return np.asarray(picture.resize((size, size), Resampling.BILINEAR))
+  if name == 'central_fraction':
+    image = tf.image.central_crop(image, 0.875).numpy()
+    picture = Image.fromarray(image)
+    return np.asarray(picture.resize((size, size), Resampling.BILINEAR))
+  if name == 'warp':
+    shape = (resized, resized)
+  elif width <= height:
+    shape = (resized, int(resized * height / width))
+  else:
+    shape = (int(resized * width / height), resized)
+  image = np.asarray(picture.resize(shape, Resampling.BILINEAR))
+  top = int(round((shape[1] - size) / 2.0))
+  left = int(round((shape[0] - size) / 2.0))
+  return image[top : top + size, left : left + size]
+
+
+@pytest.mark.parametrize('name', crop_spec.EVALUATION_CROPS)
+@pytest.mark.parametrize(
+  'shape', [(60, 80), (81, 60), (256, 256), (40, 30), (300, 41), (1, 1)]
+)
+@pytest.mark.parametrize('kind', ['png', 'jpeg'])
+def test_evaluation_crops_equal_pillow(name, shape, kind):
+  data = encoded(smooth_image(*shape), kind)
+  image = np.asarray(Image.open(io.BytesIO(data)))
+  expected = expected_evaluation_crop(image, 56, name).astype(int)
+  found = crops.evaluation_crop(data, crop_spec.EvaluationCrop(56, name))
+  difference = np.abs(found.numpy() - expected)
+  assert found.shape == (56, 56, 3)
+  # One level: Pillow rounds between its two passes.
+  assert difference.max() <= 1
+
+
+def test_evaluation_crops_differ():
+  data = encoded(smooth_image(60, 80), 'png')
+  found = {
+    crops.evaluation_crop(data, crop_spec.EvaluationCrop(56, name))
+    .numpy()
+    .tobytes()
+    for name in crop_spec.EVALUATION_CROPS
+  }
+  assert len(found) == 4
+
+
+@pytest.mark.test_data
+@pytest.mark.skipif(
+  'INCEPTION_JAX_TEST_DATA' not in os.environ,
+  reason='INCEPTION_JAX_TEST_DATA is not set',
+)
+def test_evaluation_crops_of_photographs_equal_pillow():
+  folder = pathlib.Path(os.environ['INCEPTION_JAX_TEST_DATA'])
+  spec = crop_spec.EvaluationCrop(224, 'shorter_side')
+  crop = tf.function(lambda data: crops.evaluation_crop(data, spec))
+  with tarfile.open(folder / 'imagenet_sample.tar') as sample:
+    for member in sample.getmembers()[::20]:
+      data = sample.extractfile(member).read()
+      image = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
+      expected = expected_evaluation_crop(image, 224, 'shorter_side')
+      difference = np.abs(
+        crop(tf.constant(data)).numpy() - expected.astype(int)
+      )
+      assert difference.max() <= 1, member.name
 
 
 def test_eager_and_tf_data_agree():
   data = encoded(gradient_image(90, 120), 'jpeg')
-  uniforms = np.random.RandomState(1).rand(crops.UNIFORMS_PER_CROP)
-  uniforms = uniforms.astype(np.float32)
-
-  def crop(encoded_image):
-    window_fn = lambda h, w: crops.distorted_crop_window(
-      h, w, uniforms, AREA, RATIO
-    )
-    return crops.resize(crops.decode_window(encoded_image, window_fn, None), 32)
-
+  draws = uniforms(1, crops.UNIFORMS_PER_CROP, seed=1)[0]
+  spec = distorted(interpolations=crop_spec.INTERPOLATIONS)
+  crop = lambda image: crops.distorted_crop(image, draws, spec)
   dataset = tf.data.Dataset.from_tensors(data).map(crop)
   np.testing.assert_array_equal(
     next(dataset.as_numpy_iterator()), crop(tf.constant(data))

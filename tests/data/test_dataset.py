@@ -68,8 +68,13 @@ def test_class_counts():
 @pytest.mark.parametrize(
   ('field', 'value'),
   [
-    ('crop_fraction', 0.0),
-    ('crop_fraction', 1.5),
+    ('image_size', 0),
+    ('train_crop', 'central'),
+    ('eval_crop', 'distorted'),
+    ('aspect_ratio_law', 'normal'),
+    ('interpolations', ('bilinear', 'lanczos')),
+    ('interpolations', ()),
+    ('on_bad_image', 'ignore'),
     ('area_range', (0.0, 1.0)),
     ('area_range', (0.9, 0.1)),
     ('aspect_ratio_range', (2.0, 1.0)),
@@ -78,4 +83,4 @@ def test_class_counts():
 )
 def test_bad_fields(field, value):
   with pytest.raises(ValueError, match=field):
-    dataset.open_dataset(name='fake', image_size=32, **{field: value})
+    dataset.open_dataset(**{'name': 'fake', 'image_size': 32, field: value})

@@ -1,17 +1,40 @@
 """Tests of the batches."""
 
+import dataclasses
+import io
 import itertools
 
 import numpy as np
+from PIL import Image
 import pytest
 
 from inception_jax import errors
-from inception_jax.data import pipeline, records
+from inception_jax.data import crop_spec, pipeline, records
 
 
 @pytest.fixture(scope='module')
 def digits():
   return records.open_records('digits', 'train')
+
+
+def crop(size):
+  return crop_spec.DistortedCrop(
+    size,
+    area_range=(0.5, 1.0),
+    aspect_ratio_range=(0.8, 1.25),
+    aspect_ratio_law='log_uniform',
+    interpolations=crop_spec.INTERPOLATIONS,
+  )
+
+
+def eval_batches(source, batch_size, slots=None, **overrides):
+  return pipeline.eval_batches(
+    source,
+    batch_size=batch_size,
+    slots=np.arange(batch_size) if slots is None else slots,
+    crop=crop_spec.EvaluationCrop(8, 'center_square'),
+    **overrides,
+  )
 
 
 def train_batches(source, start, slots=None, batch_size=12, **overrides):
@@ -21,9 +44,7 @@ def train_batches(source, start, slots=None, batch_size=12, **overrides):
     'num_train_steps': 10**6,
     'batch_size': batch_size,
     'slots': np.arange(batch_size) if slots is None else slots,
-    'image_size': 16,
-    'area_range': (0.5, 1.0),
-    'aspect_ratio_range': (0.8, 1.25),
+    'crop': crop(16),
     **overrides,
   }
   return pipeline.train_batches(source, **arguments)
@@ -76,8 +97,8 @@ def test_one_epoch_has_every_record_once(digits):
 
 def test_crops_vary_from_epoch_to_epoch(digits):
   # The same record in two epochs is cut differently.
-  first = next(train_batches(digits, 0, batch_size=1437, image_size=8))
-  second = next(train_batches(digits, 1, batch_size=1437, image_size=8))
+  first = next(train_batches(digits, 0, batch_size=1437, crop=crop(8)))
+  second = next(train_batches(digits, 1, batch_size=1437, crop=crop(8)))
   pictures = {image.tobytes() for image in first['image']}
   again = sum(image.tobytes() in pictures for image in second['image'])
   assert again < 150
@@ -92,49 +113,158 @@ def test_abandoned_iterator_ends_its_threads(digits):
 
 @pytest.mark.parametrize('batch_size', [1437, 1000, 64, 2000])
 def test_evaluation_has_every_image_once(digits, batch_size):
-  batches = list(
-    pipeline.eval_batches(
-      digits,
-      batch_size=batch_size,
-      slots=np.arange(batch_size),
-      image_size=8,
-      crop_fraction=1.0,
-    )
-  )
+  batches = list(eval_batches(digits, batch_size))
   assert all(len(batch['image']) == batch_size for batch in batches)
   labels = np.concatenate([b['label'][b['mask']] for b in batches])
   np.testing.assert_array_equal(labels, digits.read(np.arange(1437))[1])
+  assert not any(b['skipped'].any() for b in batches)
 
 
 def test_hosts_have_the_same_number_of_evaluation_batches(digits):
   counts = []
   for slots in np.split(np.arange(1000), 2):
-    batches = list(
-      pipeline.eval_batches(
-        digits,
-        batch_size=1000,
-        slots=slots,
-        image_size=8,
-        crop_fraction=1.0,
-      )
-    )
+    batches = eval_batches(digits, 1000, slots)
     counts.append([int(batch['mask'].sum()) for batch in batches])
   # The second host has nothing but padding in the last batch.
   assert counts == [[500, 437], [500, 0]]
 
 
-def test_undecodable_record_is_named(digits):
-  class Broken:
-    name = 'broken train'
-    encoding = 'png'
+@dataclasses.dataclass(frozen=True)
+class Damaged:
+  """Records some of which hold something else than an image."""
 
-    def __len__(self):
-      return 12
+  source: records.Records
+  bad: tuple[int, ...]
+  size: int = 120
+  contents: bytes = b'no image'
+  name: str = 'damaged train'
 
+  def __len__(self):
+    return self.size
+
+  def read(self, indices):
+    assert (np.asarray(indices) < self.size).all()
+    images, labels = self.source.read(indices)
+    images = [
+      self.contents if i in self.bad else image
+      for i, image in zip(indices, images, strict=True)
+    ]
+    return images, labels
+
+  def describe(self, index):
+    return f'record {index} of {self.name}'
+
+
+def test_bad_image_is_named(digits):
+  damaged = Damaged(digits, bad=(7,))
+  with pytest.raises(errors.InputError, match='record 7 of damaged train .*no'):
+    list(train_batches(damaged, 0, num_train_steps=10))
+  with pytest.raises(errors.InputError, match="on_bad_image='skip'"):
+    list(eval_batches(damaged, 50))
+
+
+def damaged_pair(digits, *bad):
+  """A damaged set, and the same one whole with the replacements in place."""
+  replaced = {}
+  for index in bad:
+    good = (index + 1) % 120
+    while good in bad:
+      good = (good + 1) % 120
+    replaced[index] = good
+
+  @dataclasses.dataclass(frozen=True)
+  class Replaced(Damaged):
     def read(self, indices):
-      images, labels = digits.read(indices)
-      bad = [b'no image' if i == 7 else x for i, x in zip(indices, images)]  # noqa: B905
-      return bad, labels
+      return self.source.read(np.array([replaced.get(i, i) for i in indices]))
 
-  with pytest.raises(errors.InputError, match='record 7 of broken train'):
-    next(train_batches(Broken(), 0))
+  return Damaged(digits, bad), Replaced(digits, ())
+
+
+@pytest.mark.parametrize('bad', [(7,), (119,)])
+def test_skipped_image_is_replaced_by_the_next_record(digits, bad, caplog):
+  damaged, whole = damaged_pair(digits, *bad)
+  options = {'num_train_steps': 10, 'batch_size': 24}
+  with caplog.at_level('WARNING'):
+    found = list(train_batches(damaged, 0, on_bad_image='skip', **options))
+  expected = list(train_batches(whole, 0, **options))
+  for one, other in zip(found, expected, strict=True):
+    assert_same(one, other)
+  # Both epochs met it; it is named once.
+  assert caplog.text.count(f'record {bad[0]} of damaged train') == 1
+
+
+def test_two_bad_neighbours_are_both_replaced(digits):
+  damaged, whole = damaged_pair(digits, 7, 8)
+  damaged = dataclasses.replace(damaged, size=1437)
+  whole = dataclasses.replace(whole, size=1437)
+  options = {'num_train_steps': 3, 'batch_size': 479}
+  found = list(train_batches(damaged, 0, on_bad_image='skip', **options))
+  for one, other in zip(found, train_batches(whole, 0, **options), strict=True):
+    assert_same(one, other)
+
+
+def test_skipping_does_not_depend_on_hosts_or_resuming(digits):
+  damaged = Damaged(digits, bad=(7,))
+  skip = {'on_bad_image': 'skip', 'num_train_steps': 10, 'batch_size': 24}
+  whole = list(train_batches(damaged, 0, **skip))
+  for step, batch in enumerate(whole):
+    parts = [
+      next(train_batches(damaged, step, slots, **skip))
+      for slots in np.split(np.arange(24), 4)
+    ]
+    for name, values in batch.items():
+      joined = np.concatenate([part[name] for part in parts])
+      np.testing.assert_array_equal(joined, values)
+
+
+def test_skipped_image_is_not_counted_in_evaluation(digits):
+  batches = list(
+    eval_batches(Damaged(digits, bad=(7,)), 50, on_bad_image='skip')
+  )
+  mask = np.concatenate([b['mask'] for b in batches])
+  skipped = np.concatenate([b['skipped'] for b in batches])
+  assert mask.sum() == 119 and not mask[7]
+  np.testing.assert_array_equal(np.flatnonzero(skipped), [7])
+
+
+@pytest.mark.parametrize('bad', [(3, 7), tuple(range(120))])
+def test_too_many_bad_images_are_fatal(digits, bad):
+  damaged = Damaged(digits, bad=bad)
+  with pytest.raises(errors.InputError, match=r'\d of the 120 images .* than 1%'):
+    for batch in train_batches(damaged, 0, on_bad_image='skip', batch_size=1):
+      del batch
+  with pytest.raises(errors.InputError, match='of the 120 images .* than 1%'):
+    list(eval_batches(damaged, 50, on_bad_image='skip'))
+
+
+def test_the_only_record_being_bad_is_fatal(digits):
+  damaged = Damaged(digits, bad=(0,), size=1)
+  with pytest.raises(errors.InputError, match='1 of the 1 images'):
+    next(train_batches(damaged, 0, on_bad_image='skip'))
+
+
+def png(image):
+  buffer = io.BytesIO()
+  Image.fromarray(image).save(buffer, 'png')
+  return buffer.getvalue()
+
+
+TINY = png(np.full((1, 1, 3), 77, np.uint8))
+WHOLE = png(np.random.RandomState(0).randint(0, 256, (50, 50, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+  'contents', [b'', WHOLE[:40], WHOLE[:-2000], b'\xff\xd8\xff'], ids=repr
+)
+def test_every_kind_of_damage_is_skipped(digits, contents):
+  damaged = Damaged(digits, bad=(7,), contents=contents)
+  (batch,) = eval_batches(damaged, 120, on_bad_image='skip')
+  assert batch['skipped'][7] and batch['mask'].sum() == 119
+
+
+def test_an_image_of_one_pixel_is_an_image(digits):
+  tiny = Damaged(digits, bad=(7,), contents=TINY)
+  (batch,) = eval_batches(tiny, 120)
+  assert batch['mask'].all() and (batch['image'][7] == 77).all()
+  (batch,) = train_batches(tiny, 0, num_train_steps=1, batch_size=120)
+  assert (batch['image'] == 77).all((1, 2, 3)).sum() == 1

@@ -72,6 +72,21 @@ def test_a_wrong_count_is_an_error(counted, expected):
     )
 
 
+def test_skipped_images_are_reported_and_must_add_up():
+  def skipping(variables, batch):
+    skipped = np.asarray(int(not batch['mask'].all()), np.int32)
+    return {**eval_step(variables, batch), 'num_skipped': skipped}
+
+  weights = {'raw': {'top1': 1}}
+  result = evaluate.evaluate(skipping, weights, Batches(19), 20)
+  assert result['raw']['num_images'] == 19
+  assert result['raw']['num_skipped'] == 1
+  with pytest.raises(RuntimeError, match='19 images and skipped 1 .* are 19'):
+    evaluate.evaluate(skipping, weights, Batches(19), 19)
+  whole = evaluate.evaluate(skipping, weights, Batches(20), 20)
+  assert 'num_skipped' not in whole['raw']
+
+
 def test_no_batches_is_an_error():
   with pytest.raises(RuntimeError, match='counted 0 .*there are 18'):
     evaluate.evaluate(eval_step, {'raw': {'top1': 1}}, [], 18)

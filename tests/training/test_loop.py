@@ -12,6 +12,7 @@ import pytest
 
 from inception_jax import errors
 from inception_jax.training import loop as loop_lib
+from inception_jax.training import stop_signal
 
 CLASSES = 10
 CHANCE = math.log(CLASSES)
@@ -223,6 +224,39 @@ def test_timing_counts_the_images_of_its_window():
     assert 0 <= values['input_wait_share'] < 1
 
 
+@pytest.mark.parametrize(
+  ('input_seconds', 'step_seconds', 'warned'),
+  [(0.2, 0.8, [12]), (0.01, 0.99, []), (3.0, 0.1, [12])],
+)
+def test_input_that_is_the_bottleneck_is_warned_of_once(
+  input_seconds, step_seconds, warned, monkeypatch, caplog
+):
+  now = [0.0]
+
+  def pass_time(seconds):
+    now[0] += seconds
+
+  monkeypatch.setattr(loop_lib.time, 'perf_counter', lambda: now[0])
+  run = Run(
+    num_train_steps=24,
+    at=dict.fromkeys(range(1, 25), lambda: pass_time(step_seconds)),
+  )
+
+  def batches():
+    for number in range(10**6):
+      pass_time(input_seconds)
+      yield {'number': number}
+
+  with caplog.at_level('WARNING'):
+    run.loop.run(State(0), batches())
+  share = input_seconds / (input_seconds + step_seconds)
+  for _, timing in run.recorder.timings[1:]:
+    assert timing['input_wait_share'] == pytest.approx(share, abs=0.05)
+  lines = [r.getMessage() for r in caplog.records if 'bottleneck' in r.message]
+  assert [int(line.split()[1].rstrip(':')) for line in lines] == warned
+  assert all(f'{100 * share:.0f} %' in line for line in lines)
+
+
 # --- Going on ----------------------------------------------------------------
 
 
@@ -422,7 +456,7 @@ def test_handlers_are_put_back(ends_by):
 
 
 def test_flags_are_one_a_device():
-  with loop_lib.StopSignal() as stop:
+  with stop_signal.StopSignal() as stop:
     np.testing.assert_array_equal(stop.flags(), [0])
     os.kill(os.getpid(), signal.SIGTERM)
     np.testing.assert_array_equal(stop.flags(), [signal.SIGTERM])
