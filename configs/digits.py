@@ -22,11 +22,20 @@ def get_config() -> ml_collections.ConfigDict:
         'train_split': 'train',
         'eval_split': 'test',
         'image_size': 64,
-        'crop_fraction': 1.0,
         # A digit cut in half is another digit.
         'area_range': (0.7, 1.0),
         'aspect_ratio_range': (0.8, 1.25),
+        'interpolations': ('bilinear',),
+        'eval_crop': 'center_square',
         'num_threads': config_dict.placeholder(int),
+      },
+      'augmentation': {
+        'mirror': False,  # A mirrored digit is no digit.
+        'brightness': 0.0,
+        'contrast': 0.0,
+        'saturation': 0.0,
+        'hue': 0.0,
+        'lighting_std': 0.0,
       },
       'learning_rate': {
         'schedule': 'cosine',
@@ -42,7 +51,6 @@ def get_config() -> ml_collections.ConfigDict:
         'num_epochs': 10.0,
         'num_train_steps': config_dict.placeholder(int),
         'aux_weight': 0.3,
-        'mirror': False,
         'num_microbatches': 1,
         'polyak_start_epoch': 8.0,
         'log_every_steps': 10,

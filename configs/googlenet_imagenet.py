@@ -31,10 +31,32 @@ def get_config() -> ml_collections.ConfigDict:
         'train_split': 'train',
         'eval_split': 'validation',  # Section 7: 50,000 images.
         'image_size': 224,  # Section 5.
-        'crop_fraction': 224 / 256,  # Section 7.
-        'area_range': (0.08, 1.0),  # Section 6.
-        'aspect_ratio_range': (3 / 4, 4 / 3),  # Section 6.
-        'num_threads': config_dict.placeholder(int),
+        # Section 6: "sampling of various sized patches of the image whose size
+        # is distributed evenly between 8 % and 100 % of the image area with
+        # aspect ratio constrained to the interval [3/4, 4/3]".
+        'train_crop': 'distorted',
+        'area_range': (0.08, 1.0),
+        'aspect_ratio_range': (3 / 4, 4 / 3),
+        'aspect_ratio_law': 'log_uniform',  # The paper does not say.
+        # Section 6: "bilinear, area, nearest neighbor and cubic, with equal
+        # probability".
+        'interpolations': ('bilinear', 'area', 'nearest', 'bicubic'),
+        # None is the profile's. Section 7 resizes the shorter side to 256; its
+        # "center 224x224 crop" is of that.
+        'eval_crop': config_dict.placeholder(str),
+        'num_threads': config_dict.placeholder(int),  # None is one a core.
+        'on_bad_image': 'fail',
+      },
+      # Section 6: Andrew Howard's photometric distortions were useful "to some
+      # extent". The numbers are Howard's (arXiv 1312.5402).
+      'augmentation': {
+        'mirror': True,  # Section 7, of the crops.
+        'brightness': 0.5,
+        'contrast': 0.5,
+        'saturation': 0.5,
+        'hue': 0.0,  # Not in the paper, nor Howard's.
+        # Howard adds Krizhevsky's lighting (0.1); the paper does not name it.
+        'lighting_std': 0.0,
       },
       'learning_rate': {
         'schedule': 'staircase',  # Section 6.
@@ -61,7 +83,6 @@ def get_config() -> ml_collections.ConfigDict:
         'num_epochs': 250.0,  # Not in the paper; Caffe's step schedule.
         'num_train_steps': config_dict.placeholder(int),
         'aux_weight': 0.3,  # Section 5.
-        'mirror': True,  # Section 7, of the crops.
         'num_microbatches': 1,
         # Section 6: "Polyak averaging was used to create the final model"; the
         # paper does not say over which part of training.

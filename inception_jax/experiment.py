@@ -19,12 +19,20 @@ from inception_jax import (
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import device
 from inception_jax.evaluation import evaluate as evaluate_lib
+from inception_jax.training import augment, optimizer, train_state
 from inception_jax.training import averaging as averaging_lib
-from inception_jax.training import optimizer, train_state
 from inception_jax.training import options as options_lib
 from inception_jax.training import step as step_lib
 
-SECTIONS = ('model', 'data', 'learning_rate', 'optimizer', 'averaging', 'train')
+SECTIONS = (
+  'model',
+  'data',
+  'augmentation',
+  'learning_rate',
+  'optimizer',
+  'averaging',
+  'train',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Experiment:
     model_arguments: of `models.create_model`.
     model: the network as `load_run` makes it.
     dataset: training and evaluation records.
+    augmentation: what happens to the training images on the device.
     preprocessing: pixels to network input.
     learning_rate_fn: learning rate of each step.
     tx: optimizer.
@@ -50,6 +59,7 @@ class Experiment:
   model_arguments: dict[str, Any]
   model: models.GoogLeNet
   dataset: dataset_lib.Dataset
+  augmentation: augment.Augmentation
   preprocessing: Any
   learning_rate_fn: optax.Schedule
   tx: optax.GradientTransformation
@@ -100,11 +110,11 @@ class Experiment:
         tx=self.tx,
         learning_rate_fn=self.learning_rate_fn,
         averaging=self.averaging,
+        augmentation=self.augmentation,
         preprocessing=self.preprocessing,
         key=self.keys[1],
         aux_weight=self.options.aux_weight,
         num_microbatches=self.options.num_microbatches,
-        mirror=self.options.mirror,
       )
     )
 
@@ -164,12 +174,17 @@ def create_experiment(
     options_lib.TrainOptions, 'train', config['train']
   )
   # What costs nothing to check comes before the data is opened.
+  augmentation = fields.call_with_section(
+    augment.Augmentation, 'augmentation', config['augmentation']
+  )
   fields.call_with_section(
     models.create_model, 'model', {'num_classes': 1, **config['model']}
   )
-  dataset = fields.call_with_section(
-    dataset_lib.open_dataset, 'data', config['data']
-  )
+  profile = profiles.PROFILES[config['model']['name']]
+  data = dict(config['data'])
+  if data.get('eval_crop') is None:
+    data['eval_crop'] = profile.eval_crop
+  dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
   model_arguments = {
     'num_classes': len(dataset.class_names),
     **{k: v for k, v in config['model'].items() if v is not None},
@@ -200,7 +215,8 @@ def create_experiment(
     model_arguments=model_arguments,
     model=model,
     dataset=dataset,
-    preprocessing=profiles.PROFILES[model_arguments['name']].preprocessing,
+    augmentation=augmentation,
+    preprocessing=profile.preprocessing,
     learning_rate_fn=learning_rate_fn,
     tx=fields.call_with_section(
       optimizer.create_optimizer,

@@ -166,8 +166,8 @@ def training_crops(
 ) -> tuple[np.ndarray, np.ndarray]:
   """The first images of a training batch as the network receives them.
 
-  They pass through the same crop, mirror and preprocessing as in training and
-  are brought back to pixels at the end.
+  They pass through the same crop, augmentation and preprocessing as in training
+  and are brought back to pixels at the end.
 
   Args:
     experiment: whose data.
@@ -179,11 +179,10 @@ def training_crops(
   """
   batch = next(iter(experiment.train_batches(step)))
   images = jnp.asarray(batch['image'][:count])
-  if experiment.options.mirror:
-    keys = augment.example_keys(
-      experiment.keys[1], jnp.int32(step), batch['slot'][:count]
-    )
-    images = augment.random_mirror(images, keys)
+  keys = augment.example_keys(
+    experiment.keys[1], jnp.int32(step), batch['slot'][:count]
+  )
+  images = jax.jit(experiment.augmentation)(images, keys)
   preprocessing = experiment.preprocessing
   pixels = preprocessing.invert(preprocessing(images))
   pixels = np.clip(np.round(np.asarray(pixels)), 0, 255).astype(np.uint8)

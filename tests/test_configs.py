@@ -46,7 +46,7 @@ def test_config_trains_a_step(name):
   config.model.width = 0.05
   config.train.batch_size = 8
   config.train.eval_batch_size = 8
-  if config.data.name == 'imagenet2012':
+  if config.data.name in ('imagenet2012', 'folder'):
     config.data.name = 'fake'
   if config.data.image_size > 80:
     config.data.image_size = 80
@@ -80,4 +80,7 @@ def test_the_paper_recipe_says_what_the_paper_says():
   assert tuple(config.data.area_range) == (0.08, 1.0)
   assert tuple(config.data.aspect_ratio_range) == (3 / 4, 4 / 3)
   assert config.data.image_size == 224
+  assert config.augmentation.mirror  # Section 7; Howard's factors below.
+  for name in ('brightness', 'contrast', 'saturation'):
+    assert config.augmentation[name] == 0.5
   assert config.train.polyak_start_epoch is not None

@@ -32,7 +32,7 @@ def recorded(factory, name, num_devices=1):
 
 def assert_same_batches(first, second):
   names = [name for name in first if name.startswith('batch/')]
-  assert len(names) == 4 * NUM_STEPS
+  assert len(names) == 5 * NUM_STEPS
   for name in names:
     np.testing.assert_array_equal(first[name], second[name], name)
 
@@ -63,6 +63,13 @@ def test_masks_and_images_differ_between_examples_and_steps(one_device):
   # Kept with probability 0.6, then grown by 1 / 0.6.
   assert set(np.unique(masks)) == {0, np.float32(1 / 0.6)}
   assert abs((masks > 0).mean() - 0.6) < 0.05
+  for step in range(NUM_STEPS):
+    images = one_device[f'batch/{step}/image']
+    augmented = one_device[f'batch/{step}/augmented']
+    assert augmented.dtype == np.float32 and images.dtype == np.uint8
+    # No image is as it was, mirrored or not.
+    for same in (images, images[:, :, ::-1]):
+      assert (np.abs(augmented - same).max((1, 2, 3)) > 1).all()
 
 
 def test_two_processes_train_as_one(tmp_path_factory, one_device):

@@ -98,7 +98,7 @@ def test_plots_are_pictures(trained):
 
 def test_training_crops_are_what_the_network_sees():
   config = tiny_config.get_config()
-  config.train.mirror = True
+  config.augmentation.mirror = True
   built = experiment.create_experiment(config)
   images, labels = train.training_crops(built, step=3, count=8)
   batch = next(iter(built.train_batches(3)))
@@ -109,6 +109,15 @@ def test_training_crops_are_what_the_network_sees():
     assert same or flipped
     mirrored += not same
   assert 0 < mirrored < 8
+  config.augmentation.update({'mirror': False, 'brightness': 0.5})
+  built = experiment.create_experiment(config)
+  images, _ = train.training_crops(built, step=3, count=8)
+  for image, source in zip(images, batch['image'], strict=True):
+    factor = image.sum() / source.sum()
+    assert 0.5 < factor < 1.5 and abs(factor - 1) > 1e-3
+    expected = np.clip(factor * source.astype(np.float64), 0, 255)
+    if factor < 1:  # Else some of it is clipped, and the factor larger.
+      np.testing.assert_allclose(image, expected, atol=2)
 
 
 def test_same_command_again_does_not_train_again(trained):
@@ -247,6 +256,7 @@ def change(section, **values):
     (change('train', batch_size='8'), "batch_size='8' is of the wrong type"),
     (change('model', dtype='flat16'), 'config.model: .*flat16'),
     (change('model', num_classes=4), 'less than the 10 classes'),
+    (change('augmentation', hue=0.6), 'config.augmentation: hue must be from'),
     (change('averaging', ema_decay=1.5), 'config.averaging: ema_decay'),
     (change('learning_rate', schedule='stairs'), 'unknown schedule'),
   ],

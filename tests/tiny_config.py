@@ -26,10 +26,17 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def get_plain_config() -> ml_collections.ConfigDict:
-  """Returns the same with the paper's plain network, mirrored images."""
+  """Returns the same with the paper's plain network, all augmentation on."""
   config = get_config()
   config.model.name = 'inception_v1'
   config.data.image_size = 80
   config.learning_rate = {'schedule': 'constant', 'init_value': 0.01}
-  config.train.mirror = True
+  config.augmentation = {
+    'mirror': True,
+    'brightness': 0.5,
+    'contrast': 0.5,
+    'saturation': 0.5,
+    'hue': 0.1,
+    'lighting_std': 0.1,
+  }
   return config

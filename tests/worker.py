@@ -33,6 +33,16 @@ def dropout_masks(key, step, batch):
   return jax.pmap(masks)(batch['slot'])
 
 
+def augmented(built, step, batch):
+  """The images as the step makes them, before the preprocessing."""
+
+  def images(image, slots):
+    keys = augment.example_keys(built.keys[1], step, slots)
+    return built.augmentation(image, keys)
+
+  return jax.pmap(images)(batch['image'], batch['slot'])
+
+
 def local(array):
   """This process's part of a sharded array, flattened to examples."""
   parts = sorted(array.addressable_shards, key=lambda s: s.index[0].start or 0)
@@ -54,6 +64,8 @@ def main(output, num_steps):
       recorded[f'batch/{step}/{name}'] = local(batch[name])
     masks = dropout_masks(built.keys[1], step, batch)
     recorded[f'batch/{step}/masks'] = local(masks)
+    images = augmented(built, step, batch)
+    recorded[f'batch/{step}/augmented'] = local(images)
     batch['stop'] = device.shard(flags)['stop'][:, 0]
     state, metrics = train_step(state, batch)
     for name, value in jax.device_get(metrics).items():

@@ -12,9 +12,8 @@ class TrainOptions:
     eval_batch_size: global batch size of evaluation.
     num_epochs: passes over the training set, if `num_train_steps` is None.
     num_train_steps: updates, or None to go by `num_epochs`.
-    seed: of weights, order, crops, mirroring and dropout.
+    seed: of weights, order, crops, augmentation and dropout.
     aux_weight: weight of each auxiliary loss (section 5: 0.3).
-    mirror: whether to mirror half of the training images.
     num_microbatches: parts of a device's batch, handled one after another.
     polyak_start_epoch: epochs after which the uniform mean of the weights
       begins, or None for no such mean.
@@ -32,7 +31,6 @@ class TrainOptions:
   num_train_steps: int | None = None
   seed: int = 0
   aux_weight: float = 0.3
-  mirror: bool = True
   num_microbatches: int = 1
   polyak_start_epoch: float | None = None
   log_every_steps: int = 100

@@ -16,8 +16,8 @@ from inception_jax.training import averaging as averaging_lib
 
 AXIS = 'batch'
 
-# image uint8 [batch, height, width, 3], label int32 [batch], mask bool
-# [batch], slot int32 [batch]: an example's place in the global batch.
+# image uint8 [batch, height, width, 3], label int32 [batch], mask and skipped
+# bool [batch], slot int32 [batch]; see `data.pipeline.HostBatch`.
 Batch = dict[str, jax.Array]
 StepFn = Callable[[Any, Batch], Any]
 
@@ -56,11 +56,11 @@ def create_train_step(
   tx: optax.GradientTransformation,
   learning_rate_fn: optax.Schedule,
   averaging: averaging_lib.Averaging,
+  augmentation: augment.Augmentation,
   preprocessing: Preprocessing,
   key: jax.Array,
   aux_weight: float = 0.3,
   num_microbatches: int = 1,
-  mirror: bool = True,
 ) -> StepFn:
   """One update: augment, forward, loss, gradient, mean, update, average.
 
@@ -69,13 +69,13 @@ def create_train_step(
     tx: optimizer.
     learning_rate_fn: learning rate of each step, for the log.
     averaging: averages to update.
+    augmentation: what happens to the images.
     preprocessing: pixels to network input.
     key: typed key of the run's augmentation and dropout.
     aux_weight: weight of each auxiliary loss.
     num_microbatches: parts in which a device handles its share of the batch,
       one after another; must divide it. Without batch norm the result is that
       of one part, to rounding.
-    mirror: whether to mirror half of the images.
 
   Returns:
     `(state, batch) -> (state, metrics)` for one device under `AXIS`. Metrics
@@ -87,7 +87,7 @@ def create_train_step(
   def loss_fn(params, batch_stats, images, labels, keys):
     (logits, end_points), updated = model.apply(
       {'params': params, 'batch_stats': batch_stats},
-      preprocessing(images),
+      preprocessing(augmentation(images, keys)),
       train=True,
       example_keys=keys,
       mutable=['batch_stats'],
@@ -125,16 +125,13 @@ def create_train_step(
 
   def train_step(state, batch):
     keys = augment.example_keys(key, state.step, batch['slot'])
-    images = batch['image']
-    if mirror:
-      images = augment.random_mirror(images, keys)
     if num_microbatches == 1:
       grads, (batch_stats, parts) = grad_fn(
-        state.params, state.batch_stats, images, batch['label'], keys
+        state.params, state.batch_stats, batch['image'], batch['label'], keys
       )
     else:
       grads, (batch_stats, parts) = accumulated(
-        state, images, batch['label'], keys
+        state, batch['image'], batch['label'], keys
       )
     # Batch statistics are equal already where batch norm reduces over AXIS;
     # where it does not, the mean keeps the replicas from drifting apart.
@@ -174,7 +171,7 @@ def create_eval_step(
 
   Returns:
     `(variables, batch) -> sums` for one device under `AXIS`; the sums of
-    `metrics.classification_sums` over all devices.
+    `metrics.classification_sums` over all devices, and `num_skipped`.
   """
 
   def eval_step(variables, batch):
@@ -182,6 +179,7 @@ def create_eval_step(
       variables, preprocessing(batch['image']), train=False
     )
     sums = metrics.classification_sums(logits, batch['label'], batch['mask'])
+    sums['num_skipped'] = batch['skipped'].sum(dtype=jnp.int32)
     return lax.psum(sums, AXIS)
 
   return eval_step

@@ -32,6 +32,11 @@ BATCH = 8
 RATES = [0.5, 0.25, 0.1]
 KEY = jax.random.key(3)
 PREPROCESSING = preprocess.Preprocessing(1 / 64, (2.0, 1.5, 1.0))
+PLAIN = augment.Augmentation(mirror=False)
+MIRROR = augment.Augmentation()
+EVERYTHING = augment.Augmentation(
+  brightness=0.5, contrast=0.5, saturation=0.5, hue=0.1, lighting_std=0.1
+)
 
 
 class TwoHeads(nn.Module):
@@ -77,7 +82,7 @@ def on_devices(batch, stop=None):
   }
 
 
-def create(model, size=SIZE, averaging=None, **arguments):
+def create(model, size=SIZE, averaging=None, augmentation=MIRROR, **arguments):
   """A step of one device, and its initial state on all of them."""
   table = jnp.array(RATES)
   learning_rate_fn = lambda step: table[step]
@@ -88,6 +93,7 @@ def create(model, size=SIZE, averaging=None, **arguments):
     tx=tx,
     learning_rate_fn=learning_rate_fn,
     averaging=averaging,
+    augmentation=augmentation,
     preprocessing=PREPROCESSING,
     key=KEY,
     **arguments,
@@ -149,6 +155,7 @@ def assert_trees_close(tree, expected, rtol=1e-5, atol=1e-6):
 
 FULL = {
   'model': TwoHeads(dropout_rate=0.5, batch_norm=True),
+  'augmentation': EVERYTHING,
   'averaging': averaging_lib.Averaging(ema_decay=0.9, polyak_start_step=1),
 }
 STOPS = [0, 2, 15, 0]
@@ -165,7 +172,8 @@ def replicas_error(state):
 def eval_inputs():
   # Four devices hold 2, 1, 0 and 2 images that are not padding.
   mask = np.array([1, 1, 0, 1, 0, 0, 1, 1], bool)
-  return {**host_batch(46), 'mask': mask}
+  skipped = np.array([0, 0, 1, 0, 1, 0, 0, 0], bool)
+  return {**host_batch(46), 'mask': mask, 'skipped': skipped}
 
 
 def eval_sums():
@@ -290,6 +298,7 @@ def test_evaluation_sums_over_the_devices_without_padding(four_devices):
   assert 0 < (correct & mask).sum() < mask.sum() and (correct & ~mask).any()
   expected = {
     'num_images': mask.sum(),
+    'num_skipped': 2,
     'top1': (correct & mask).sum(),
     'top5': mask.sum(),
     'loss': loss[mask].sum(),
@@ -352,7 +361,10 @@ def test_three_updates_equal_those_by_hand(aux_weight):
   params = jax.device_get(initial.params)
   velocity = jax.tree.map(np.zeros_like, params)
   state, history = train(
-    step_lib.parallelize_train_step, model, mirror=False, aux_weight=aux_weight
+    step_lib.parallelize_train_step,
+    model,
+    augmentation=PLAIN,
+    aux_weight=aux_weight,
   )
   for step, rate in enumerate(RATES):
     params, velocity, metrics = update_by_hand(
@@ -370,25 +382,24 @@ def test_three_updates_equal_those_by_hand(aux_weight):
   assert (moved.max() > 1e-3) == bool(aux_weight)
 
 
-def test_mirroring_is_that_of_the_examples_keys():
+@pytest.mark.parametrize('augmentation', [MIRROR, EVERYTHING])
+def test_augmentation_is_that_of_the_examples_keys(augmentation):
   model = TwoHeads()
   parallelize = step_lib.parallelize_train_step
-  mirrored, _ = train(parallelize, model, mirror=True)
-  straight, _ = train(parallelize, model, mirror=False)
-  step_fn, state = create(model, mirror=False)
+  inside, _ = train(parallelize, model, augmentation=augmentation)
+  plain, _ = train(parallelize, model, augmentation=PLAIN)
+  step_fn, state = create(model, augmentation=PLAIN)
   compiled = parallelize(step_fn)
   for step in range(3):
     batch = host_batch(step)
     keys = augment.example_keys(KEY, jnp.int32(step), batch['slot'])
-    flipped = augment.random_mirror(batch['image'], keys)
-    batch['image'] = np.asarray(flipped)
+    batch['image'] = np.asarray(augmentation(batch['image'], keys))
     state, _ = compiled(state, on_devices(batch))
   gap = np.abs(
-    mirrored.params['classifier']['kernel']
-    - straight.params['classifier']['kernel']
+    inside.params['classifier']['kernel'] - plain.params['classifier']['kernel']
   )
   assert gap.max() > 1e-2
-  assert_trees_close(mirrored, state)
+  assert_trees_close(inside, state)
 
 
 def test_averages_are_of_the_weights_after_each_update():
@@ -421,17 +432,17 @@ def program(step_fn, state):
 @pytest.mark.parametrize('dropout_rate', [0.0, 0.5])
 def test_micro_batches_change_nothing(num_microbatches, dropout_rate):
   model = TwoHeads(dropout_rate=dropout_rate)
-  whole_fn, state = create(model)
-  parts_fn, _ = create(model, num_microbatches=num_microbatches)
+  arguments = {'augmentation': EVERYTHING}
+  whole_fn, state = create(model, **arguments)
+  arguments_of_parts = {**arguments, 'num_microbatches': num_microbatches}
+  parts_fn, _ = create(model, **arguments_of_parts)
   assert ' scan[' not in program(whole_fn, state)
   parts_program = program(parts_fn, state)
   assert ' scan[' in parts_program
   assert f'length={num_microbatches}' in parts_program
   parallelize = step_lib.parallelize_train_step
-  whole, whole_history = train(parallelize, model)
-  parts, parts_history = train(
-    parallelize, model, num_microbatches=num_microbatches
-  )
+  whole, whole_history = train(parallelize, model, **arguments)
+  parts, parts_history = train(parallelize, model, **arguments_of_parts)
   assert_trees_close(parts, whole)
   assert_trees_close(parts_history, whole_history)
 
@@ -444,7 +455,7 @@ def test_dropout_matters_and_changes_from_step_to_step():
   assert np.abs(kernel(dropped) - kernel(without)).max() > 1e-2
   # The head without dropout before it does not notice.
   assert_trees_close(dropped.params['aux_4a'], without.params['aux_4a'])
-  step_fn, state = create(TwoHeads(dropout_rate=0.5), mirror=False)
+  step_fn, state = create(TwoHeads(dropout_rate=0.5), augmentation=PLAIN)
   compiled, losses = parallelize(step_fn), []
   for _ in range(2):
     again = device.replicate(
@@ -463,7 +474,7 @@ def test_batch_norm_takes_its_statistics_from_every_micro_batch():
     model,
     num_steps=1,
     num_microbatches=2,
-    mirror=False,
+    augmentation=PLAIN,
   )
   inputs = inputs_by_hand(host_batch())
   mean = np.zeros(inputs.shape[1])
@@ -553,9 +564,9 @@ def test_a_real_network_learns_a_batch_by_heart():
     tx=tx,
     learning_rate_fn=lambda step: 0.05,
     averaging=averaging,
+    augmentation=PLAIN,
     preprocessing=preprocess.MEAN_RGB,
     key=KEY,
-    mirror=False,
   )
   state = train_state.create_train_state(
     jax.random.key(0), model, 32, tx, averaging
