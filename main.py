@@ -14,12 +14,11 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 FLAGS = flags.FLAGS
 # Each mode and the flags it cannot do without.
 MODES = {'train': ('config', 'workdir'), 'evaluate': ('workdir',)}
-MODES['summary'] = ('config',)
-config_flags.DEFINE_config_file(
-  'config', None, 'The experiment; --config.FIELD=value overrides a field.'
-)
+MODES |= {'prepare': ('config',), 'summary': ('config',)}
+config_flags.DEFINE_config_file('config', None, 'The file of the experiment.')
 flags.DEFINE_string('workdir', None, 'Run directory, local or gs://.')
 flags.DEFINE_enum('mode', 'train', list(MODES), 'What to do.')
+flags.DEFINE_string('input', None, 'What to prepare from: pictures or tars.')
 flags.DEFINE_string('protocol', 'single', 'How to evaluate: single.')
 flags.DEFINE_string('weights', None, 'raw, ema or polyak; by default ema.')
 flags.DEFINE_string('output', None, 'File for the table: .txt, .json or .csv.')
@@ -45,13 +44,14 @@ def run_mode() -> dict:
     if not FLAGS[name].value:
       raise errors.InputError(f'--mode={FLAGS.mode} needs --{name}')
   cluster.initialize()
-  if FLAGS.mode == 'summary':
-    return modes.summarize(FLAGS.config, FLAGS.output)
   if FLAGS.mode == 'evaluate':
     folder = FLAGS.config.data.data_dir if FLAGS.config else None
-    what = FLAGS.workdir, FLAGS.protocol, FLAGS.weights
-    return modes.evaluate(*what, data_dir=folder)
-  return train.train(FLAGS.config, FLAGS.workdir)
+    return modes.evaluate(FLAGS.workdir, FLAGS.protocol, FLAGS.weights, folder)
+  return {
+    'train': lambda: train.train(FLAGS.config, FLAGS.workdir),
+    'prepare': lambda: modes.prepare(FLAGS.config, FLAGS.input),
+    'summary': lambda: modes.summarize(FLAGS.config, FLAGS.output),
+  }[FLAGS.mode]()
 
 
 def main(unused_argv: list[str]) -> int:

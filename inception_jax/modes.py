@@ -65,6 +65,36 @@ def evaluate(
   }
 
 
+def prepare(
+  config: ml_collections.ConfigDict | Mapping[str, Any], source: str | None
+) -> dict[str, Any]:
+  """Prepares the dataset of a config, once, and says what it holds.
+
+  Args:
+    config: see `create_experiment`; `data.name` and `data.data_dir` are used.
+    source: folder of pictures or of tars; see `data.prepare.prepare`.
+
+  Returns:
+    `name, data_dir, splits, left_out`.
+
+  Raises:
+    InputError: if the dataset cannot be prepared.
+  """
+  data = experiment_lib.sections(config)['data']
+  if data.get('name') is None:
+    raise errors.InputError('field config.data.name is missing')
+  try:  # TensorFlow, only if needed.
+    from inception_jax.data import pipeline
+    from inception_jax.data import prepare as prepare_lib
+  except ImportError as error:
+    raise errors.InputError(
+      f'preparing needs TensorFlow and TFDS ({error.name} is missing); run'
+      " `pip install 'inception_jax[data]'`"
+    ) from error
+  pipeline.hide_accelerators()
+  return prepare_lib.prepare(data['name'], data.get('data_dir'), source)
+
+
 def summarize(
   config: ml_collections.ConfigDict | Mapping[str, Any], output: str | None
 ) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""What a prepared dataset holds: counts, sizes, and what cannot be decoded."""
+
+import json
+import os
+import sys
+from typing import Any
+
+from absl import logging
+from etils import epath
+import numpy as np
+import tqdm
+
+from inception_jax.data import ahead, image_file
+from inception_jax.data import records as records_lib
+
+FILE = 'census.json'
+# Records that are read at once.
+_CHUNK = 16
+# Classes and files that the text names one by one.
+_MAX_LINES = 20
+_NUM_EXTREMES = 5
+
+
+def load_or_take(
+  name: str, data_dir: str | os.PathLike[str] | None = None
+) -> dict[str, dict[str, Any]]:
+  """The census of a prepared dataset, kept beside its dataset_info.json.
+
+  Args:
+    name: see `records.open_records`.
+    data_dir: TFDS data directory; None is TFDS's default.
+
+  Returns:
+    What `take` returns, for each split that is not empty.
+
+  Raises:
+    InputError: if the dataset is not prepared or damaged.
+  """
+  builder = records_lib.prepared_builder(name, data_dir)
+  path = epath.Path(builder.data_dir) / FILE
+  numbers = {
+    split: info.num_examples
+    for split, info in builder.info.splits.items()
+    if info.num_examples
+  }
+  kept = _load(path)
+  if {s: of_split['num_images'] for s, of_split in kept.items()} == numbers:
+    return kept
+  splits = {
+    split: take(records_lib.open_records(name, split, data_dir))
+    for split in numbers
+  }
+  temporary = path.with_name(f'.{FILE}.tmp')
+  try:
+    temporary.write_text(json.dumps(splits, indent=2) + '\n')
+    temporary.replace(path)
+  except OSError as error:
+    logging.warning('%s cannot be kept (%s)', path, error.strerror or error)
+  return splits
+
+
+def _load(path: epath.Path) -> dict[str, dict[str, Any]]:
+  """A kept census, or an empty one."""
+  try:
+    splits = json.loads(path.read_text())
+    return {name: dict(of_split) for name, of_split in splits.items()}
+  except (OSError, ValueError, AttributeError, TypeError):
+    return {}
+
+
+def take(records: records_lib.Records) -> dict[str, Any]:
+  """Decodes every record of a split once, as training decodes it.
+
+  Args:
+    records: the split.
+
+  Returns:
+    `num_images, num_classes, class_counts: {name: n}, num_unlabelled,
+    num_bytes` (of the encoded images), `smallest` and `largest` (by area:
+    `{width, height, file_name}`), `median_width, median_height`, and
+    `unreadable: [{index, file_name, reason}]`. Sizes are of what could be
+    decoded; they are None where nothing could.
+
+  Raises:
+    InputError: if the records cannot be read from their files.
+  """
+  total = len(records)
+  widths = np.zeros(total, np.int32)
+  heights = np.zeros(total, np.int32)
+  labels = np.zeros(total, np.int32)
+  unreadable, num_bytes = [], 0
+  checked = tqdm.tqdm(
+    ahead.map_ahead(_examine, _read(records)),
+    desc=f'Checking {records.name}',
+    total=total,
+    unit='images',
+    file=sys.stderr,
+    mininterval=1.0,
+  )
+  for index, (example, size, reason) in enumerate(checked):
+    labels[index] = example['label']
+    num_bytes += len(example['image'])
+    if reason is None:
+      widths[index], heights[index] = size
+    else:
+      file = records_lib.file_name(example)
+      unreadable.append({'index': index, 'file_name': file, 'reason': reason})
+  decoded = np.flatnonzero(widths)
+  counts = np.bincount(labels[labels >= 0], minlength=records.num_classes)
+  areas = widths[decoded].astype(np.int64) * heights[decoded]
+
+  def describe(index):
+    (example,) = records.read_examples(np.array([index]))
+    return {
+      'width': int(widths[index]),
+      'height': int(heights[index]),
+      'file_name': records_lib.file_name(example),
+    }
+
+  some = len(decoded) > 0
+  return {
+    'num_images': total,
+    'num_classes': records.num_classes,
+    'class_counts': dict(
+      zip(records.class_names, counts.tolist(), strict=True)
+    ),
+    'num_unlabelled': int((labels < 0).sum()),
+    'num_bytes': num_bytes,
+    'smallest': describe(decoded[areas.argmin()]) if some else None,
+    'largest': describe(decoded[areas.argmax()]) if some else None,
+    'median_width': float(np.median(widths[decoded])) if some else None,
+    'median_height': float(np.median(heights[decoded])) if some else None,
+    'unreadable': unreadable,
+  }
+
+
+def _read(records: records_lib.Records):
+  """All examples in order, read in chunks."""
+  for start in range(0, len(records), _CHUNK):
+    stop = min(start + _CHUNK, len(records))
+    yield from records.read_examples(np.arange(start, stop))
+
+
+def _examine(example: dict[str, Any]):
+  """The example with either its size or why it cannot be decoded."""
+  try:
+    return example, image_file.decoded_size(example['image']), None
+  except image_file.UnreadableError as error:
+    return example, None, str(error)
+
+
+def to_text(splits: dict[str, dict[str, Any]]) -> str:
+  """A census for reading."""
+  lines = []
+  for split, census in splits.items():
+    lines.append(
+      f'{split}: {census["num_images"]:,} images of'
+      f' {census["num_classes"]:,} classes, {census["num_bytes"] / 1e6:,.1f} MB'
+    )
+    lines += [f'  {line}' for line in _classes_to_text(census)]
+    if census['smallest'] is not None:
+      lines.append(
+        f'  sizes: {_size_to_text(census["smallest"])} to'
+        f' {_size_to_text(census["largest"])}, median'
+        f' {census["median_width"]:g}x{census["median_height"]:g}'
+      )
+    unreadable = [
+      f'record {entry["index"]}'
+      + (f' ({entry["file_name"]})' if entry['file_name'] else '')
+      + f': {entry["reason"]}'
+      for entry in census['unreadable']
+    ]
+    if unreadable:
+      lines.append(f'  {len(unreadable):,} cannot be decoded:')
+      lines += [f'    {line}' for line in first_lines(unreadable)]
+  return '\n'.join(lines)
+
+
+def first_lines(lines: list[str]) -> list[str]:
+  """The first twenty, and how many more there are."""
+  more = len(lines) - _MAX_LINES
+  return lines[:_MAX_LINES] + ([f'and {more:,} more'] if more > 0 else [])
+
+
+def _classes_to_text(census: dict[str, Any]) -> list[str]:
+  counts = sorted(census['class_counts'].items(), key=lambda item: item[1])
+  if census['num_unlabelled']:
+    return [f'{census["num_unlabelled"]:,} without a label']
+  if len(counts) <= _MAX_LINES:
+    return [f'{name}: {n:,}' for name, n in census['class_counts'].items()]
+  numbers = [n for _, n in counts]
+  shown = lambda items: ', '.join(f'{name} {n:,}' for name, n in items)
+  return [
+    f'images a class: {numbers[0]:,} to {numbers[-1]:,}, median'
+    f' {np.median(numbers):g}',
+    f'smallest: {shown(counts[:_NUM_EXTREMES])}',
+    f'largest: {shown(counts[: -_NUM_EXTREMES - 1 : -1])}',
+  ]
+
+
+def _size_to_text(size: dict[str, Any]) -> str:
+  text = f'{size["width"]}x{size["height"]}'
+  return f'{text} ({size["file_name"]})' if size['file_name'] else text

@@ -1,0 +1,343 @@
+"""A folder of pictures, one folder a class, as splits of labelled files.
+
+Either `train/CLASS/*`, with `validation/CLASS/*` and `test/CLASS/*` if there
+are any, or `CLASS/*` directly. Without a validation part, a fixed tenth of
+each class becomes one.
+"""
+
+from collections.abc import Iterable, Iterator
+import dataclasses
+import hashlib
+import os
+import stat
+from typing import Any
+
+from inception_jax import errors
+from inception_jax.data import ahead, crops, image_file
+
+# Of the files of each class, round(n * VALIDATION_SHARE) become validation, at
+# least one of two or more: those with the smallest SHA-256 of
+# 'SEED/class/name', the name being that inside the class folder.
+VALIDATION_SHARE = 0.1
+SEED = 0
+
+# Folder of a part, in small letters, and its split.
+PARTS = {
+  'train': 'train',
+  'validation': 'validation',
+  'val': 'validation',
+  'valid': 'validation',
+  'test': 'test',
+}
+# Of the largest picture, uncompressed: four channels of 16 bits.
+_MAX_BYTES = 8 * crops.MAX_PIXELS
+_NO_PICTURES = frozenset({'thumbs.db', 'desktop.ini'})
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+  """A file of a class.
+
+  Attributes:
+    path: where it is.
+    name: relative to the folder of the whole, with slashes.
+    name_in_class: relative to its class folder, with slashes.
+    class_name: name of the class folder.
+    num_bytes: its size.
+  """
+
+  path: str
+  name: str
+  name_in_class: str
+  class_name: str
+  num_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFolder:
+  """Files of a folder by split; nothing has been read yet.
+
+  Attributes:
+    class_names: sorted names of the class folders of the training part.
+    splits: files of 'train' and, where there are any, 'validation' and 'test'.
+    strays: names of files that lie in no class folder.
+  """
+
+  class_names: tuple[str, ...]
+  splits: dict[str, tuple[File, ...]]
+  strays: tuple[str, ...]
+
+  @property
+  def listing(self) -> str:
+    """SHA-256 of all names and sizes: changes whenever the folder does."""
+    files = [file for split in self.splits.values() for file in split]
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+      digest.update(os.fsencode(f'{file.name}\0{file.num_bytes}\n'))
+    return digest.hexdigest()
+
+
+def find(folder: str | os.PathLike[str]) -> ImageFolder:
+  """Finds the classes and files of a folder and divides them into splits.
+
+  Args:
+    folder: local folder; see the module for its layout.
+
+  Returns:
+    The files; every class of every part has at least one.
+
+  Raises:
+    InputError: if the folder cannot be used, with what to do about it.
+  """
+  root = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+  if not os.path.exists(root):
+    raise errors.InputError(
+      f'--input={folder} does not exist; give a local folder of pictures'
+    )
+  if not os.path.isdir(root):
+    raise errors.InputError(f'--input={folder} is no folder; give its folder')
+  try:
+    parts, strays = _find_parts(root)
+    splits = {}
+    for split, part in parts.items():
+      classes = _find_classes(root, part, strays)
+      splits[split] = {name: _find_files(root, part, name) for name in classes}
+  except OSError as error:
+    raise errors.InputError(
+      f'{error.filename or root} cannot be read ({error.strerror or error});'
+      ' mend its permissions or take it away'
+    ) from error
+  _check_classes(root, splits)
+  files = {
+    split: tuple(file for of_class in classes.values() for file in of_class)
+    for split, classes in splits.items()
+  }
+  if 'validation' not in files:
+    files['train'], validation = split_validation(files['train'])
+    if validation:
+      files['validation'] = validation
+  return ImageFolder(
+    class_names=tuple(splits['train']),
+    splits={s: files[s] for s in ('train', 'validation', 'test') if s in files},
+    strays=tuple(strays),
+  )
+
+
+def split_validation(
+  files: Iterable[File],
+) -> tuple[tuple[File, ...], tuple[File, ...]]:
+  """Takes the validation files out of those of training.
+
+  A file stays on its side whatever else is in the folder's other classes.
+
+  Args:
+    files: of all classes.
+
+  Returns:
+    Files for training and for validation, in the given order.
+  """
+
+  def draw(file):
+    text = f'{SEED}/{file.class_name}/{file.name_in_class}'
+    return hashlib.sha256(os.fsencode(text)).digest()
+
+  files = tuple(files)
+  of_class: dict[str, list[File]] = {}
+  for file in files:
+    of_class.setdefault(file.class_name, []).append(file)
+  drawn = set()
+  for members in of_class.values():
+    if len(members) > 1:
+      count = max(1, round(len(members) * VALIDATION_SHARE))
+      drawn.update(sorted(members, key=draw)[:count])
+  return (
+    tuple(file for file in files if file not in drawn),
+    tuple(file for file in files if file in drawn),
+  )
+
+
+def read_examples(
+  split: str, files: Iterable[File], left_out: list[dict[str, str]]
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
+  """Reads files as examples for TFDS, by threads and in order.
+
+  Args:
+    split: their split; 'train' must keep a file of each of its classes.
+    files: of the split.
+    left_out: takes `{'file', 'reason'}` of each file that is no picture.
+
+  Yields:
+    Key and example: 'image' (encoded), 'label' (name), 'file_name'.
+
+  Raises:
+    InputError: if a file must not be read, or too little is left.
+  """
+  complaints: dict[str, str] = {}  # The first of each class.
+  num_read: dict[str, int] = {}
+  with image_file.patient_pillow():
+    for file, encoded, reason in ahead.map_ahead(_read, files):
+      num_read.setdefault(file.class_name, 0)
+      if reason is not None:
+        left_out.append({'file': file.name, 'reason': reason})
+        complaints.setdefault(file.class_name, f'{file.name}: {reason}')
+        continue
+      num_read[file.class_name] += 1
+      key = os.fsencode(file.name)
+      name = key.decode(errors='backslashreplace')
+      example = {'image': encoded, 'label': file.class_name, 'file_name': name}
+      yield key, example
+  lost = [name for name, number in num_read.items() if not number]
+  if lost and (split == 'train' or len(lost) == len(num_read)):
+    raise errors.InputError(
+      f'no picture of class {lost[0]!r} is left for {split}'
+      f' ({complaints[lost[0]]}); replace or delete what cannot be read'
+    )
+
+
+def _read(file: File) -> tuple[File, bytes | None, str | None]:
+  """The file with either its record or the reason for leaving it out."""
+  if file.num_bytes > _MAX_BYTES:
+    return file, None, f'{file.num_bytes:,} bytes are more than a picture has'
+  try:
+    with open(file.path, 'rb') as opened:
+      data = opened.read()
+  except OSError as error:
+    raise errors.InputError(
+      f'{file.path} cannot be read ({error.strerror or error}); mend it or take'
+      ' it away'
+    ) from error
+  try:
+    return file, image_file.encode(data), None
+  except image_file.UnreadableError as error:
+    return file, None, str(error)
+
+
+def _find_parts(root: str) -> tuple[dict[str, str], list[str]]:
+  """Folder of each split, '' being the root itself, and the stray files."""
+  folders, strays = _list(root)
+  parts: dict[str, str] = {}
+  for folder in folders:
+    split = PARTS.get(folder.lower())
+    if split in parts:
+      raise errors.InputError(
+        f'{root} has two {split} parts, {parts[split]!r} and {folder!r}; move'
+        ' one of them away'
+      )
+    if split:
+      parts[split] = folder
+  if not parts:
+    return {'train': ''}, []  # The root's strays are found with its classes.
+  if 'train' not in parts:
+    raise errors.InputError(
+      f'{root} has a part {next(iter(parts.values()))!r} but no folder'
+      " 'train'; move the class folders of training into one"
+    )
+  for folder in folders:
+    if folder not in parts.values():
+      raise errors.InputError(
+        f'{os.path.join(root, folder)} lies beside {parts["train"]!r} but is no'
+        f' part; move it away, or rename it to one of {", ".join(PARTS)}'
+      )
+  return parts, strays
+
+
+def _find_classes(root: str, part: str, strays: list[str]) -> list[str]:
+  folder = os.path.join(root, part)
+  classes, files = _list(folder)
+  strays.extend(os.path.join(part, file) for file in files)
+  if not classes:
+    raise errors.InputError(
+      f'{folder} has no class folders; put the pictures of each class into a'
+      ' folder with its name'
+    )
+  return classes
+
+
+def _list(folder: str) -> tuple[list[str], list[str]]:
+  """Sorted names of the folders and of the files in a folder."""
+  names = sorted(name for name in os.listdir(folder) if not _is_ignored(name))
+  is_folder = {n: os.path.isdir(os.path.join(folder, n)) for n in names}
+  return (
+    [name for name in names if is_folder[name]],
+    [name for name in names if not is_folder[name]],
+  )
+
+
+def _find_files(root: str, part: str, class_name: str) -> list[File]:
+  """Files of a class, sorted, those in folders of its folder included."""
+
+  def fail(error):
+    raise error
+
+  folder = os.path.join(root, part, class_name)
+  files = []
+  for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+    if os.path.islink(parent) and _holds(parent, os.path.dirname(parent)):
+      raise errors.InputError(
+        f'{parent} is a link to a folder that it lies in; delete it'
+      )
+    folders[:] = sorted(name for name in folders if not _is_ignored(name))
+    for name in sorted(names):
+      if _is_ignored(name):
+        continue
+      path = os.path.join(parent, name)
+      found = os.stat(path)
+      if not stat.S_ISREG(found.st_mode):
+        raise errors.InputError(f'{path} is no file; delete it')
+      if not os.access(path, os.R_OK):
+        raise PermissionError(13, 'Permission denied', path)
+      files.append(
+        File(
+          path=path,
+          name=os.path.relpath(path, root).replace(os.sep, '/'),
+          name_in_class=os.path.relpath(path, folder).replace(os.sep, '/'),
+          class_name=class_name,
+          num_bytes=found.st_size,
+        )
+      )
+  if not files:
+    raise errors.InputError(
+      f'class folder {folder} is empty; put pictures into it or delete it'
+    )
+  return files
+
+
+def _holds(folder: str, inner: str) -> bool:
+  """Whether `inner` lies in `folder` once links are followed."""
+  folder, inner = os.path.realpath(folder), os.path.realpath(inner)
+  return os.path.commonpath([folder, inner]) == folder
+
+
+def _is_ignored(name: str) -> bool:
+  return name.startswith('.') or name.lower() in _NO_PICTURES
+
+
+def _check_classes(root: str, splits: dict[str, dict[str, list[File]]]) -> None:
+  classes = list(splits['train'])
+  seen: dict[str, str] = {}
+  for name in classes:
+    # TFDS keeps the names as stripped lines of a text file.
+    if name != name.strip() or not name.isprintable():
+      raise errors.InputError(
+        f'class folder {name!r} in {root} has blanks at an end or characters'
+        ' that cannot be printed; rename it'
+      )
+    twin = seen.setdefault(name.casefold(), name)
+    if twin != name:
+      raise errors.InputError(
+        f'class folders {twin!r} and {name!r} in {root} differ in case only;'
+        ' merge or rename them'
+      )
+  for split, of_split in splits.items():
+    for name in of_split:
+      if name not in classes:
+        raise errors.InputError(
+          f'class {name!r} of {split} in {root} is no class of train; rename or'
+          f' delete its folder{errors.suggestion(name, classes)}'
+        )
+  (first, *others) = classes
+  if not others and all('/' in f.name_in_class for f in splits['train'][first]):
+    raise errors.InputError(
+      f'{root} has one class folder, {first!r}, which holds folders itself; if'
+      ' those are the classes, give their folder as --input'
+    )

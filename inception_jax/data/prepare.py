@@ -1,0 +1,302 @@
+"""Preparing a dataset once, as array_record files that training reads.
+
+Everything grows in a staging folder, is verified there, and takes its place
+with one renaming: a dataset is there whole or not at all.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import errno
+import json
+import os
+import re
+import sys
+from typing import Any
+import urllib.error
+
+from absl import logging
+from etils import epath
+import requests
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from inception_jax import errors
+from inception_jax.data import census, image_folder, manual, staging
+from inception_jax.data import records as records_lib
+
+# Kept beside a folder's census: its listing and what was left out.
+FILE = 'preparation.json'
+VERSION = '1.0.0'
+_FORMAT = 'array_record'
+# Not names of datasets: the noise of `fake`, and where TFDS keeps downloads.
+_RESERVED = ('fake', 'downloads')
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+_FULL_TEXT = re.compile(
+  'no space left|file too large|quota exceeded|not enough disk space', re.I
+)
+_NETWORK_ERRORS = (
+  requests.exceptions.RequestException,
+  urllib.error.URLError,
+  ConnectionError,
+)
+
+
+def prepare(
+  name: str,
+  data_dir: str | os.PathLike[str] | None = None,
+  source: str | None = None,
+) -> dict[str, Any]:
+  """Prepares a dataset unless it is there already, and says what it holds.
+
+  Args:
+    name: a TFDS dataset, or a new name for a folder of pictures.
+    data_dir: TFDS data directory, local or remote; None is TFDS's default.
+    source: the folder of pictures, or the folder with the archives of a
+      dataset that must be downloaded by hand.
+
+  Returns:
+    `name, data_dir` (of the prepared set), `splits` (see `census.take`) and
+    `left_out: [{file, reason}]`.
+
+  Raises:
+    InputError: if something is missing or damaged, with what to do about it;
+      nothing of the dataset is written then.
+    Interrupted: after SIGINT or SIGTERM; likewise.
+  """
+  root = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+  _check_name(name)
+  if source is not None and not _is_registered(name):
+    _prepare_folder(name, root, image_folder.find(source))
+  else:
+    _prepare_registered(name, root, source)
+  splits = census.load_or_take(name, root)
+  place = epath.Path(records_lib.prepared_builder(name, root).data_dir)
+  result = {
+    'name': name,
+    'data_dir': os.fspath(place),
+    'splits': splits,
+    'left_out': _load(place).get('left_out', []),
+  }
+  print(_to_text(result), file=sys.stderr)
+  return result
+
+
+def _check_name(name: str) -> None:
+  if name in _RESERVED:
+    raise errors.InputError(
+      f'data.name={name!r} names nothing that can be prepared; give another'
+    )
+  if not tfds.core.naming.is_valid_dataset_name(name):
+    raise errors.InputError(
+      f'data.name={name!r} is no name for a dataset; use small letters, digits'
+      ' and underscores, a letter first, as in my_photos'
+    )
+
+
+def _is_registered(name: str) -> bool:
+  """Whether TFDS, or this package, knows how to make the dataset."""
+  name = re.split('[:/]', name)[0]
+  if name == records_lib.DIGITS:
+    return True
+  try:
+    tfds.builder_cls(name)
+  except tfds.core.registered.DatasetNotFoundError:
+    return False
+  return True
+
+
+def _prepare_registered(
+  name: str, root: epath.Path, source: str | None
+) -> None:
+  """Has TFDS prepare one of its own datasets."""
+  builder = records_lib.find_builder(name, root)
+  records_lib.class_names(name, root)  # Says so if it is of another kind.
+  manual.check_wanted(builder, source)
+  if builder.is_prepared():
+    logging.info('%s is prepared in %s already', name, builder.data_dir)
+    return
+  _check_place(builder.data_path)
+  manual.check(builder, source)
+  with staging.stage(root, name) as stage:
+    builder = records_lib.find_builder(name, stage)
+    expected = manual.expected_splits(builder, source)
+    with _explained(name, root):
+      _build(builder, expected, root / 'downloads', source)
+      _finish(name, root, stage)
+
+
+def _prepare_folder(
+  name: str, root: epath.Path, folder: image_folder.ImageFolder
+) -> None:
+  """Prepares a folder of pictures under a name of its own."""
+  if not re.fullmatch('[a-z][a-z0-9_]*', name):
+    raise errors.InputError(
+      f'data.name={name!r} is no name for a folder of pictures; use small'
+      ' letters, digits and underscores, a letter first, as in my_photos'
+    )
+  place = root / name / VERSION
+  if (place / 'dataset_info.json').exists():
+    if _load(place).get('listing') != folder.listing:
+      raise errors.InputError(
+        f'{place} was prepared from other files than are in the folder now;'
+        ' give another data.name, or delete it to prepare it again'
+      )
+    logging.info('%s is prepared in %s already', name, place)
+    return
+  _check_place(place)
+  left_out = [
+    {'file': file, 'reason': 'it lies in no class folder'}
+    for file in folder.strays
+  ]
+  expected = {
+    split: (len(files), sum(file.num_bytes for file in files))
+    for split, files in folder.splits.items()
+  }
+  with staging.stage(root, name) as stage:
+    builder = tfds.dataset_builders.AdhocBuilder(
+      name=name,
+      version=VERSION,
+      description='A folder of pictures, prepared by inception_jax.',
+      features=tfds.features.FeaturesDict(
+        {
+          # Without a format, records are JPEG or PNG as they come.
+          'image': tfds.features.Image(),
+          'label': tfds.features.ClassLabel(names=list(folder.class_names)),
+          'file_name': tfds.features.Text(),
+        }
+      ),
+      split_datasets={
+        split: image_folder.read_examples(split, files, left_out)
+        for split, files in folder.splits.items()
+      },
+      data_dir=os.fspath(stage),
+    )
+    with _explained(name, root):
+      _build(builder, expected, stage / 'downloads')
+      about = {'listing': folder.listing, 'left_out': left_out}
+      (builder.data_path / FILE).write_text(json.dumps(about, indent=2) + '\n')
+      _finish(name, root, stage)
+
+
+def _check_place(place: epath.Path) -> None:
+  if place.exists():
+    raise errors.InputError(
+      f'{place} is there but holds no prepared dataset; delete it, or set'
+      ' data.data_dir or data.name to another'
+    )
+
+
+def _build(
+  builder: tfds.core.DatasetBuilder,
+  expected: dict[str, tuple[int, int]],
+  downloads: epath.Path,
+  source: str | None = None,
+) -> None:
+  """Downloads and writes a dataset where its builder says.
+
+  Args:
+    builder: of a dataset in the staging folder.
+    expected: number of images and bytes of each split, where known.
+    downloads: where to keep what is downloaded.
+    source: folder with archives downloaded by hand.
+  """
+  if expected:
+    # TFDS estimates the time left, and looks for room, by these.
+    template = tfds.core.ShardedFileTemplate(
+      data_dir=builder.data_path,
+      dataset_name=builder.name,
+      filetype_suffix=_FORMAT,
+    )
+    infos = [
+      tfds.core.SplitInfo(
+        name=split,
+        shard_lengths=[num_images],
+        num_bytes=num_bytes,
+        filename_template=template,
+      )
+      for split, (num_images, num_bytes) in expected.items()
+    ]
+    builder.info.set_splits(tfds.core.splits.SplitDict(infos))
+  source = None if source is None else epath.Path(source).expanduser()
+  # Standard output is for results, and TFDS prints.
+  with contextlib.redirect_stdout(sys.stderr):
+    builder.download_and_prepare(
+      file_format=_FORMAT,
+      download_dir=downloads,
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=source, try_download_gcs=False
+      ),
+    )
+
+
+def _finish(name: str, root: epath.Path, stage: epath.Path) -> None:
+  """Verifies a staged dataset, counts it, and moves it to its place."""
+  builder = records_lib.prepared_builder(name, stage)
+  # A writer that found the disk full may not have said so.
+  for split in builder.info.splits.values():
+    records_lib.check_files(name, split)
+  census.load_or_take(name, stage)
+  relative = epath.Path(builder.data_dir).relative_to(stage)
+  (root / relative).parent.mkdir(parents=True, exist_ok=True)
+  (stage / relative).rename(root / relative)
+
+
+@contextlib.contextmanager
+def _explained(name: str, root: epath.Path) -> Iterator[None]:
+  """Turns what libraries raise into a sentence with a remedy."""
+  try:
+    yield
+  except errors.UserFacingError:
+    raise
+  except Exception as error:  # Of many kinds: OS, TF, TFDS, requests.
+    reason = errors.first_line(error)
+    chain = list(_causes(error))
+    if any(_says_full(cause) for cause in chain):
+      remedy = f'there is no room in {root}; make some or set data.data_dir'
+    elif any(isinstance(cause, _NETWORK_ERRORS) for cause in chain):
+      remedy = (
+        'see to the network and run the same command again; finished downloads'
+        f' are kept in {root / "downloads"}'
+      )
+    elif any(isinstance(cause, PermissionError) for cause in chain):
+      remedy = 'mend its permissions or set data.data_dir'
+    else:
+      remedy = 'mend that and run the same command again'
+    raise errors.InputError(
+      f'{name!r} cannot be prepared ({reason}); {remedy}'
+    ) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+  while error is not None:
+    yield error
+    error = error.__cause__ or error.__context__
+
+
+def _says_full(error: BaseException) -> bool:
+  return (
+    getattr(error, 'errno', None) in _FULL
+    or isinstance(error, tf.errors.ResourceExhaustedError)
+    or bool(_FULL_TEXT.search(str(error)))
+  )
+
+
+def _load(place: epath.Path) -> dict[str, Any]:
+  """What was kept of the preparation of a folder; else nothing."""
+  try:
+    about = json.loads((place / FILE).read_text())
+  except (OSError, ValueError):
+    return {}
+  return about if isinstance(about, dict) else {}
+
+
+def _to_text(result: dict[str, Any]) -> str:
+  lines = [
+    f'{result["name"]} in {result["data_dir"]}',
+    census.to_text(result['splits']),
+  ]
+  left_out = [f'{x["file"]}: {x["reason"]}' for x in result['left_out']]
+  if left_out:
+    lines.append(f'{len(left_out):,} files are left out:')
+    lines += [f'  {line}' for line in census.first_lines(left_out)]
+  return '\n'.join(lines)

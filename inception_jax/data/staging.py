@@ -1,0 +1,129 @@
+"""A folder in which a dataset grows until it is whole."""
+
+from collections.abc import Iterator
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import threading
+
+from absl import logging
+from etils import epath
+import psutil
+
+from inception_jax import errors
+
+_OWNER = 'owner.json'
+
+
+@contextlib.contextmanager
+def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
+  """A staging folder of this process, gone afterwards whatever happens.
+
+  What a killed process has left there is removed first.
+
+  Args:
+    data_dir: TFDS data directory, made if need be.
+    name: of the dataset.
+
+  Yields:
+    `data_dir/.preparing_NAME`, a TFDS data directory of its own.
+
+  Raises:
+    InputError: if another process of this host is at it, or `data_dir` cannot
+      be written.
+    Interrupted: after SIGINT or SIGTERM.
+  """
+  folder = data_dir / f'.preparing_{re.sub("[^a-z0-9_.]", "_", name.lower())}'
+  try:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+      _check_abandoned(folder, name)
+      logging.info('removing what a stopped process left in %s', folder)
+      folder.rmtree()
+    folder.mkdir()
+  except OSError as error:
+    raise _unwritable(data_dir, error) from error
+  try:
+    with _signals_as_exceptions():
+      _write_owner(folder)
+      yield folder
+  except KeyboardInterrupt as error:
+    signum = error.args[0] if error.args else signal.SIGINT
+    raise errors.Interrupted(
+      f'preparing {name!r} was stopped by {signal.Signals(signum).name} and'
+      ' nothing of it was kept; run the same command again',
+      signum,
+    ) from error
+  finally:
+    try:
+      folder.rmtree()
+    except OSError as error:
+      logging.warning('%s cannot be removed (%s)', folder, error)
+
+
+def _write_owner(folder: epath.Path) -> None:
+  try:
+    (folder / _OWNER).write_text(json.dumps(_process(os.getpid())))
+  except OSError as error:
+    raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: epath.Path, error: OSError) -> errors.InputError:
+  return errors.InputError(
+    f'{folder} cannot be written ({error.strerror or error}); mend that or set'
+    ' data.data_dir to another folder'
+  )
+
+
+def _check_abandoned(folder: epath.Path, name: str) -> None:
+  try:
+    owner = json.loads((folder / _OWNER).read_text())
+    process = _process(owner['pid'])
+    # Clocks are set now and then, and with them the time of the start.
+    alive = (
+      owner['host'] == process['host']
+      and abs(owner['started'] - process['started']) < 5
+    )
+  except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+    return  # Killed before it could write, or no longer there.
+  if alive:
+    raise errors.InputError(
+      f'process {owner["pid"]} is preparing {name!r} in {folder} just now; wait'
+      ' for it or stop it'
+    )
+
+
+def _process(pid: int) -> dict[str, str | int | float]:
+  """What tells a process from all others, later ones of its number too."""
+  return {
+    'host': socket.gethostname(),
+    'pid': pid,
+    'started': psutil.Process(pid).create_time(),
+  }
+
+
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+  """SIGTERM ends like SIGINT: in a KeyboardInterrupt, which holds its number.
+
+  Nothing that catches Exception on the way can swallow it.
+  """
+
+  def interrupt(signum, unused_frame):
+    raise KeyboardInterrupt(signum)
+
+  if threading.current_thread() is not threading.main_thread():
+    yield  # Only the main thread may set handlers.
+    return
+  previous = {
+    signum: signal.signal(signum, interrupt)
+    for signum in (signal.SIGINT, signal.SIGTERM)
+  }
+  try:
+    yield
+  finally:
+    for signum, handler in previous.items():
+      signal.signal(signum, handler)

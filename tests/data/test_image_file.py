@@ -1,0 +1,221 @@
+"""Tests of picture files of all kinds as records, against Pillow's pixels."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+import pytest
+import tensorflow as tf
+
+from inception_jax.data import crops, image_file
+
+RNG = np.random.RandomState(0)
+RGB = RNG.randint(0, 256, (11, 17, 3)).astype(np.uint8)
+GREY = RNG.randint(0, 256, (11, 17)).astype(np.uint8)
+GREY_16 = RNG.randint(0, 65536, (11, 17)).astype(np.uint16)
+# Smooth, so that JPEG changes little.
+SMOOTH = np.stack(
+  [
+    np.add.outer(np.arange(40) * 3, np.arange(24) * 4),
+    np.add.outer(np.arange(40) * 5, np.arange(24)),
+    np.full((40, 24), 90),
+  ],
+  -1,
+).astype(np.uint8)
+
+
+def save(image, kind, **options):
+  buffer = io.BytesIO()
+  if isinstance(image, np.ndarray):
+    image = Image.fromarray(image)
+  image.save(buffer, kind, **options)
+  return buffer.getvalue()
+
+
+def decoded(encoded):
+  return crops.decode_image(tf.constant(encoded)).numpy()
+
+
+def grey_to_rgb(grey):
+  return np.repeat(grey[..., None], 3, -1)
+
+
+def palette(colours=256):
+  return Image.fromarray(RGB).quantize(colours)
+
+
+@pytest.mark.parametrize(
+  'data',
+  [
+    save(SMOOTH, 'JPEG'),
+    save(SMOOTH, 'JPEG', progressive=True),
+    save(GREY, 'JPEG'),
+    save(RGB, 'PNG'),
+    save(GREY, 'PNG'),
+    save(palette(), 'PNG'),
+  ],
+  ids=['jpeg', 'progressive', 'grey jpeg', 'png', 'grey png', 'palette png'],
+)
+def test_what_training_can_read_stays_byte_for_byte(data):
+  assert image_file.encode(data) == data
+  expected = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
+  np.testing.assert_array_equal(decoded(data), expected)
+
+
+def on_white(rgba):
+  alpha = rgba[..., 3:] / 255
+  return rgba[..., :3] * alpha + 255 * (1 - alpha)
+
+
+def transparent_palette():
+  image = palette(64)
+  pixels = np.asarray(image.convert('RGB')).copy()
+  pixels[np.asarray(image) == 3] = 255
+  return save(image, 'PNG', transparency=3), pixels
+
+
+def colour_key():
+  pixels = RGB.copy()
+  pixels[2:5, 3:9] = (10, 20, 30)
+  expected = pixels.copy()
+  expected[2:5, 3:9] = 255
+  return save(pixels, 'PNG', transparency=(10, 20, 30)), expected
+
+
+def cmyk(transform=None):
+  image = Image.fromarray(SMOOTH).convert('CMYK')
+  data = bytearray(save(image, 'JPEG', quality=95))
+  if transform is not None:
+    data[data.index(b'Adobe') + 11] = transform
+  with Image.open(io.BytesIO(bytes(data))) as opened:
+    assert opened.mode == 'CMYK'
+    return bytes(data), np.asarray(opened.convert('RGB'))
+
+
+def animation():
+  frames = [Image.fromarray(x).quantize(64) for x in (RGB, 255 - RGB)]
+  data = save(frames[0], 'GIF', save_all=True, append_images=frames[1:])
+  return data, np.asarray(frames[0].convert('RGB'))
+
+
+def converted():
+  """Name, file, expected pixels, largest difference."""
+  yield 'bmp', save(RGB, 'BMP'), RGB, 0
+  yield 'webp', save(RGB, 'WEBP', lossless=True), RGB, 0
+  yield 'tiff', save(RGB, 'TIFF'), RGB, 0
+  yield 'gif', *animation(), 0
+  rgba = np.concatenate([RGB, GREY[..., None]], -1)
+  yield 'rgba png', save(rgba, 'PNG'), on_white(rgba), 1
+  yield (
+    'rgba webp',
+    save(rgba, 'WEBP', lossless=True, exact=True),
+    on_white(rgba),
+    1,
+  )
+  grey_alpha = np.stack([GREY, GREY.T.reshape(GREY.shape)], -1)
+  as_rgba = np.concatenate([grey_to_rgb(GREY), grey_alpha[..., 1:]], -1)
+  image = Image.fromarray(as_rgba).convert('LA')
+  yield 'grey alpha png', save(image, 'PNG'), on_white(as_rgba), 1
+  yield 'transparent palette', *transparent_palette(), 0
+  yield 'colour key', *colour_key(), 0
+  yield 'cmyk', *cmyk(), 0
+  yield 'ycck', *cmyk(transform=2), 0
+  scaled = grey_to_rgb((GREY_16 >> 8).astype(np.uint8))
+  yield '16-bit png', save(GREY_16, 'PNG'), scaled, 0
+  yield '16-bit tiff', save(GREY_16, 'TIFF'), scaled, 0
+  rgb_16 = np.stack([GREY_16, GREY_16 // 2, GREY_16 // 3], -1)
+  data = tf.io.encode_png(rgb_16).numpy()
+  yield '16-bit rgb png', data, (rgb_16 >> 8).astype(np.uint8), 0
+  bits = Image.fromarray(GREY > 99)
+  black_white = grey_to_rgb(np.where(GREY > 99, 255, 0).astype(np.uint8))
+  yield '1-bit png', save(bits, 'PNG'), black_white, 0
+  yield '1-bit tiff', save(bits, 'TIFF'), black_white, 0
+  few = palette(16)
+  yield '4-bit png', save(few, 'PNG', bits=4), np.asarray(few.convert('RGB')), 0
+
+
+@pytest.mark.parametrize(
+  ('data', 'expected', 'tolerance'),
+  [pytest.param(*case, id=name) for name, *case in converted()],
+)
+def test_everything_else_becomes_an_equal_png(data, expected, tolerance):
+  encoded = image_file.encode(data)
+  assert encoded.startswith(b'\x89PNG') and encoded != data
+  assert Image.open(io.BytesIO(encoded)).mode == 'RGB'
+  difference = np.abs(decoded(encoded) - np.asarray(expected, np.float64))
+  assert difference.max() <= tolerance
+
+
+# By the definition of the EXIF tag: what has to be done to the stored pixels.
+UPRIGHT = {
+  2: np.fliplr,
+  3: lambda x: np.rot90(x, 2),
+  4: np.flipud,
+  5: lambda x: x.transpose(1, 0, 2),
+  6: lambda x: np.rot90(x, -1),
+  7: lambda x: np.rot90(x, 2).transpose(1, 0, 2),
+  8: np.rot90,
+}
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
+@pytest.mark.parametrize('orientation', [1, *UPRIGHT])
+def test_rotation(kind, orientation):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  options = {'lossless': True} if kind == 'WEBP' else {}
+  data = save(SMOOTH, kind, exif=exif, **options)
+  if kind == 'TIFF' or orientation == 1:  # Pillow itself turns TIFFs.
+    stored = SMOOTH if kind != 'JPEG' else decoded(data)
+  else:
+    stored = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
+  upright = UPRIGHT.get(orientation, lambda x: x)(stored)
+  encoded = image_file.encode(data)
+  np.testing.assert_array_equal(decoded(encoded), upright)
+  assert (encoded == data) == (orientation == 1 and kind in ('JPEG', 'PNG'))
+
+
+def test_damaged_exif_does_not_cost_the_picture():
+  data = save(SMOOTH, 'JPEG', exif=b'Exif\0\0II*\0\xff\xff')
+  assert image_file.encode(data) == data
+
+
+def png_header(width, height):
+  """A PNG of which only the header is there."""
+  header = b'IHDR' + struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
+  checksum = struct.pack('>I', zlib.crc32(header))
+  start = b'\x89PNG\r\n\x1a\n' + struct.pack('>I', 13)
+  return start + header + checksum + struct.pack('>I', 99) + b'IDAT'
+
+
+@pytest.mark.parametrize(
+  ('data', 'reason'),
+  [
+    (b'', 'empty'),
+    (b'not a picture', 'no JPEG, PNG'),
+    (b'\0\0\0\x18ftypheic' + bytes(99), 'no JPEG, PNG'),
+    (save(SMOOTH, 'JPEG')[:-300], 'Truncated'),
+    (save(RGB, 'JPEG')[:-60], 'truncated'),
+    (save(RGB, 'PNG')[:-60], 'truncated|ended|broken'),
+    (save(RGB, 'BMP')[:-60], 'truncated'),
+    (png_header(20_000, 10_000), '20000x10000 pixels are more than'),
+    (png_header(200_000, 100_000), '200000x100000 pixels are more than'),
+    (save(GREY.astype(np.float32), 'TIFF'), "mode 'F', of unknown range"),
+  ],
+  ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_what_is_no_picture_says_why(data, reason):
+  limit = Image.MAX_IMAGE_PIXELS
+  with image_file.patient_pillow():
+    with pytest.raises(image_file.UnreadableError, match=reason):
+      image_file.encode(data)
+  assert Image.MAX_IMAGE_PIXELS == limit
+
+
+def test_size_is_that_of_the_decoded_image():
+  assert image_file.decoded_size(save(SMOOTH, 'JPEG')) == (24, 40)
+  with pytest.raises(image_file.UnreadableError) as raised:
+    image_file.decoded_size(save(RGB, 'PNG')[:-60])
+  assert '{{' not in str(raised.value)

@@ -1,0 +1,232 @@
+"""Tests of finding and splitting the pictures of a folder."""
+
+import hashlib
+import os
+import shutil
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from inception_jax import errors
+from inception_jax.data import image_folder
+
+
+def touch(*paths):
+  for path in paths:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'x')
+
+
+def names(files):
+  return [file.name for file in files]
+
+
+def test_class_folders_alone(tmp_path):
+  touch(*(tmp_path / 'dog' / f'{i}.jpg' for i in range(25)))
+  touch(*(tmp_path / 'cat' / 'more' / f'{i}.jpg' for i in range(2)))
+  touch(tmp_path / 'ant' / 'one.jpg')
+  touch(tmp_path / '.git' / 'x', tmp_path / 'dog' / '.DS_Store')
+  touch(tmp_path / 'cat' / 'Thumbs.db', tmp_path / 'cat' / 'desktop.ini')
+  touch(tmp_path / 'README.txt')
+  found = image_folder.find(tmp_path)
+  assert found.class_names == ('ant', 'cat', 'dog')
+  assert found.strays == ('README.txt',)
+  assert set(found.splits) == {'train', 'validation'}
+  counts = {
+    split: [
+      sum(file.class_name == c for file in files) for c in found.class_names
+    ]
+    for split, files in found.splits.items()
+  }
+  assert counts == {'train': [1, 1, 23], 'validation': [0, 1, 2]}
+  # The rule, written once more.
+  by_digest = sorted(
+    (f'{i}.jpg' for i in range(25)),
+    key=lambda name: hashlib.sha256(f'0/dog/{name}'.encode()).hexdigest(),
+  )
+  assert {f'dog/{name}' for name in by_digest[:2]} == {
+    name for name in names(found.splits['validation']) if 'dog' in name
+  }
+  assert sum(names(f) == sorted(names(f)) for f in found.splits.values()) == 2
+
+
+def test_a_file_stays_on_its_side_when_other_classes_change(tmp_path):
+  touch(*(tmp_path / 'cat' / f'{i}' for i in range(30)))
+  touch(*(tmp_path / 'dog' / f'{i}' for i in range(30)))
+  before = names(image_folder.find(tmp_path).splits['validation'])
+  shutil.rmtree(tmp_path / 'dog')
+  touch(*(tmp_path / 'ant' / f'{i}' for i in range(9)))
+  after = names(image_folder.find(tmp_path).splits['validation'])
+  is_cat = lambda name: name.startswith('cat')
+  assert list(filter(is_cat, before)) == list(filter(is_cat, after))
+  assert len(list(filter(is_cat, before))) == 3
+
+
+@pytest.mark.parametrize('part', ['validation', 'val', 'valid', 'Val'])
+def test_parts(part, tmp_path):
+  for folder in ('train', part, 'test'):
+    touch(*(tmp_path / folder / 'cat' / f'{folder}{i}.jpg' for i in range(3)))
+  touch(tmp_path / 'train' / 'dog' / '1.jpg')
+  touch(tmp_path / 'train' / 'stray.jpg')
+  found = image_folder.find(tmp_path)
+  assert found.class_names == ('cat', 'dog')
+  assert {split: len(files) for split, files in found.splits.items()} == {
+    'train': 4,
+    'validation': 3,
+    'test': 3,
+  }
+  assert found.splits['validation'][0].name == f'{part}/cat/{part}0.jpg'
+  assert found.strays == ('train/stray.jpg',)
+
+
+def test_listing_changes_with_names_and_sizes(tmp_path):
+  touch(tmp_path / 'cat' / 'a', tmp_path / 'dog' / 'a')
+  before = image_folder.find(tmp_path).listing
+  assert image_folder.find(tmp_path).listing == before
+  (tmp_path / 'cat' / 'a').write_bytes(b'xy')
+  assert image_folder.find(tmp_path).listing != before
+  (tmp_path / 'cat' / 'a').write_bytes(b'x')
+  assert image_folder.find(tmp_path).listing == before
+  (tmp_path / 'cat' / 'a').rename(tmp_path / 'cat' / 'b')
+  assert image_folder.find(tmp_path).listing != before
+
+
+def fifo(path):
+  path.parent.mkdir()
+  os.mkfifo(path)
+
+
+def link(path):
+  touch(path / 'cat' / '1')
+  (path / 'cat' / 'again').symlink_to(path / 'cat')
+
+
+BAD = {
+  'missing': (lambda root: root.rmdir(), 'does not exist'),
+  'file': (lambda root: (root.rmdir(), touch(root)), 'is no folder'),
+  'bare': (lambda root: touch(root / '1.jpg'), 'has no class folders'),
+  'empty': (lambda root: None, 'has no class folders'),
+  'bare train': (lambda root: touch(root / 'train' / '1.jpg'), 'no class fold'),
+  'empty class': (
+    lambda root: (touch(root / 'dog' / '1'), (root / 'cat').mkdir()),
+    'class folder .*/cat is empty',
+  ),
+  'hidden only': (
+    lambda root: touch(root / 'dog' / '1', root / 'cat' / '.x'),
+    'class folder .*/cat is empty',
+  ),
+  'case': (
+    lambda root: touch(root / 'cat' / '1', root / 'Cat' / '1'),
+    "'Cat' and 'cat' .* differ in case only",
+  ),
+  'no train': (
+    lambda root: touch(root / 'val' / 'cat' / '1'),
+    "a part 'val' but no folder 'train'",
+  ),
+  'two validations': (
+    lambda root: touch(
+      *(root / p / 'a' / '1' for p in ('train', 'val', 'valid'))
+    ),
+    "two validation parts, 'val' and 'valid'",
+  ),
+  'neighbour': (
+    lambda root: touch(root / 'train' / 'a' / '1', root / 'validatoin' / 'b'),
+    'validatoin lies beside .* no part',
+  ),
+  'strange class': (
+    lambda root: touch(
+      root / 'train' / 'cat' / '1', root / 'val' / 'cats' / '1'
+    ),
+    "class 'cats' of validation .* is no class of train.*'cat'",
+  ),
+  'blanks': (lambda root: touch(root / ' cat' / '1'), 'blanks at an end'),
+  'line break': (lambda root: touch(root / 'c\nat' / '1'), 'cannot be printed'),
+  'one too high': (
+    lambda root: touch(root / 'data' / 'a' / '1', root / 'data' / 'b' / '1'),
+    "one class folder, 'data', which holds folders",
+  ),
+  'pipe': (lambda root: fifo(root / 'a' / 'p'), 'is no file'),
+  'loop': (link, 'again is a link to a folder that it lies in'),
+  'dangling': (
+    lambda root: (touch(root / 'a' / '1'), (root / 'a' / '2').symlink_to('x')),
+    '/a/2 cannot be read .No such file',
+  ),
+}
+
+
+@pytest.mark.parametrize('case', BAD)
+def test_bad_folders_get_a_sentence(case, tmp_path):
+  make, message = BAD[case]
+  root = tmp_path / 'pictures'
+  root.mkdir()
+  make(root)
+  with pytest.raises(errors.InputError, match=message):
+    image_folder.find(root)
+
+
+def test_unreadable_files_are_errors_and_not_bad_pictures(
+  tmp_path, monkeypatch
+):
+  touch(tmp_path / 'cat' / '1', tmp_path / 'dog' / '1')
+  folder = image_folder.find(tmp_path)
+  # The tests may run as root, whom no permission binds.
+  monkeypatch.setattr(os, 'access', lambda path, mode: 'dog' not in str(path))
+  with pytest.raises(errors.InputError, match='dog/1 cannot be read .Permiss'):
+    image_folder.find(tmp_path)
+  monkeypatch.undo()
+  shutil.rmtree(tmp_path / 'dog')
+  with pytest.raises(errors.InputError, match='dog/1 cannot be read'):
+    list(image_folder.read_examples('train', folder.splits['train'], []))
+
+
+def test_unreadable_folder(tmp_path, monkeypatch):
+  touch(tmp_path / 'cat' / 'inner' / '1')
+  scandir = os.scandir
+
+  def fail(path):
+    if str(path).endswith('inner'):
+      raise PermissionError(13, 'Permission denied', str(path))
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', fail)
+  with pytest.raises(errors.InputError, match='inner cannot be read .Permiss'):
+    image_folder.find(tmp_path)
+
+
+def test_examples_are_in_order_and_leave_out_by_name(tmp_path):
+  for name in ('cat/1.jpg', 'cat/2.jpg', 'dog/1.jpg', 'dog/ä.jpg'):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    # A PNG under a JPEG's name.
+    Image.fromarray(np.full((5, 6, 3), 9, np.uint8)).save(path, 'PNG')
+  (tmp_path / 'cat' / '0.jpg').write_bytes(b'')
+  (tmp_path / 'cat' / '3.jpg').write_bytes(b'text')
+  files = sorted(
+    (f for fs in image_folder.find(tmp_path).splits.values() for f in fs),
+    key=lambda file: file.name,
+  )
+  left_out = []
+  examples = list(image_folder.read_examples('train', files, left_out))
+  assert [example['file_name'] for _, example in examples] == [
+    'cat/1.jpg',
+    'cat/2.jpg',
+    'dog/1.jpg',
+    'dog/ä.jpg',
+  ]
+  assert [example['label'] for _, example in examples] == ['cat'] * 2 + [
+    'dog'
+  ] * 2
+  assert len({key for key, _ in examples}) == 4
+  assert [entry['file'] for entry in left_out] == ['cat/0.jpg', 'cat/3.jpg']
+  assert 'empty' in left_out[0]['reason'] and 'JPEG' in left_out[1]['reason']
+  (tmp_path / 'dog' / '1.jpg').write_bytes(b'')
+  (tmp_path / 'dog' / 'ä.jpg').write_bytes(b'')
+  with pytest.raises(
+    errors.InputError, match="no picture of class 'dog' is left .*dog/1.jpg"
+  ):
+    list(image_folder.read_examples('train', files, []))
+  # Elsewhere a class may be missing, but not all of them.
+  assert len(list(image_folder.read_examples('validation', files, []))) == 2
+  with pytest.raises(errors.InputError, match='left for validation'):
+    list(image_folder.read_examples('validation', files[3:], []))

@@ -1,0 +1,392 @@
+"""Tests of preparing datasets: whole or not at all."""
+
+import io
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import tarfile
+
+from etils import epath
+import numpy as np
+from PIL import Image
+import psutil
+import pytest
+import requests
+import tensorflow_datasets as tfds
+
+from inception_jax import errors
+from inception_jax.data import census, image_file, prepare, records
+
+
+class Squares(tfds.core.GeneratorBasedBuilder):
+  """What TFDS would have to download."""
+
+  VERSION = tfds.core.Version('1.0.0')
+
+  def _info(self):
+    return tfds.core.DatasetInfo(
+      builder=self,
+      features=tfds.features.FeaturesDict(
+        {
+          'image': tfds.features.Image(shape=(None, None, 3)),
+          'label': tfds.features.ClassLabel(names=['small', 'large']),
+        }
+      ),
+    )
+
+  def _split_generators(self, dl_manager):
+    return {'train': self._generate_examples(), 'test': [(0, self._one(9))]}
+
+  def _one(self, size):
+    return {'image': np.zeros((size, size, 3), np.uint8), 'label': size // 9}
+
+  def _generate_examples(self):
+    for size in range(1, 10):
+      yield size, self._one(size)
+
+
+class Noises(tfds.core.GeneratorBasedBuilder):
+  """No images."""
+
+  VERSION = tfds.core.Version('1.0.0')
+
+  def _info(self):
+    return tfds.core.DatasetInfo(
+      builder=self, features=tfds.features.FeaturesDict({'label': np.int64})
+    )
+
+  def _split_generators(self, dl_manager):
+    return {}
+
+  def _generate_examples(self):
+    return iter(())
+
+
+def write_picture(path, seed, size=(12, 10), kind=None):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  pixels = np.random.RandomState(seed).randint(0, 256, (*size, 3))
+  Image.fromarray(pixels.astype(np.uint8)).save(path, kind)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+  """Twelve pictures of three classes, and one that is cut."""
+  root = tmp_path / 'pictures'
+  for i in range(5):
+    write_picture(root / 'cat' / f'{i}.png', i)
+    write_picture(root / 'dog' / 'old' / f'{i}.bmp', i)
+  write_picture(root / 'dog' / 'z.jpg', 9)
+  write_picture(root / 'owl' / '1.jpg', 10, (20, 30))
+  whole = (root / 'cat' / '0.png').read_bytes()
+  (root / 'cat' / 'cut.jpg').write_bytes(whole[:-100])
+  (root / 'notes.txt').write_text('')
+  return root
+
+
+def inside(data_dir):
+  return sorted(path.name for path in pathlib.Path(data_dir).iterdir())
+
+
+def test_folder_becomes_records_that_need_it_no_more(
+  pictures, tmp_path, capsys
+):
+  data_dir = tmp_path / 'data'
+  result = prepare.prepare('my_photos', data_dir, str(pictures))
+  out, err = capsys.readouterr()
+  assert not out
+  for text in ('train: 10 images of 3 classes', 'cat: 4', 'cat/cut.jpg: '):
+    assert text in err
+  assert inside(data_dir) == ['my_photos']
+  assert json.loads(json.dumps(result)) == result
+  assert result['name'] == 'my_photos'
+  assert result['data_dir'] == str(data_dir / 'my_photos' / '1.0.0')
+  assert [entry['file'] for entry in result['left_out']] == [
+    'notes.txt',
+    'cat/cut.jpg',
+  ]
+  train, validation = result['splits']['train'], result['splits']['validation']
+  assert train['class_counts'] == {'cat': 4, 'dog': 5, 'owl': 1}
+  assert validation['class_counts'] == {'cat': 1, 'dog': 1, 'owl': 0}
+  assert train['largest'] == {
+    'width': 30,
+    'height': 20,
+    'file_name': 'owl/1.jpg',
+  }
+  files = {
+    path.relative_to(pictures).as_posix(): path.read_bytes()
+    for path in pictures.rglob('*.*')
+    if path.is_file()
+  }
+  pictures.rename(tmp_path / 'gone')
+  found = set()
+  for split in ('train', 'validation'):
+    opened = records.open_records('my_photos', split, data_dir)
+    assert opened.class_names == ('cat', 'dog', 'owl')
+    assert len(opened) == result['splits'][split]['num_images']
+    for example in opened.read_examples(np.arange(len(opened))):
+      name = example['file_name'].decode()
+      found.add(name)
+      assert opened.class_names[example['label']] == name.split('/')[0]
+      assert example['image'] == image_file.encode(files[name])
+  assert found == set(files) - {'notes.txt', 'cat/cut.jpg'}
+  assert (
+    len(records.open_records('my_photos', 'train+validation', data_dir)) == 12
+  )
+  # Again, from what was kept, with or without the folder.
+  for source in (None, str(tmp_path / 'gone')):
+    assert prepare.prepare('my_photos', data_dir, source) == result
+    assert 'cat/cut.jpg: ' in capsys.readouterr().err
+
+
+def test_preparing_twice_gives_the_same_bytes(pictures, tmp_path):
+  results = []
+  for name in ('one', 'two'):
+    prepare.prepare('photos', tmp_path / name, str(pictures))
+    results.append(
+      {
+        path.name: path.read_bytes()
+        for path in (tmp_path / name / 'photos' / '1.0.0').iterdir()
+        if 'array_record' in path.name
+      }
+    )
+  assert len(results[0]) == 2 and results[0] == results[1]
+
+
+def test_a_changed_folder_is_not_taken_for_prepared(pictures, tmp_path):
+  data_dir = tmp_path / 'data'
+  result = prepare.prepare('photos', data_dir, str(pictures))
+  write_picture(pictures / 'cat' / 'new.png', 99)
+  with pytest.raises(
+    errors.InputError, match='from other files .* another data.name, or delete'
+  ):
+    prepare.prepare('photos', data_dir, str(pictures))
+  assert prepare.prepare('photos', data_dir) == result
+
+
+def test_dataset_of_tfds(tmp_path, capsys):
+  result = prepare.prepare('squares', tmp_path)
+  assert not capsys.readouterr().out
+  assert result['splits']['train']['class_counts'] == {'small': 8, 'large': 1}
+  assert result['splits']['test']['largest']['width'] == 9
+  assert result['left_out'] == []
+  assert inside(tmp_path) == ['downloads', 'squares']
+  assert len(records.open_records('squares', 'train', tmp_path)) == 9
+  assert prepare.prepare('squares', tmp_path) == result
+  with pytest.raises(errors.InputError, match="of no use to 'squares'"):
+    prepare.prepare('squares', tmp_path, str(tmp_path))
+
+
+def test_digits(tmp_path):
+  result = prepare.prepare('digits', tmp_path)
+  assert result['splits']['test']['num_images'] == 360
+
+
+@pytest.mark.parametrize(
+  ('name', 'source', 'message'),
+  [
+    ('my photos', True, 'no name for a dataset; use small letters'),
+    ('MyPhotos', True, 'no name for a folder of pictures; use small letters'),
+    ('9lives', True, 'no name for a dataset'),
+    ('photos/old', True, 'no name for a folder'),
+    ('fake', True, 'nothing that can be prepared'),
+    ('downloads', True, 'nothing that can be prepared'),
+    ('cifar10', True, "no use to 'cifar10'.* another data.name"),
+    ('imagenet2012', True, 'ILSVRC2012_img_train.tar .*another data.name'),
+    ('imagenet2012', False, 'must be downloaded by hand'),
+    ('cifar11', False, "no TFDS dataset; .* --input=FOLDER.*'cifar1"),
+    ('noises', False, 'not an image-classification dataset'),
+  ],
+)
+def test_names(name, source, message, pictures, tmp_path):
+  data_dir = tmp_path / 'data'
+  source = str(pictures) if source else None
+  with pytest.raises(errors.InputError, match=message):
+    prepare.prepare(name, data_dir, source)
+  assert not data_dir.exists()
+
+
+def test_data_dir_that_cannot_be_written(pictures, tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.InputError, match='file/data cannot be written'):
+    prepare.prepare('photos', tmp_path / 'file' / 'data', str(pictures))
+
+
+def test_something_else_in_its_place(pictures, tmp_path):
+  (tmp_path / 'data' / 'photos' / '1.0.0').mkdir(parents=True)
+  with pytest.raises(errors.InputError, match='holds no prepared dataset'):
+    prepare.prepare('photos', tmp_path / 'data', str(pictures))
+
+
+def test_a_class_that_loses_all_its_pictures(pictures, tmp_path):
+  for path in (pictures / 'owl').iterdir():
+    path.write_bytes(b'')
+  data_dir = tmp_path / 'data'
+  with pytest.raises(errors.InputError, match="class 'owl' is left for train"):
+    prepare.prepare('photos', data_dir, str(pictures))
+  assert inside(data_dir) == []
+
+
+def test_full_disk(tmp_path):
+  root = tmp_path / 'pictures'
+  for i in range(30):
+    write_picture(root / 'cat' / f'{i}.png', i, (64, 64))
+    write_picture(root / 'dog' / f'{i}.png', 99 + i, (64, 64))
+  data_dir = tmp_path / 'data'
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+  try:
+    with pytest.raises(
+      errors.InputError, match=f'there is no room in {data_dir}; make some'
+    ):
+      prepare.prepare('photos', data_dir, str(root))
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert inside(data_dir) == []
+  prepare.prepare('photos', data_dir, str(root))
+
+
+def test_not_enough_room_is_said_beforehand(pictures, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    tfds.core.utils, 'has_sufficient_disk_space', lambda *_, **__: False
+  )
+  with pytest.raises(errors.InputError, match='Not enough disk.* no room in'):
+    prepare.prepare('photos', tmp_path / 'data', str(pictures))
+
+
+def test_records_that_were_not_written_whole(pictures, tmp_path, monkeypatch):
+  """A writer that does not say that it failed."""
+  build = prepare._build
+
+  def build_and_lose(builder, *arguments):
+    build(builder, *arguments)
+    (file,) = builder.data_path.glob('*-train.array_record*')
+    file.write_bytes(file.read_bytes()[:-100])
+
+  monkeypatch.setattr(prepare, '_build', build_and_lose)
+  with pytest.raises(errors.InputError, match='damaged: .*photos-train'):
+    prepare.prepare('photos', tmp_path / 'data', str(pictures))
+  assert inside(tmp_path / 'data') == []
+
+
+def test_no_network(tmp_path, monkeypatch):
+  def fail(self, dl_manager):
+    raise requests.exceptions.ConnectionError('Name or service not known')
+
+  monkeypatch.setattr(Squares, '_split_generators', fail)
+  with pytest.raises(errors.InputError, match='not known.; see to the network'):
+    prepare.prepare('squares', tmp_path)
+  assert inside(tmp_path) == ['downloads']
+
+
+@pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_nothing(signum, pictures, tmp_path, monkeypatch):
+  handler = signal.getsignal(signum)
+
+  def interrupt(*unused_arguments):
+    os.kill(os.getpid(), signum)
+
+  monkeypatch.setattr(census, 'load_or_take', interrupt)
+  with pytest.raises(errors.Interrupted, match='same command again') as raised:
+    prepare.prepare('photos', tmp_path / 'data', str(pictures))
+  assert raised.value.exit_status == 128 + signum
+  assert inside(tmp_path / 'data') == []
+  assert signal.getsignal(signum) == handler
+
+
+def leave_stage(data_dir, owner):
+  stage = data_dir / '.preparing_photos'
+  (stage / 'photos').mkdir(parents=True)
+  (stage / 'owner.json').write_text(owner)
+
+
+def test_another_process_is_at_it(pictures, tmp_path):
+  data_dir = tmp_path / 'data'
+  other = psutil.Process(os.getppid())
+  owner = {
+    'host': os.uname().nodename,
+    'pid': other.pid,
+    'started': other.create_time(),
+  }
+  leave_stage(data_dir, json.dumps(owner))
+  with pytest.raises(errors.InputError, match=f'process {other.pid} is prepar'):
+    prepare.prepare('photos', data_dir, str(pictures))
+  assert (data_dir / '.preparing_photos' / 'photos').exists()
+
+
+@pytest.mark.parametrize('change', ['host', 'started', 'cut', 'dead'])
+def test_what_a_dead_process_left_is_removed(change, pictures, tmp_path):
+  data_dir = tmp_path / 'data'
+  with subprocess.Popen([sys.executable, '-c', '']) as dead:
+    pass
+  owner = {
+    'host': 'elsewhere' if change == 'host' else os.uname().nodename,
+    'pid': dead.pid if change == 'dead' else os.getpid(),
+    # The same number, given to a later process.
+    'started': psutil.Process().create_time() - 1000 * (change == 'started'),
+  }
+  leave_stage(data_dir, '{' if change == 'cut' else json.dumps(owner))
+  prepare.prepare('photos', data_dir, str(pictures))
+  assert inside(data_dir) == ['photos']
+
+
+@pytest.fixture
+def data_folder():
+  folder = os.environ.get('INCEPTION_JAX_TEST_DATA')
+  if not folder:
+    pytest.skip('INCEPTION_JAX_TEST_DATA is not set')
+  return pathlib.Path(folder)
+
+
+@pytest.mark.test_data
+def test_imagenet_from_its_tars(data_folder, tmp_path):
+  script = data_folder / 'make_mini_imagenet.py'
+  tars = tmp_path / 'tars'
+  subprocess.run([sys.executable, script, tars], check=True)
+  result = prepare.prepare('imagenet2012', tmp_path / 'data', str(tars))
+  splits = result['splits']
+  assert splits['train']['num_images'] == 500
+  assert splits['validation']['num_images'] == 250
+  assert splits['train']['num_classes'] == 1000
+  assert (
+    sorted(splits['train']['class_counts'].values()) == [0] * 500 + [1] * 500
+  )
+  assert not splits['train']['unreadable']
+  photographs = {}
+  with tarfile.open(data_folder / 'imagenet_sample.tar') as sample:
+    for member in sample.getmembers():
+      synset = member.name.split('_')[0]
+      photographs[synset] = sample.extractfile(member).read()
+  largest = max(
+    (Image.open(io.BytesIO(x)).size for x in photographs.values()),
+    key=lambda size: size[0] * size[1],
+  )
+  found = splits['train']['largest']
+  assert found['width'] * found['height'] == largest[0] * largest[1]
+  train = records.open_records('imagenet2012', 'train', tmp_path / 'data')
+  examples = train.read_examples(np.arange(500))
+  for example in examples:
+    synset = train.class_names[example['label']]
+    assert example['file_name'].decode() == f'{synset}_1.JPEG'
+    assert example['image'] == photographs[synset]
+  assert {train.class_names[x['label']] for x in examples} == set(photographs)
+
+
+@pytest.mark.test_data
+def test_cifar_from_its_folders(data_folder, tmp_path):
+  with tarfile.open(data_folder / 'cifar10_sample.tar.gz') as archive:
+    archive.extractall(tmp_path, filter='data')
+  (root,) = {path.parent for path in tmp_path.rglob('train')}
+  result = prepare.prepare('cifar_folders', tmp_path / 'data', str(root))
+  assert {
+    split: set(x['class_counts'].values())
+    for split, x in result['splits'].items()
+  } == {'train': {180}, 'validation': {20}, 'test': {100}}
+  assert not result['left_out']
+  everything = records.open_records(
+    'cifar_folders', 'train+validation', epath.Path(tmp_path / 'data')
+  )
+  assert len(everything) == 2000
