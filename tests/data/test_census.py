@@ -22,6 +22,7 @@ def picture(width, height, kind='PNG'):
 EXAMPLES = {
   'a.png': (1, picture(7, 5)),
   'b.png': (1, picture(40, 2)),
+  'tall.png': (1, picture(3, 90)),
   'c.jpg': (0, picture(20, 30, 'JPEG')),
   'd.jpg': (1, picture(9, 9, 'JPEG')),
   'cut.png': (0, picture(30, 30)[:-900]),
@@ -65,15 +66,15 @@ def test_counts_sizes_and_unreadable_records(some):
   taken = census.take(opened)
   unreadable = taken.pop('unreadable')
   assert taken == {
-    'num_images': 7,
+    'num_images': 8,
     'num_classes': 3,
-    'class_counts': {'cat': 2, 'dog': 5, 'none': 0},
+    'class_counts': {'cat': 2, 'dog': 6, 'none': 0},
     'num_unlabelled': 0,
     'num_bytes': sum(len(image) for _, image in EXAMPLES.values()),
     'smallest': {'width': 7, 'height': 5, 'file_name': 'a.png'},
     'largest': {'width': 20, 'height': 30, 'file_name': 'c.jpg'},
-    'median_width': 14.5,
-    'median_height': 7.0,
+    'median_width': 9.0,
+    'median_height': 9.0,
   }
   assert {entry['file_name'] for entry in unreadable} == {
     'cut.png',

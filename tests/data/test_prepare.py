@@ -299,7 +299,8 @@ def test_signals_leave_nothing(signum, pictures, tmp_path, monkeypatch):
 
 def leave_stage(data_dir, owner):
   stage = data_dir / '.preparing_photos'
-  (stage / 'photos').mkdir(parents=True)
+  # TFDS would take it for a dataset that is there already.
+  (stage / 'photos' / '1.0.0').mkdir(parents=True)
   (stage / 'owner.json').write_text(owner)
 
 
