@@ -12,16 +12,16 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 FLAGS = flags.FLAGS
-# Each mode and the flags it cannot do without.
+# Each mode and the flags it needs.
 MODES = {'train': ('config', 'workdir'), 'evaluate': ('workdir',)}
-MODES |= {'prepare': ('config',), 'summary': ('config',)}
+MODES |= dict.fromkeys(('prepare', 'inspect', 'summary'), ('config',))
 config_flags.DEFINE_config_file('config', None, 'The file of the experiment.')
 flags.DEFINE_string('workdir', None, 'Run directory, local or gs://.')
 flags.DEFINE_enum('mode', 'train', list(MODES), 'What to do.')
 flags.DEFINE_string('input', None, 'What to prepare from: pictures or tars.')
 flags.DEFINE_string('protocol', 'single', 'How to evaluate: single.')
 flags.DEFINE_string('weights', None, 'raw, ema or polyak; by default ema.')
-flags.DEFINE_string('output', None, 'File for the table: .txt, .json or .csv.')
+flags.DEFINE_string('output', None, 'File (summary) or folder (inspect).')
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -38,7 +38,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 def run_mode() -> dict:
   """Runs the mode that the flags name and returns its result."""
-  from inception_jax import cluster, errors, modes, train
+  from inception_jax import cluster, errors, inspection, modes, train
 
   for name in MODES[FLAGS.mode]:
     if not FLAGS[name].value:
@@ -50,6 +50,7 @@ def run_mode() -> dict:
   return {
     'train': lambda: train.train(FLAGS.config, FLAGS.workdir),
     'prepare': lambda: modes.prepare(FLAGS.config, FLAGS.input),
+    'inspect': lambda: inspection.inspect(FLAGS.config, FLAGS.output),
     'summary': lambda: modes.summarize(FLAGS.config, FLAGS.output),
   }[FLAGS.mode]()
 

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 
 
-def environment() -> dict[str, Any]:
-  """Hardware, versions, command and date."""
+def environment(more_packages: tuple[str, ...] = ()) -> dict[str, Any]:
+  """Hardware, versions (of these packages too), command and date."""
   cpu = platform.processor() or platform.machine()
   with contextlib.suppress(OSError):
     for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
@@ -24,7 +24,7 @@ def environment() -> dict[str, Any]:
   if hasattr(os, 'sched_getaffinity'):
     cores = len(os.sched_getaffinity(0))
   load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else None
-  packages = ('jax', 'jaxlib', 'flax', 'optax')
+  packages = ('jax', 'jaxlib', 'flax', 'optax', *more_packages)
   return {
     'hardware': {
       'backend': jax.default_backend(),

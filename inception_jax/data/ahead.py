@@ -14,6 +14,7 @@ def map_ahead(
   function: Callable[[T], R],
   items: Iterable[T],
   num_threads: int | None = None,
+  num_ahead: int | None = None,
 ) -> Iterator[R]:
   """`map` by threads, in order, never far ahead of what has been taken.
 
@@ -23,16 +24,23 @@ def map_ahead(
     function: called in threads; should release the interpreter's lock.
     items: taken in this thread.
     num_threads: None is one a core.
+    num_ahead: how many results may be made or waiting beside the one that is
+      taken; None is four a thread.
 
   Yields:
-    Results in the order of `items`; at most four a thread are waiting.
+    Results in the order of `items`.
   """
   num_threads = num_threads or os.cpu_count() or 1
+  num_ahead = num_ahead or 4 * num_threads
   waiting: collections.deque[futures.Future[R]] = collections.deque()
   with futures.ThreadPoolExecutor(num_threads) as pool:
-    for item in items:
-      waiting.append(pool.submit(function, item))
-      if len(waiting) >= 4 * num_threads:
+    try:
+      for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > num_ahead:
+          yield waiting.popleft().result()
+      while waiting:
         yield waiting.popleft().result()
-    while waiting:
-      yield waiting.popleft().result()
+    finally:  # Also when the caller has had enough.
+      for future in waiting:
+        future.cancel()

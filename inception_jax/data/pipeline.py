@@ -4,32 +4,34 @@ The host decodes, crops and resizes; everything with colours happens on the
 devices (see `training.augment`), so that bytes cross and not floats.
 """
 
-import collections
 from collections.abc import Callable, Iterable, Iterator
-from concurrent import futures
 import functools
 import os
 import threading
+from typing import TypeVar
 
 from absl import logging
 import numpy as np
 import tensorflow as tf
 
 from inception_jax import errors
-from inception_jax.data import crop_spec, crops, order
+from inception_jax.data import ahead, crop_spec, crops, order
 from inception_jax.data import records as records_lib
 
 # Batches that are decoded while the caller uses another.
-_BATCHES_AHEAD = 2
+_BATCHES_AHEAD = 3
 # More records than this share of the set that cannot be decoded are too many
 # to go on without; one is always allowed.
 MAX_BAD_SHARE = 0.01
+# The first bytes of a JPEG.
+_JPEG = b'\xff\xd8\xff'
 
 # image uint8 [n, size, size, 3], label int32 [n], slot int32 [n]: the examples
 # of this process, slot being the place in the global batch. mask and skipped,
 # bool [n]: whether an example counts, and whether it does not because its
 # image is bad (what is neither is padding).
 HostBatch = dict[str, np.ndarray]
+T = TypeVar('T')
 CropSpec = crop_spec.DistortedCrop | crop_spec.EvaluationCrop
 
 
@@ -182,17 +184,14 @@ class _Decoder:
       `[n]`; and whether each image is bad, bool `[n]`.
     """
     encoded, labels = self._records.read(indices)
-    encoded = tf.constant(encoded)
+    create = functools.partial(_create_decode_fn, self._crop, self._num_threads)
     good = np.ones(len(indices), bool)
+    jpegs = bool(tf.reduce_all(tf.strings.substr(encoded, 0, 3) == _JPEG))
     try:
-      images = _create_decode_fn(self._crop, self._num_threads, False)(
-        encoded, uniforms
-      )[0].numpy()
+      images = create(known_jpegs=jpegs)(encoded, uniforms)[0].numpy()
     except tf.errors.InvalidArgumentError:
       # Once more, to see which. This takes time, so it is not the usual way.
-      found, places = _create_decode_fn(self._crop, self._num_threads, True)(
-        encoded, uniforms
-      )
+      found, places = create(tolerant=True)(encoded, uniforms)
       good[:] = False
       good[places.numpy()[:-1]] = True
       images = np.zeros((len(indices), *found.shape[1:]), np.uint8)
@@ -217,20 +216,26 @@ class _Decoder:
     if num_bad > max(1, MAX_BAD_SHARE * num_records) or num_bad == num_records:
       raise errors.InputError(
         f'{num_bad} of the {num_records} images of {self._records.name}'
-        f' cannot be decoded, more than {MAX_BAD_SHARE:.0%}; prepare the dataset'
-        ' again without them'
+        f' cannot be decoded, more than {MAX_BAD_SHARE:.0%}; prepare the'
+        ' dataset again without them'
       )
 
 
 @functools.lru_cache(maxsize=16)
 def _create_decode_fn(
-  crop: CropSpec, num_threads: int, tolerant: bool
+  crop: CropSpec,
+  num_threads: int,
+  *,
+  known_jpegs: bool = False,
+  tolerant: bool = False,
 ) -> Callable[[tf.Tensor, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
   """Decodes a batch in C++ threads; traced once for each kind of crop.
 
   Args:
     crop: how images are cut.
     num_threads: threads.
+    known_jpegs: whether all images are certain to be JPEGs, which saves
+      looking at each.
     tolerant: whether to leave out images that cannot be decoded, rather than
       raise.
 
@@ -242,11 +247,15 @@ def _create_decode_fn(
   options = tf.data.Options()
   options.threading.private_threadpool_size = num_threads
   options.deterministic = True
+  # Every batch is a dataset of its own, too short to tune anything.
+  options.autotune.enabled = False
 
   def cut(place, encoded, uniforms):
     if isinstance(crop, crop_spec.DistortedCrop):
-      return crops.distorted_crop(encoded, uniforms, crop), place
-    return crops.evaluation_crop(encoded, crop), place
+      image = crops.distorted_crop(encoded, uniforms, crop, known_jpegs)
+    else:
+      image = crops.evaluation_crop(encoded, crop, known_jpegs)
+    return image, place
 
   @tf.function(
     input_signature=(
@@ -259,7 +268,7 @@ def _create_decode_fn(
     dataset = tf.data.Dataset.from_tensor_slices(
       (tf.range(count), encoded, uniforms)
     )
-    dataset = dataset.map(cut, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.map(cut, num_parallel_calls=2 * num_threads)
     if tolerant:
       black = tf.zeros((1, crop.size, crop.size, 3), tf.uint8)
       dataset = dataset.ignore_errors().concatenate(
@@ -268,27 +277,16 @@ def _create_decode_fn(
     dataset = dataset.batch(count + 1).with_options(options)
     return dataset.get_single_element()
 
-  return decode
+  return decode.get_concrete_function()
 
 
-def _ahead(
-  load: Callable[[int], HostBatch], steps: Iterable[int]
-) -> Iterator[HostBatch]:
+def _ahead(load: Callable[[int], T], steps: Iterable[int]) -> Iterator[T]:
   """Loads one step after the other, some ahead of their use.
 
-  Two Python threads each read a whole batch and have `tf.data` decode it in
+  A few Python threads each read a whole batch and have `tf.data` decode it in
   C++ threads; nothing in C++ ever calls back into Python. (A generator inside
   `tf.data` does, and hangs the interpreter when it exits half-way.)
   """
-  pending = collections.deque()
-  with futures.ThreadPoolExecutor(_BATCHES_AHEAD) as pool:
-    try:
-      for step in steps:
-        pending.append(pool.submit(load, step))
-        if len(pending) > _BATCHES_AHEAD:
-          yield pending.popleft().result()
-      while pending:
-        yield pending.popleft().result()
-    finally:
-      for future in pending:
-        future.cancel()
+  return ahead.map_ahead(
+    load, steps, num_threads=_BATCHES_AHEAD, num_ahead=_BATCHES_AHEAD
+  )

@@ -1,6 +1,6 @@
 """Random access to the encoded images of a prepared TFDS dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
@@ -12,6 +12,7 @@ from typing import Any
 from absl import logging
 from array_record.python import array_record_module
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from inception_jax import errors
@@ -19,6 +20,11 @@ from inception_jax.data import digits
 
 # Name by which configs ask for the embedded digits.
 DIGITS = 'digits'
+# As TFDS writes `tfds.features.Image` and `ClassLabel`.
+_IMAGE_AND_LABEL = {
+  'image': tf.io.FixedLenFeature((), tf.string),
+  'label': tf.io.FixedLenFeature((), tf.int64),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +35,11 @@ class Records:
     name: dataset and split, for messages.
     source: TFDS data source, read by lists of indices.
     class_names: name of each class, in the order of the labels.
-    encoding: 'jpeg' or 'png', or None where records may be either.
   """
 
   name: str
   source: Any
   class_names: Sequence[str]
-  encoding: str | None
 
   def __len__(self) -> int:
     return len(self.source)
@@ -44,19 +48,24 @@ class Records:
   def num_classes(self) -> int:
     return len(self.class_names)
 
-  def read(self, indices: np.ndarray) -> tuple[list[bytes], np.ndarray]:
-    """Reads records.
+  def read(self, indices: np.ndarray) -> tuple[tf.Tensor, np.ndarray]:
+    """Reads records, parsed in C++.
 
     Args:
       indices: int `[n]`.
 
     Returns:
-      Encoded images (n of them) and labels, int32 `[n]`.
+      Encoded images, string `[n]`, and labels, int32 `[n]`.
+
+    Raises:
+      InputError: if the files have been damaged.
     """
-    examples = self.read_examples(indices)
-    images = [example['image'] for example in examples]
-    labels = np.array([example['label'] for example in examples], np.int32)
-    return images, labels
+    with self._explained():
+      serialized = self.source.data_source.__getitems__(
+        [int(i) for i in indices]
+      )
+    parsed = tf.io.parse_example(serialized, _IMAGE_AND_LABEL)
+    return parsed['image'], parsed['label'].numpy().astype(np.int32)
 
   def read_examples(self, indices: np.ndarray) -> list[dict[str, Any]]:
     """Reads records with all their features.
@@ -70,8 +79,13 @@ class Records:
     Raises:
       InputError: if the files have been damaged.
     """
-    try:
+    with self._explained():
       return self.source.__getitems__([int(i) for i in indices])
+
+  @contextlib.contextmanager
+  def _explained(self) -> Iterator[None]:
+    try:
+      yield
     except (RuntimeError, OSError) as error:
       raise errors.InputError(
         f'{self.name} cannot be read ({errors.first_line(error)}); prepare the'
@@ -134,8 +148,6 @@ def open_records(
     name=f'{name} {split}',
     source=source,
     class_names=names,
-    # Private, but the only place where TFDS says how it stored the images.
-    encoding=getattr(info.features['image'], '_encoding_format', None),
   )
 
 

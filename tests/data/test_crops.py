@@ -234,7 +234,10 @@ def pillow(image, size, method):
 
 
 def ours(image, size, interpolation):
-  return crops.resize(tf.constant(image), size, interpolation).numpy()
+  """As a training crop of the whole image is resized."""
+  spec = distorted(size, interpolations=(interpolation,))
+  found = crops.random_resize(tf.constant(image), tf.constant(0.5), spec)
+  return found.numpy()
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,9 @@ def test_skipped_image_is_not_counted_in_evaluation(digits):
 @pytest.mark.parametrize('bad', [(3, 7), tuple(range(120))])
 def test_too_many_bad_images_are_fatal(digits, bad):
   damaged = Damaged(digits, bad=bad)
-  with pytest.raises(errors.InputError, match=r'\d of the 120 images .* than 1%'):
+  with pytest.raises(
+    errors.InputError, match=r'\d of the 120 images .* than 1%'
+  ):
     for batch in train_batches(damaged, 0, on_bad_image='skip', batch_size=1):
       del batch
   with pytest.raises(errors.InputError, match='of the 120 images .* than 1%'):

@@ -1,0 +1,201 @@
+"""The inspect mode: what training would see, and how fast, before it starts."""
+
+from collections.abc import Mapping
+import csv
+import dataclasses
+import io
+import os
+import time
+from typing import Any
+
+from absl import logging
+from etils import epath
+import jax
+import ml_collections
+import numpy as np
+
+from inception_jax import errors, plots, run, train
+from inception_jax import experiment as experiment_lib
+from inception_jax.data import crop_spec, device
+from inception_jax.data import dataset as dataset_lib
+from inception_jax.training import augment
+
+_NUM_CROPS = 32
+_NUM_COLUMNS = 8
+# How long the input alone is measured, and what is not measured before.
+_MEASURED_SECONDS = 5.0
+_WARMUP_BATCHES = 3
+
+
+def inspect(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+  output: epath.PathLike | None = None,
+) -> dict[str, Any]:
+  """Looks at a config's data through its own crops and augmentation.
+
+  Writes `training_crops.png`, `evaluation_crops.png`, `augmentations.png` (each
+  piece alone, then all together) and `classes.csv` (images of each class).
+
+  Args:
+    config: see `create_experiment`.
+    output: folder for these; None is `inspection/NAME_OF_THE_DATA`.
+
+  Returns:
+    `output`, `splits` (see `census.take`, without the counts of classes),
+    `images_per_second` of the input alone, on this host, and `num_threads`.
+
+  Raises:
+    InputError: if something given cannot be used.
+  """
+  experiment = experiment_lib.create_experiment(config)
+  name = experiment.config['data']['name']
+  folder = epath.Path(output or f'inspection/{name}')
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.InputError(
+      f'--output={folder} cannot be made ({error.strerror or error}); give'
+      ' another folder'
+    ) from error
+  _save_crops(experiment, folder)
+  splits = _take_census(experiment, folder)
+  speed = measure_input(experiment)
+  threads = experiment.dataset.num_threads or os.cpu_count() or 1
+  logging.info(
+    'input alone: %.0f images/s in %d threads; pictures are in %s',
+    speed,
+    threads,
+    folder,
+  )
+  return {
+    'output': str(folder),
+    'splits': splits,
+    'images_per_second': speed,
+    'num_threads': threads,
+  }
+
+
+def measure_input(experiment: experiment_lib.Experiment) -> float:
+  """Training images a second from records to device batches, on this host."""
+  batches = device.prefetch(experiment.train_batches(0))
+  num_images, start = 0, None
+  for number, batch in enumerate(batches):
+    jax.block_until_ready(batch)
+    if start is None:
+      if number + 1 >= _WARMUP_BATCHES:
+        start = time.perf_counter()
+      continue
+    num_images += batch['label'].size
+    if time.perf_counter() - start > _MEASURED_SECONDS:
+      break
+  if not num_images:
+    raise errors.InputError(
+      f'{experiment.num_train_steps} steps are too few to measure the input;'
+      f' set config.train.num_train_steps to {2 * _WARMUP_BATCHES} or more'
+    )
+  return num_images / (time.perf_counter() - start)
+
+
+def _save_crops(
+  experiment: experiment_lib.Experiment, folder: epath.Path
+) -> None:
+  names = experiment.dataset.class_names
+  images, labels = train.training_crops(experiment, step=0, count=_NUM_CROPS)
+  plots.save_figure(
+    plots.image_grid(images, [names[label] for label in labels]),
+    folder / 'training_crops.png',
+  )
+  batch_size = experiment.options.eval_batch_size
+  slots = np.arange(min(_NUM_CROPS, batch_size, len(experiment.dataset.eval)))
+  batch = next(
+    experiment.dataset.eval_batches(batch_size=batch_size, slots=slots)
+  )
+  plots.save_figure(
+    plots.image_grid(
+      batch['image'], [names[label] for label in batch['label']]
+    ),
+    folder / 'evaluation_crops.png',
+  )
+  images, titles = [], []
+  for title, variant in pieces(experiment).items():
+    row, _ = train.training_crops(variant, step=0, count=_NUM_COLUMNS)
+    images += list(row)
+    titles += [title] + [''] * (len(row) - 1)
+  plots.save_figure(
+    plots.image_grid(images, titles, columns=min(_NUM_COLUMNS, len(row))),
+    folder / 'augmentations.png',
+  )
+
+
+def pieces(
+  experiment: experiment_lib.Experiment,
+) -> dict[str, experiment_lib.Experiment]:
+  """The experiment with one piece of its augmentation at a time.
+
+  Args:
+    experiment: whose pieces.
+
+  Returns:
+    By title: without any, with each piece that it has alone, with all.
+  """
+  dataset = experiment.dataset
+  nothing = augment.Augmentation(mirror=False)
+
+  def variant(crop=dataset.eval_crop, augmentation=nothing):
+    return dataclasses.replace(
+      experiment,
+      dataset=dataclasses.replace(dataset, train_crop=crop),
+      augmentation=augmentation,
+    )
+
+  found = {'none': variant()}
+  crop = dataset.train_crop
+  if isinstance(crop, crop_spec.DistortedCrop):
+    square, plain = (1.0, 1.0), crop.interpolations[:1]
+    found['crop area'] = variant(
+      dataclasses.replace(crop, aspect_ratio_range=square, interpolations=plain)
+    )
+    found['crop aspect ratio'] = variant(
+      dataclasses.replace(crop, area_range=(0.5, 0.5), interpolations=plain)
+    )
+    small = (crop.area_range[0],) * 2  # Enlarged, they differ the most.
+    for name in crop.interpolations:
+      found[f'resized {name}'] = variant(
+        dataclasses.replace(
+          crop,
+          area_range=small,
+          aspect_ratio_range=square,
+          interpolations=(name,),
+        )
+      )
+  for field in dataclasses.fields(experiment.augmentation):
+    value = getattr(experiment.augmentation, field.name)
+    if value:
+      alone = dataclasses.replace(nothing, **{field.name: value})
+      found[field.name] = variant(augmentation=alone)
+  found['all'] = experiment
+  return found
+
+
+def _take_census(
+  experiment: experiment_lib.Experiment, folder: epath.Path
+) -> dict[str, Any]:
+  """Prints and writes what the prepared dataset holds."""
+  data = experiment.config['data']
+  if data['name'] == dataset_lib.FAKE:
+    return {}
+  from inception_jax.data import census  # TensorFlow, only if needed.
+
+  splits = census.load_or_take(data['name'], data.get('data_dir'))
+  print(census.to_text(splits))
+  table = io.StringIO()
+  writer = csv.writer(table, lineterminator='\n')
+  writer.writerow(['class', *splits])
+  counts = [of_split['class_counts'] for of_split in splits.values()]
+  for name in experiment.dataset.class_names:
+    writer.writerow([name, *(of_split.get(name, 0) for of_split in counts)])
+  run.write_atomically(folder / 'classes.csv', table.getvalue())
+  return {
+    split: {k: v for k, v in of_split.items() if k != 'class_counts'}
+    for split, of_split in splits.items()
+  }

@@ -1,0 +1,101 @@
+"""Tests of the inspect mode."""
+
+import csv
+import json
+
+import launch
+import numpy as np
+from PIL import Image
+import pytest
+import tiny_config
+
+from inception_jax import errors, experiment, inspection, train
+from inception_jax.data import crop_spec
+
+
+@pytest.fixture(scope='module')
+def built():
+  config = tiny_config.get_plain_config()
+  config.data.interpolations = crop_spec.INTERPOLATIONS
+  return experiment.create_experiment(config)
+
+
+def test_inspect_mode(tmp_path):
+  output = tmp_path / 'new' / 'folder'
+  status, out, err = launch.run(
+    '--mode=inspect', f'--config={launch.TINY}', f'--output={output}'
+  )
+  assert status == 0, err[-3000:]
+  result = json.loads(out.splitlines()[-1])
+  assert result['output'] == str(output)
+  assert result['images_per_second'] > 0 and result['num_threads'] > 0
+  assert result['splits']['train']['num_images'] == 1437
+  assert result['splits']['test']['smallest']['width'] == 8
+  assert 'train: 1,437 images of 10 classes' in out
+  assert 'input alone: ' in err
+  rows = list(csv.DictReader((output / 'classes.csv').open()))
+  assert [row['class'] for row in rows] == list('0123456789')
+  assert sum(int(row['train']) for row in rows) == 1437
+  assert sum(int(row['test']) for row in rows) == 360
+  for name in ('training_crops', 'evaluation_crops', 'augmentations'):
+    with Image.open(output / f'{name}.png') as picture:
+      pixels = np.asarray(picture.convert('L'))
+    assert pixels.shape[1] > 800 and pixels.std() > 20
+
+
+def test_pieces_are_all_there_and_all_differ(built):
+  pieces = inspection.pieces(built)
+  assert list(pieces) == [
+    'none',
+    'crop area',
+    'crop aspect ratio',
+    *(f'resized {name}' for name in crop_spec.INTERPOLATIONS),
+    'mirror',
+    'brightness',
+    'contrast',
+    'saturation',
+    'hue',
+    'lighting_std',
+    'all',
+  ]
+  pictures = {
+    title: train.training_crops(variant, step=0, count=8)[0]
+    for title, variant in pieces.items()
+  }
+  # The digits are grey, which neither saturation nor hue changes.
+  grey = [pictures.pop(name) for name in ('saturation', 'hue')]
+  for picture in grey:
+    assert np.abs(picture.astype(int) - pictures['none']).max() <= 1
+  assert len({p.tobytes() for p in pictures.values()}) == len(pictures)
+  np.testing.assert_array_equal(
+    pictures['all'], train.training_crops(built, step=0, count=8)[0]
+  )
+
+
+def test_pieces_that_a_config_lacks_are_not_shown():
+  config = tiny_config.get_config()
+  config.data.train_crop = 'center_square'
+  pieces = inspection.pieces(experiment.create_experiment(config))
+  assert list(pieces) == ['none', 'all']
+
+
+def test_fake_data_has_no_census(tmp_path):
+  config = tiny_config.get_config()
+  config.data.name = 'fake'
+  config.train.num_train_steps = 8
+  result = inspection.inspect(config, tmp_path)
+  assert result['splits'] == {}
+  assert not (tmp_path / 'classes.csv').exists()
+
+
+def test_too_few_steps_to_measure(built):
+  config = tiny_config.get_config()
+  config.train.num_train_steps = 3
+  with pytest.raises(errors.InputError, match='num_train_steps to 6'):
+    inspection.measure_input(experiment.create_experiment(config))
+
+
+def test_output_that_cannot_be_made(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.InputError, match='--output=.*file/x cannot be'):
+    inspection.inspect(tiny_config.get_config(), tmp_path / 'file' / 'x')
