@@ -13,8 +13,8 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 FLAGS = flags.FLAGS
 # Each mode and the flags it needs.
-MODES = {'train': ('config', 'workdir'), 'evaluate': ('workdir',)}
-MODES |= dict.fromkeys(('prepare', 'inspect', 'summary'), ('config',))
+MODES = dict.fromkeys(('prepare', 'inspect', 'summary'), ('config',))
+MODES |= {'train': ('config', 'workdir'), 'evaluate': ('workdir',)}
 config_flags.DEFINE_config_file('config', None, 'The file of the experiment.')
 flags.DEFINE_string('workdir', None, 'Run directory, local or gs://.')
 flags.DEFINE_enum('mode', 'train', list(MODES), 'What to do.')
@@ -40,9 +40,8 @@ def run_mode() -> dict:
   """Runs the mode that the flags name and returns its result."""
   from inception_jax import cluster, errors, inspection, modes, train
 
-  for name in MODES[FLAGS.mode]:
-    if not FLAGS[name].value:
-      raise errors.InputError(f'--mode={FLAGS.mode} needs --{name}')
+  for name in (n for n in MODES[FLAGS.mode] if not FLAGS[n].value):
+    raise errors.InputError(f'--mode={FLAGS.mode} needs --{name}')
   cluster.initialize()
   if FLAGS.mode == 'evaluate':
     folder = FLAGS.config.data.data_dir if FLAGS.config else None
