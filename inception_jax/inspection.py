@@ -52,13 +52,14 @@ def inspect(
   folder = epath.Path(output or f'inspection/{name}')
   try:
     folder.mkdir(parents=True, exist_ok=True)
+    # First what a bad image cannot stop.
+    splits = _take_census(experiment, folder)
+    _save_crops(experiment, folder)
   except OSError as error:
     raise errors.InputError(
-      f'--output={folder} cannot be made ({error.strerror or error}); give'
+      f'--output={folder} cannot be written ({error.strerror or error}); give'
       ' another folder'
     ) from error
-  _save_crops(experiment, folder)
-  splits = _take_census(experiment, folder)
   speed = measure_input(experiment)
   threads = experiment.dataset.num_threads or os.cpu_count() or 1
   logging.info(

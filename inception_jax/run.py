@@ -32,8 +32,11 @@ _PREFIXES = {
 }
 _EMA_WEIGHT = 'averages/ema/ema/weight'
 _POLYAK_COUNT = 'averages/polyak/count'
-# Fields that say where things are or how fast, not what is computed.
-_FREE_FIELDS = frozenset({'data.data_dir', 'data.num_threads'})
+# Fields that say where things are, how fast, or whether to stop at a bad image,
+# not what is computed.
+_FREE_FIELDS = frozenset(
+  {'data.data_dir', 'data.num_threads', 'data.on_bad_image'}
+)
 
 
 @dataclasses.dataclass(frozen=True)

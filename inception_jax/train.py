@@ -177,13 +177,20 @@ def training_crops(
   Returns:
     uint8 `[n, size, size, 3]` and labels int32 `[n]`.
   """
-  batch = next(iter(experiment.train_batches(step)))
-  images = jnp.asarray(batch['image'][:count])
+  options = experiment.options
+  (batch,) = experiment.dataset.train_batches(
+    seed=options.seed,
+    start_step=step,
+    num_train_steps=step + 1,
+    batch_size=options.batch_size,
+    slots=experiment.slots[:count],
+  )
+  images = jnp.asarray(batch['image'])
   keys = augment.example_keys(
-    experiment.keys[1], jnp.int32(step), batch['slot'][:count]
+    experiment.keys[1], jnp.int32(step), batch['slot']
   )
   images = jax.jit(experiment.augmentation)(images, keys)
   preprocessing = experiment.preprocessing
   pixels = preprocessing.invert(preprocessing(images))
   pixels = np.clip(np.round(np.asarray(pixels)), 0, 255).astype(np.uint8)
-  return pixels, batch['label'][:count]
+  return pixels, batch['label']

@@ -97,5 +97,5 @@ def test_too_few_steps_to_measure(built):
 
 def test_output_that_cannot_be_made(tmp_path):
   (tmp_path / 'file').write_text('')
-  with pytest.raises(errors.InputError, match='--output=.*file/x cannot be'):
+  with pytest.raises(errors.InputError, match='--output=.*file/x cannot be w'):
     inspection.inspect(tiny_config.get_config(), tmp_path / 'file' / 'x')

@@ -62,3 +62,13 @@ def test_unwritable_file_is_a_sentence(tmp_path):
   for _ in range(2):
     with pytest.raises(errors.TrainingError, match='could not be written'):
       lines.flush()
+
+
+def test_a_run_may_go_on_skipping_bad_images(tmp_path):
+  config = {'data': {'name': 'digits', 'on_bad_image': 'fail'}}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  config['data']['on_bad_image'] = 'skip'
+  run.RunDirectory(tmp_path, config)
+  config['data']['name'] = 'other'
+  with pytest.raises(errors.InputError, match='data.name'):
+    run.RunDirectory(tmp_path, config)

@@ -43,8 +43,11 @@ def load_or_take(
     for split, info in builder.info.splits.items()
     if info.num_examples
   }
+  for split in numbers:
+    records_lib.check_files(name, builder.info.splits[split])
   kept = _load(path)
-  if {s: of_split['num_images'] for s, of_split in kept.items()} == numbers:
+  found = {s: of_split.get('num_images') for s, of_split in kept.items()}
+  if found == numbers:
     return kept
   splits = {
     split: take(records_lib.open_records(name, split, data_dir))

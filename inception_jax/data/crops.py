@@ -49,7 +49,7 @@ def header_shape(encoded: tf.Tensor, known_jpeg: bool = False) -> tf.Tensor:
   # The bare operation: `tf.debugging.Assert` adds a branch to every image.
   within = tf.raw_ops.Assert(
     condition=tf.reduce_all(shape > 0) & (pixels <= MAX_PIXELS),
-    data=['image of height and width', shape],
+    data=['no JPEG, PNG, GIF or BMP, or an enormous one: height, width', shape],
   )
   with tf.control_dependencies([] if within is None else [within]):
     return tf.ensure_shape(tf.identity(shape), (2,))
@@ -67,10 +67,6 @@ def _other_header_shape(encoded: tf.Tensor) -> tf.Tensor:
   def starts(signature):
     return tf.equal(tf.strings.substr(head, 0, len(signature)), signature)
 
-  def unknown():
-    # The op's message names the formats it can decode.
-    return tf.shape(tf.io.decode_image(encoded, expand_animations=False))[:2]
-
   return tf.case(
     [
       (starts(b'\x89PNG\r\n'), lambda: integers(16, tf.int32, False)[::-1]),
@@ -78,7 +74,7 @@ def _other_header_shape(encoded: tf.Tensor) -> tf.Tensor:
       # A negative height is that of a picture stored from the top.
       (starts(b'BM'), lambda: tf.abs(integers(18, tf.int32, True)[::-1])),
     ],
-    default=unknown,
+    default=lambda: tf.zeros((2,), tf.int32),  # Refused for having no pixels.
   )
 
 
@@ -115,6 +111,9 @@ def decode_window(
 
   if known_jpeg:
     return jpeg()
+  # The window comes of the header: nothing is decoded until that is checked.
+  with tf.control_dependencies([window]):
+    encoded = tf.identity(encoded)
   image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
   return tf.ensure_shape(image, (None, None, 3))
 
@@ -321,7 +320,12 @@ def evaluation_geometry(
   if spec.name == 'warp':
     resized = tf.constant([side, side])
   else:
-    resized = side * shape // tf.reduce_min(shape)
+    resized = tf.cast(  # The product can be more than 32 bits hold.
+      side
+      * tf.cast(shape, tf.int64)
+      // tf.cast(tf.reduce_min(shape), tf.int64),
+      tf.int32,
+    )
   room = tf.cast(resized - spec.size, tf.float64)
   return whole, resized, tf.cast(tf.round(room / 2), tf.int32)
 

@@ -93,10 +93,18 @@ def decoded_size(encoded: bytes) -> tuple[int, int]:
   try:
     height, width, _ = _decoder()(tf.constant(encoded)).shape
   except tf.errors.InvalidArgumentError as error:
-    # Without the names of nodes, which say nothing to the reader.
-    text = re.sub(r'\{\{.*?\}\}|\[Op:\w+\]', '', error.message).strip()
-    raise UnreadableError(text.splitlines()[0]) from error
+    raise UnreadableError(_reason(error.message)) from error
   return width, height
+
+
+def _reason(message: str) -> str:
+  """The line of a graph's error that says something to the reader."""
+  text = re.sub(r'\{\{.*?\}\}|\[Op:\w+\]|\[\[.*', '', message)
+  lines = [line.strip() for line in text.splitlines()]
+  told = [
+    x for x in lines if x and not x.endswith(':') and 'Detected at' not in x
+  ]
+  return told[-1] if told else 'it cannot be decoded'
 
 
 @functools.cache

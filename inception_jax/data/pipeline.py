@@ -188,7 +188,8 @@ class _Decoder:
     good = np.ones(len(indices), bool)
     jpegs = bool(tf.reduce_all(tf.strings.substr(encoded, 0, 3) == _JPEG))
     try:
-      images = create(known_jpegs=jpegs)(encoded, uniforms)[0].numpy()
+      # Not `.numpy()`, which copies.
+      images = np.asarray(create(known_jpegs=jpegs)(encoded, uniforms)[0])
     except tf.errors.InvalidArgumentError:
       # Once more, to see which. This takes time, so it is not the usual way.
       found, places = create(tolerant=True)(encoded, uniforms)

@@ -88,8 +88,8 @@ class Records:
       yield
     except (RuntimeError, OSError) as error:
       raise errors.InputError(
-        f'{self.name} cannot be read ({errors.first_line(error)}); prepare the'
-        ' dataset again'
+        f'{self.name} cannot be read ({errors.first_line(error)}); delete the'
+        ' prepared dataset and prepare it again'
       ) from error
 
   def describe(self, index: int) -> str:
@@ -181,7 +181,8 @@ def check_files(name: str, split: Any) -> None:
     for complaint in pool.map(check, split.file_instructions):
       if complaint:
         raise errors.InputError(
-          f'dataset {name!r} is damaged: {complaint}; prepare it again'
+          f'dataset {name!r} is damaged: {complaint}; delete the folder'
+          ' it is in and prepare it again'
         )
 
 

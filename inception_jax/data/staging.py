@@ -32,8 +32,8 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
     `data_dir/.preparing_NAME`, a TFDS data directory of its own.
 
   Raises:
-    InputError: if another process of this host is at it, or `data_dir` cannot
-      be written.
+    InputError: if another process is at it, or one of another host may be, or
+      `data_dir` cannot be written.
     Interrupted: after SIGINT or SIGTERM.
   """
   folder = data_dir / f'.preparing_{re.sub("[^a-z0-9_.]", "_", name.lower())}'
@@ -81,14 +81,17 @@ def _unwritable(folder: epath.Path, error: OSError) -> errors.InputError:
 def _check_abandoned(folder: epath.Path, name: str) -> None:
   try:
     owner = json.loads((folder / _OWNER).read_text())
-    process = _process(owner['pid'])
+    elsewhere = owner['host'] != socket.gethostname()
+    process = None if elsewhere else _process(owner['pid'])
     # Clocks are set now and then, and with them the time of the start.
-    alive = (
-      owner['host'] == process['host']
-      and abs(owner['started'] - process['started']) < 5
-    )
+    alive = not elsewhere and abs(owner['started'] - process['started']) < 5
   except (OSError, ValueError, KeyError, TypeError, psutil.Error):
     return  # Killed before it could write, or no longer there.
+  if elsewhere:  # Whether it is alive cannot be seen from here.
+    raise errors.InputError(
+      f'process {owner["pid"]} of host {owner["host"]} is preparing {name!r} in'
+      f' {folder}; wait for it, or delete that folder if it is gone'
+    )
   if alive:
     raise errors.InputError(
       f'process {owner["pid"]} is preparing {name!r} in {folder} just now; wait'

@@ -318,13 +318,22 @@ def test_another_process_is_at_it(pictures, tmp_path):
   assert (data_dir / '.preparing_photos' / 'photos').exists()
 
 
-@pytest.mark.parametrize('change', ['host', 'started', 'cut', 'dead'])
+def test_what_another_host_is_preparing_is_never_removed(pictures, tmp_path):
+  data_dir = tmp_path / 'data'
+  owner = {'host': 'elsewhere', 'pid': 1, 'started': 0.0}
+  leave_stage(data_dir, json.dumps(owner))
+  with pytest.raises(errors.InputError, match='of host elsewhere .* delete'):
+    prepare.prepare('photos', data_dir, str(pictures))
+  assert (data_dir / '.preparing_photos' / 'photos').exists()
+
+
+@pytest.mark.parametrize('change', ['started', 'cut', 'dead'])
 def test_what_a_dead_process_left_is_removed(change, pictures, tmp_path):
   data_dir = tmp_path / 'data'
   with subprocess.Popen([sys.executable, '-c', '']) as dead:
     pass
   owner = {
-    'host': 'elsewhere' if change == 'host' else os.uname().nodename,
+    'host': os.uname().nodename,
     'pid': dead.pid if change == 'dead' else os.getpid(),
     # The same number, given to a later process.
     'started': psutil.Process().create_time() - 1000 * (change == 'started'),
@@ -391,3 +400,11 @@ def test_cifar_from_its_folders(data_folder, tmp_path):
     'cifar_folders', 'train+validation', epath.Path(tmp_path / 'data')
   )
   assert len(everything) == 2000
+
+
+def test_damage_after_preparing_is_noticed_by_preparing(pictures, tmp_path):
+  prepare.prepare('photos', tmp_path, str(pictures))
+  (file,) = tmp_path.rglob('photos-train.array_record*')
+  file.write_bytes(file.read_bytes()[:-100])
+  with pytest.raises(errors.InputError, match='damaged: .* delete the folder'):
+    prepare.prepare('photos', tmp_path, str(pictures))
