@@ -40,8 +40,8 @@ def run_mode() -> dict:
   """Runs the mode that the flags name and returns its result."""
   from inception_jax import cluster, errors, inspection, modes, train
 
-  for name in (n for n in MODES[FLAGS.mode] if not FLAGS[n].value):
-    raise errors.InputError(f'--mode={FLAGS.mode} needs --{name}')
+  if missing := [n for n in MODES[FLAGS.mode] if not FLAGS[n].value]:
+    raise errors.InputError(f'--mode={FLAGS.mode} needs --{missing[0]}')
   cluster.initialize()
   if FLAGS.mode == 'evaluate':
     folder = FLAGS.config.data.data_dir if FLAGS.config else None

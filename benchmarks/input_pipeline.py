@@ -56,6 +56,7 @@ from configs import googlenet_imagenet  # noqa: E402
 from inception_jax.data import (  # noqa: E402
   crop_spec,
   crops,
+  decoding,
   device,
   order,
 )
@@ -298,7 +299,7 @@ def decode_only(
         data, channels=3, dct_method='INTEGER_ACCURATE'
       )
     else:
-      image = crops.decode_window(data, window)
+      image = decoding.decode_window(data, window)
     return tf.shape(image)
 
   @tf.function
@@ -322,7 +323,7 @@ def training_windows(dataset: dataset_lib.Dataset, encoded: tf.Tensor):
   return tf.stack(
     [
       crops.distorted_crop_window(
-        crops.header_shape(data), draw[:-1], dataset.train_crop
+        decoding.header_shape(data), draw[:-1], dataset.train_crop
       )
       for data, draw in zip(encoded, draws, strict=True)
     ]

@@ -142,6 +142,9 @@ def create_experiment(
   config = fake_data.get_config()
   config.model.width = width
   config.model.merge_1x1 = merge_1x1
+  # The network's step: colours are the input's.
+  for name in ('brightness', 'contrast', 'saturation'):
+    config.augmentation[name] = 0.0
   config.data.image_size = image_size
   config.train.batch_size = batch_size
   config.train.num_microbatches = num_microbatches

@@ -9,10 +9,7 @@ import math
 
 import tensorflow as tf
 
-from inception_jax.data import crop_spec
-
-# A record whose header promises more is refused before anything is decoded.
-MAX_PIXELS = 2**27
+from inception_jax.data import crop_spec, decoding
 
 NUM_TRIES = 10
 # Random numbers a training crop takes: area, aspect, top and left of a try,
@@ -25,107 +22,6 @@ RESIZED_PER_CROP = 256 / 224
 CENTRAL_FRACTION = 0.875
 # Pictures that shrink more than this are filtered against aliasing.
 ALIASING_SHRINKAGE = 2.0
-
-
-def header_shape(encoded: tf.Tensor, known_jpeg: bool = False) -> tf.Tensor:
-  """Height and width that an image's header gives, int32 `[2]`.
-
-  Args:
-    encoded: string scalar, JPEG, PNG, GIF or BMP.
-    known_jpeg: whether it is certain to be a JPEG, which saves looking.
-
-  Raises:
-    tf.errors.InvalidArgumentError: if it is none of these, or has fewer than
-      one or more than `MAX_PIXELS` pixels.
-  """
-  jpeg = lambda: tf.image.extract_jpeg_shape(encoded)[:2]
-  if known_jpeg:
-    shape = jpeg()
-  else:
-    shape = tf.cond(
-      tf.io.is_jpeg(encoded), jpeg, lambda: _other_header_shape(encoded)
-    )
-  pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
-  # The bare operation: `tf.debugging.Assert` adds a branch to every image.
-  within = tf.raw_ops.Assert(
-    condition=tf.reduce_all(shape > 0) & (pixels <= MAX_PIXELS),
-    data=['no JPEG, PNG, GIF or BMP, or an enormous one: height, width', shape],
-  )
-  with tf.control_dependencies([] if within is None else [within]):
-    return tf.ensure_shape(tf.identity(shape), (2,))
-
-
-def _other_header_shape(encoded: tf.Tensor) -> tf.Tensor:
-  """As `header_shape`, of what is no JPEG."""
-  # Padded, so that the numbers of a file that ends too early are zeros.
-  head = tf.strings.substr(encoded, 0, 26) + b'\0' * 26
-
-  def integers(start, dtype, little_endian):
-    raw = tf.strings.substr(head, start, 2 * dtype.size)
-    return tf.cast(tf.io.decode_raw(raw, dtype, little_endian), tf.int32)
-
-  def starts(signature):
-    return tf.equal(tf.strings.substr(head, 0, len(signature)), signature)
-
-  return tf.case(
-    [
-      (starts(b'\x89PNG\r\n'), lambda: integers(16, tf.int32, False)[::-1]),
-      (starts(b'GIF8'), lambda: integers(6, tf.uint16, True)[::-1]),
-      # A negative height is that of a picture stored from the top.
-      (starts(b'BM'), lambda: tf.abs(integers(18, tf.int32, True)[::-1])),
-    ],
-    default=lambda: tf.zeros((2,), tf.int32),  # Refused for having no pixels.
-  )
-
-
-def decode_window(
-  encoded: tf.Tensor, window: tf.Tensor, known_jpeg: bool = False
-) -> tf.Tensor:
-  """Decodes a window of an image.
-
-  Args:
-    encoded: string scalar, JPEG, PNG, GIF (its first frame) or BMP.
-    window: int32 `[4]`, inside the image.
-    known_jpeg: see `header_shape`.
-
-  Returns:
-    uint8 `[window height, window width, 3]`, RGB.
-  """
-
-  def jpeg():
-    return tf.image.decode_and_crop_jpeg(
-      encoded,
-      window,
-      channels=3,
-      # The default is up to 7/255 off what Pillow decodes.
-      dct_method='INTEGER_ACCURATE',
-    )
-
-  def other():
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    return tf.slice(
-      image,
-      tf.stack([window[0], window[1], 0]),
-      tf.stack([window[2], window[3], 3]),
-    )
-
-  if known_jpeg:
-    return jpeg()
-  # The window comes of the header: nothing is decoded until that is checked.
-  with tf.control_dependencies([window]):
-    encoded = tf.identity(encoded)
-  image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
-  return tf.ensure_shape(image, (None, None, 3))
-
-
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-  """Decodes a whole image to uint8 `[height, width, 3]`, RGB.
-
-  Raises:
-    tf.errors.InvalidArgumentError: if it cannot be decoded or is enormous.
-  """
-  shape = header_shape(encoded)
-  return decode_window(encoded, tf.concat([[0, 0], shape], 0))
 
 
 def crop_proposals(
@@ -277,14 +173,14 @@ def distorted_crop(
     encoded: string scalar.
     uniforms: float32 `[UNIFORMS_PER_CROP]` in [0, 1).
     spec: what is drawn from what.
-    known_jpeg: see `header_shape`.
+    known_jpeg: see `decoding.header_shape`.
 
   Returns:
     uint8 `[size, size, 3]`.
   """
-  shape = header_shape(encoded, known_jpeg)
+  shape = decoding.header_shape(encoded, known_jpeg)
   window = distorted_crop_window(shape, uniforms[:-1], spec)
-  image = decode_window(encoded, window, known_jpeg)
+  image = decoding.decode_window(encoded, window, known_jpeg)
   image = random_resize(image, uniforms[-1], spec)
   return tf.ensure_shape(image, (spec.size, spec.size, 3))
 
@@ -344,12 +240,12 @@ def evaluation_crop(
   Args:
     encoded: string scalar.
     spec: which crop.
-    known_jpeg: see `header_shape`.
+    known_jpeg: see `decoding.header_shape`.
 
   Returns:
     uint8 `[size, size, 3]`.
   """
-  shape = header_shape(encoded, known_jpeg)
+  shape = decoding.header_shape(encoded, known_jpeg)
   source, resized, corner = evaluation_geometry(shape, spec)
   scale = tf.cast(resized, tf.float32) / tf.cast(source[2:], tf.float32)
   # The pixels of the source that the filter reaches.
@@ -363,7 +259,7 @@ def evaluation_crop(
   start = tf.maximum(source[:2] + first - 2, 0)
   end = tf.minimum(source[:2] + last + 2, shape)
   window = tf.concat([start, end - start], 0)
-  image = decode_window(encoded, window, known_jpeg)
+  image = decoding.decode_window(encoded, window, known_jpeg)
   image = tf.slice(
     image,
     tf.concat([source[:2] + first - start, [0]], 0),

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 import tensorflow as tf
 
 from inception_jax import errors
-from inception_jax.data import crops
+from inception_jax.data import decoding
 
 # By content, not by ending. Other formats of Pillow's are no photographs, and
 # some run other programs.
@@ -58,20 +58,20 @@ def encode(data: bytes) -> bytes:
     data: contents of the file.
 
   Returns:
-    `data` itself or an RGB PNG, which `crops.decode_image` can decode.
+    `data` itself or an RGB PNG, which `decoding.decode_image` can decode.
 
   Raises:
     UnreadableError: if it is empty, truncated, of no known format, of more
-      than `crops.MAX_PIXELS` pixels, or has no range of brightness.
+      than `decoding.MAX_PIXELS` pixels, or has no range of brightness.
   """
   if not data:
     raise UnreadableError('the file is empty')
   try:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
       width, height = image.size
-      if width * height > crops.MAX_PIXELS:
+      if width * height > decoding.MAX_PIXELS:
         raise UnreadableError(
-          f'{width}x{height} pixels are more than {crops.MAX_PIXELS:,}'
+          f'{width}x{height} pixels are more than {decoding.MAX_PIXELS:,}'
         )
       if _may_stay(image, data) and _can_be_decoded(data):
         return data
@@ -111,7 +111,7 @@ def _reason(message: str) -> str:
 def _decoder():
   # Traced once: operation by operation, Python would be the bottleneck.
   return tf.function(
-    crops.decode_image, input_signature=[tf.TensorSpec((), tf.string)]
+    decoding.decode_image, input_signature=[tf.TensorSpec((), tf.string)]
   )
 
 

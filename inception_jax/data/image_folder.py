@@ -13,7 +13,7 @@ import stat
 from typing import Any
 
 from inception_jax import errors
-from inception_jax.data import ahead, crops, image_file
+from inception_jax.data import ahead, decoding, image_file
 
 # Of the files of each class, round(n * VALIDATION_SHARE) become validation, at
 # least one of two or more: those with the smallest SHA-256 of
@@ -30,7 +30,7 @@ PARTS = {
   'test': 'test',
 }
 # Of the largest picture, uncompressed: four channels of 16 bits.
-_MAX_BYTES = 8 * crops.MAX_PIXELS
+_MAX_BYTES = 8 * decoding.MAX_PIXELS
 _NO_PICTURES = frozenset({'thumbs.db', 'desktop.ini'})
 
 

@@ -18,6 +18,8 @@ _IMAGENET_SPLITS = {
 }
 # An archive ends with two empty blocks.
 _END = bytes(2 * tarfile.BLOCKSIZE)
+# Archives are padded to a multiple of their block, which is seldom as large.
+_MAX_PADDING = 2**20
 
 
 def check_wanted(builder: tfds.core.DatasetBuilder, source: str | None) -> None:
@@ -92,6 +94,9 @@ def check_tar(path: epath.Path) -> None:
           archive.members.clear()  # Else it keeps all headers.
         file.seek(archive.offset)
         problem = None if file.read(len(_END)) == _END else 'its end is missing'
+        # Some programs make a file at its full size before they fill it.
+        if path.stat().length - archive.offset > _MAX_PADDING:
+          problem = f'nothing but zeros follows byte {archive.offset:,}'
   except tarfile.TarError as error:
     problem = errors.first_line(error)
   except OSError as error:

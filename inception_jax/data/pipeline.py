@@ -18,7 +18,7 @@ from inception_jax import errors
 from inception_jax.data import ahead, crop_spec, crops, order
 from inception_jax.data import records as records_lib
 
-# Batches that are decoded while the caller uses another.
+# Batches that are decoded, or wait, while the caller uses another.
 _BATCHES_AHEAD = 3
 # More records than this share of the set that cannot be decoded are too many
 # to go on without; one is always allowed.
@@ -80,7 +80,8 @@ def train_batches(
       `MAX_BAD_SHARE` of the records are.
   """
   slots = np.asarray(slots, np.int32)
-  decoder = _Decoder(records, crop, num_threads, on_bad_image)
+  num_loaders, num_decoders = divide_threads(num_threads)
+  decoder = _Decoder(records, crop, num_decoders, on_bad_image)
 
   def load(step):
     positions = order.example_positions(step, slots, batch_size)
@@ -97,7 +98,8 @@ def train_batches(
     return images, labels
 
   mask, skipped = np.ones(len(slots), bool), np.zeros(len(slots), bool)
-  for image, label in _ahead(load, range(start_step, num_train_steps)):
+  steps = range(start_step, num_train_steps)
+  for image, label in _ahead(load, steps, num_loaders):
     yield {
       'image': image,
       'label': label,
@@ -133,7 +135,8 @@ def eval_batches(
     InputError: see `train_batches`.
   """
   slots = np.asarray(slots, np.int32)
-  decoder = _Decoder(records, crop, num_threads, on_bad_image)
+  num_loaders, num_decoders = divide_threads(num_threads)
+  decoder = _Decoder(records, crop, num_decoders, on_bad_image)
   uniforms = np.zeros((len(slots), 1), np.float32)  # Nothing is random here.
 
   def load(step):
@@ -150,7 +153,19 @@ def eval_batches(
       'slot': slots,
     }
 
-  yield from _ahead(load, range(-(-len(records) // batch_size)))
+  steps = range(-(-len(records) // batch_size))
+  yield from _ahead(load, steps, num_loaders)
+
+
+def divide_threads(num_threads: int | None) -> tuple[int, int]:
+  """Batches that are decoded at once, and threads that decode each.
+
+  Args:
+    num_threads: threads that decode, in all; None is one a core.
+  """
+  num_threads = num_threads or os.cpu_count() or 1
+  num_loaders = min(_BATCHES_AHEAD, num_threads)
+  return num_loaders, num_threads // num_loaders
 
 
 class _Decoder:
@@ -160,11 +175,11 @@ class _Decoder:
     self,
     records: records_lib.Records,
     crop: CropSpec,
-    num_threads: int | None,
+    num_threads: int,
     on_bad_image: str,
   ):
     self._records = records
-    self._num_threads = num_threads or os.cpu_count() or 1
+    self._num_threads = num_threads
     self._crop = crop
     self._skips = on_bad_image == 'skip'
     self._bad: set[int] = set()
@@ -281,13 +296,15 @@ def _create_decode_fn(
   return decode.get_concrete_function()
 
 
-def _ahead(load: Callable[[int], T], steps: Iterable[int]) -> Iterator[T]:
+def _ahead(
+  load: Callable[[int], T], steps: Iterable[int], num_loaders: int
+) -> Iterator[T]:
   """Loads one step after the other, some ahead of their use.
 
-  A few Python threads each read a whole batch and have `tf.data` decode it in
-  C++ threads; nothing in C++ ever calls back into Python. (A generator inside
-  `tf.data` does, and hangs the interpreter when it exits half-way.)
+  Each of a few Python threads reads a whole batch and has `tf.data` decode it
+  in C++ threads; nothing in C++ ever calls back into Python. (A generator
+  inside `tf.data` does, and hangs the interpreter when it exits half-way.)
   """
   return ahead.map_ahead(
-    load, steps, num_threads=_BATCHES_AHEAD, num_ahead=_BATCHES_AHEAD
+    load, steps, num_threads=num_loaders, num_ahead=_BATCHES_AHEAD
   )

@@ -4,9 +4,7 @@ import io
 import math
 import os
 import pathlib
-import struct
 import tarfile
-import zlib
 
 import numpy as np
 from PIL import Image
@@ -150,79 +148,6 @@ def test_fallback_is_the_largest_centred_window(size, expected):
   window = windows(*size, count=1, area=(0.9, 1.0))[0]
   assert tuple(window[2:]) == expected
   np.testing.assert_array_equal(window[:2], (np.array(size) - window[2:]) // 2)
-
-
-# Headers and decoding.
-
-
-@pytest.mark.parametrize('kind', ['jpeg', 'png', 'gif', 'bmp'])
-def test_headers_give_the_shape(kind):
-  data = encoded(gradient_image(61, 83), kind)
-  assert tuple(crops.header_shape(data).numpy()) == (61, 83)
-  assert crops.decode_image(data).shape == (61, 83, 3)
-
-
-def enormous(kind):
-  """A small file that promises 60,000 x 60,000 pixels."""
-  if kind == 'jpeg':
-    data = encoded(gradient_image(8, 8), 'jpeg')
-    place = data.index(b'\xff\xc0') + 5
-    return data[:place] + struct.pack('>HH', 60000, 60000) + data[place + 4 :]
-  header = struct.pack('>IIBBBBB', 60000, 60000, 8, 2, 0, 0, 0)
-  check = struct.pack('>I', zlib.crc32(b'IHDR' + header))
-  return b'\x89PNG\r\n\x1a\n' + b'\0\0\0\rIHDR' + header + check
-
-
-@pytest.mark.parametrize('kind', ['jpeg', 'png'])
-def test_enormous_images_are_refused_by_their_header(kind):
-  data = enormous(kind)
-  with pytest.raises(tf.errors.InvalidArgumentError, match='60000'):
-    crops.header_shape(data)
-
-
-JPEG = encoded(gradient_image(61, 83), 'jpeg')
-PNG = encoded(gradient_image(61, 83), 'png')
-
-
-@pytest.mark.parametrize(
-  'data',
-  [
-    b'',
-    b'x',
-    b'no image at all',
-    JPEG[:2],
-    JPEG[:300],
-    JPEG[: len(JPEG) // 2],
-    PNG[:8],
-    PNG[:20],
-    PNG[: len(PNG) // 2],
-    b'GIF8',
-    b'BM',
-  ],
-  ids=lambda data: f'{data[:4]!r}x{len(data)}',
-)
-def test_damaged_images_are_errors_of_one_kind(data):
-  with pytest.raises(tf.errors.InvalidArgumentError):
-    crops.decode_image(data)
-
-
-@pytest.mark.parametrize('kind', ['jpeg', 'png', 'gif', 'bmp'])
-def test_decoding_a_window_equals_pillow(kind):
-  data = encoded(gradient_image(61, 83), kind)
-  found = crops.decode_window(data, tf.constant([16, 32, 24, 40])).numpy()
-  whole = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
-  expected = whole[16:40, 32:72]
-  # A JPEG's colours are upsampled from the window's own samples, so that its
-  # outermost columns lack a neighbour.
-  np.testing.assert_array_equal(found[:, 1:-1], expected[:, 1:-1])
-  assert np.abs(found.astype(int) - expected).max() <= 3
-
-
-def test_grey_png_becomes_three_channels():
-  data = encoded(gradient_image(8, 8)[..., 0], 'png')
-  found = crops.decode_image(data).numpy()
-  assert found.shape == (8, 8, 3)
-  np.testing.assert_array_equal(found[..., 0], found[..., 2])
 
 
 # Resizing.

@@ -9,7 +9,7 @@ from PIL import Image
 import pytest
 import tensorflow as tf
 
-from inception_jax.data import crops, image_file
+from inception_jax.data import decoding, image_file
 
 RNG = np.random.RandomState(0)
 RGB = RNG.randint(0, 256, (11, 17, 3)).astype(np.uint8)
@@ -35,7 +35,7 @@ def save(image, kind, **options):
 
 
 def decoded(encoded):
-  return crops.decode_image(tf.constant(encoded)).numpy()
+  return decoding.decode_image(tf.constant(encoded)).numpy()
 
 
 def grey_to_rgb(grey):

@@ -68,6 +68,20 @@ def test_what_python_takes_for_a_whole_archive(tmp_path):
     manual.check_tar(epath.Path(path))
 
 
+def test_an_archive_that_was_made_at_its_full_size_before_it_was_filled(
+  tmp_path,
+):
+  path = tmp_path / 'a.tar'
+  whole = write_tar(path)
+  path.write_bytes(whole[: 2 * 1536] + bytes(2 * 2**20))
+  with tarfile.open(path) as archive:
+    assert 0 < len(archive.getmembers()) < 3
+  with pytest.raises(errors.InputError, match='nothing but zeros follows'):
+    manual.check_tar(epath.Path(path))
+  path.write_bytes(whole + bytes(2**19))  # A large block is no damage.
+  manual.check_tar(epath.Path(path))
+
+
 def test_something_else_by_the_name_of_an_archive(tmp_path):
   (tmp_path / 'a.tar').write_bytes(b'<html>' * 999)
   with pytest.raises(errors.InputError, match='a.tar .* no whole archive'):

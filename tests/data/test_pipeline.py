@@ -270,3 +270,10 @@ def test_an_image_of_one_pixel_is_an_image(digits):
   assert batch['mask'].all() and (batch['image'][7] == 77).all()
   (batch,) = train_batches(tiny, 0, num_train_steps=1, batch_size=120)
   assert (batch['image'] == 77).all((1, 2, 3)).sum() == 1
+
+
+@pytest.mark.parametrize('num_threads', [1, 2, 3, 4, 16, 17, 96])
+def test_threads_are_divided_over_the_batches_in_flight(num_threads):
+  num_batches, each = pipeline.divide_threads(num_threads)
+  assert each >= 1
+  assert num_threads - num_batches < num_batches * each <= num_threads
