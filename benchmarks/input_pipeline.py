@@ -1,4 +1,4 @@
-"""Images a second of the training input, beside six other ways to write it.
+"""Images a second of the training input, beside seven other ways to write it.
 
 From prepared records to batches on the devices, at 224 pixels:
 
@@ -14,6 +14,8 @@ From prepared records to batches on the devices, at 224 pixels:
   torchvision's recipe for ImageNet does: decoded whole, cropped, resized and
   mirrored by Pillow, made float32 and normalised.
 - `pillow`: the same without the floats.
+- `pillow_colour`: `pillow_floats` with the brightness, contrast and saturation
+  that ours leaves to the devices, as torchvision's `ColorJitter` has them.
 - `grain`: Grain's random access and threads over the same records as ours, with
   simplejpeg and OpenCV.
 
@@ -46,7 +48,7 @@ import grain  # noqa: E402
 import jax  # noqa: E402
 import machine  # noqa: E402
 import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
+from PIL import Image, ImageEnhance  # noqa: E402
 import simplejpeg  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import torch  # noqa: E402
@@ -70,6 +72,7 @@ PAPER = crop_spec.DistortedCrop(
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
 STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 PACKAGES = ('array_record', 'grain', 'opencv-python-headless', 'pillow')
+ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 PACKAGES += ('simplejpeg', 'tensorflow-datasets', 'torch')
 
 Batches = Iterator[dict[str, np.ndarray]]
@@ -205,14 +208,18 @@ def random_window(
 class PillowDataset(torch.utils.data.Dataset):
   """Photographs as torchvision's recipe for ImageNet reads them.
 
-  `RandomResizedCrop(224)`, `RandomHorizontalFlip`, and, if `floats`, `ToTensor`
-  and `Normalize`, on pictures decoded whole by Pillow.
+  `RandomResizedCrop(224)`, `RandomHorizontalFlip`, if `colour`
+  `ColorJitter(0.5, 0.5, 0.5)`, and, if `floats`, `ToTensor` and `Normalize`, on
+  pictures decoded whole by Pillow.
   """
 
-  def __init__(self, encoded: list[bytes], num_images: int, floats: bool):
+  def __init__(
+    self, encoded: list[bytes], num_images: int, floats: bool, colour: bool
+  ):
     self._encoded = encoded
     self._num_images = num_images
     self._floats = floats
+    self._colour = colour
 
   def __len__(self):
     return self._num_images
@@ -226,6 +233,9 @@ class PillowDataset(torch.utils.data.Dataset):
     image = image.crop(box).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     if rng.random() < 0.5:
       image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if self._colour:
+      for i in rng.permutation(3):
+        image = ENHANCERS[i](image).enhance(rng.uniform(0.5, 1.5))
     image = torch.from_numpy(np.array(image))
     if not self._floats:
       return image
@@ -234,11 +244,15 @@ class PillowDataset(torch.utils.data.Dataset):
 
 
 def pillow(
-  encoded: list[bytes], num_images: int, num_workers: int, floats: bool
+  encoded: list[bytes],
+  num_images: int,
+  num_workers: int,
+  floats: bool = False,
+  colour: bool = False,
 ) -> Callable[[], Batches]:
   """PyTorch's loader with a process a core, which live from round to round."""
   loader = torch.utils.data.DataLoader(
-    PillowDataset(encoded, num_images, floats),
+    PillowDataset(encoded, num_images, floats, colour),
     batch_size=BATCH_SIZE,
     num_workers=num_workers,
     persistent_workers=True,
@@ -365,8 +379,8 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as folder:
     files = write_tfrecords(folder, examples)
     loaders = [
-      pillow(encoded, n * BATCH_SIZE, threads, floats)
-      for floats in (True, False)
+      pillow(encoded, n * BATCH_SIZE, threads, floats, colour)
+      for floats, colour in ((True, False), (False, False), (True, True))
     ]
     variants = {
       'ours': lambda: consume(ours(dataset, n)),
@@ -379,6 +393,7 @@ def main() -> None:
       ),
       'pillow_floats': lambda: consume(loaders[0]()),
       'pillow': lambda: consume(loaders[1]()),
+      'pillow_colour': lambda: consume(loaders[2]()),
       'grain': lambda: consume(grain_threads(records, n, threads)),
     }
     windows = training_windows(dataset, constant)

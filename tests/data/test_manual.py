@@ -73,9 +73,9 @@ def test_an_archive_that_was_made_at_its_full_size_before_it_was_filled(
 ):
   path = tmp_path / 'a.tar'
   whole = write_tar(path)
-  path.write_bytes(whole[: 2 * 1536] + bytes(2 * 2**20))
-  with tarfile.open(path) as archive:
-    assert 0 < len(archive.getmembers()) < 3
+  path.write_bytes(whole[: 5 * 512] + bytes(2 * 2**20))
+  with tarfile.open(path) as archive:  # Python takes it for a whole one.
+    assert len(archive.getmembers()) == 2
   with pytest.raises(errors.InputError, match='nothing but zeros follows'):
     manual.check_tar(epath.Path(path))
   path.write_bytes(whole + bytes(2**19))  # A large block is no damage.
