@@ -12,16 +12,27 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 FLAGS = flags.FLAGS
-# Each mode and the flags it needs.
-MODES = dict.fromkeys(('prepare', 'inspect', 'summary'), ('config',))
-MODES |= {'train': ('config', 'workdir'), 'evaluate': ('workdir',)}
+MODES = 'train evaluate predict visualise import export'.split()
+MODES += 'prepare inspect summary'.split()
 config_flags.DEFINE_config_file('config', None, 'The file of the experiment.')
-flags.DEFINE_string('workdir', None, 'Run directory, local or gs://.')
-flags.DEFINE_enum('mode', 'train', list(MODES), 'What to do.')
-flags.DEFINE_string('input', None, 'What to prepare from: pictures or tars.')
-flags.DEFINE_string('protocol', 'single', 'How to evaluate: single.')
-flags.DEFINE_string('weights', None, 'raw, ema or polyak; by default ema.')
-flags.DEFINE_string('output', None, 'File (summary) or folder (inspect).')
+flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
+for name, text in {
+  'workdir': 'Run directory, local or gs://.',
+  'input': 'What to prepare from (pictures, tars) or import (weights).',
+  'output': 'File or folder of the result.',
+  'protocol': 'How to evaluate: single.',
+  'weights': 'raw, ema or polyak; by default ema where it is kept.',
+  'source': 'Whose weights to import: google or safetensors.',
+  'labels': 'The file that names the outputs of imported weights.',
+  'format': 'What to export: safetensors, onnx or npz.',
+}.items():
+  flags.DEFINE_string(name, None, text)
+flags.DEFINE_boolean('download', False, 'Fetch the weights to import.')
+flags.DEFINE_boolean('uint8_input', False, 'Export ONNX that takes pixels.')
+flags.DEFINE_boolean('softmax', False, 'Export ONNX with probabilities.')
+flags.DEFINE_integer('top_k', 5, 'Number of classes to predict.')
+flags.DEFINE_list('end_points', None, 'Whose activations to visualise.')
+flags.DEFINE_list('features', None, 'END_POINT:CHANNEL or class:NAME to dream.')
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -29,37 +40,19 @@ def parse_flags(argv: list[str]) -> list[str]:
   try:
     rest = FLAGS(argv)
     getattr(FLAGS.config, 'keys', None)  # Raises if the file cannot be read.
-    if rest[1:]:
-      raise ValueError(f'{rest[1]!r} is no flag; flags begin with --')
   except Exception as error:  # Also whatever a config file raises.
     sys.exit(f'error: {" ".join(str(error).split())}')
   return rest
 
 
-def run_mode() -> dict:
-  """Runs the mode that the flags name and returns its result."""
-  from inception_jax import cluster, errors, inspection, modes, train
-
-  if missing := [n for n in MODES[FLAGS.mode] if not FLAGS[n].value]:
-    raise errors.InputError(f'--mode={FLAGS.mode} needs --{missing[0]}')
-  cluster.initialize()
-  if FLAGS.mode == 'evaluate':
-    folder = FLAGS.config.data.data_dir if FLAGS.config else None
-    return modes.evaluate(FLAGS.workdir, FLAGS.protocol, FLAGS.weights, folder)
-  return {
-    'train': lambda: train.train(FLAGS.config, FLAGS.workdir),
-    'prepare': lambda: modes.prepare(FLAGS.config, FLAGS.input),
-    'inspect': lambda: inspection.inspect(FLAGS.config, FLAGS.output),
-    'summary': lambda: modes.summarize(FLAGS.config, FLAGS.output),
-  }[FLAGS.mode]()
-
-
-def main(unused_argv: list[str]) -> int:
-  from inception_jax import errors, log
+def main(argv: list[str]) -> int:
+  from inception_jax import command, errors, log
 
   log.configure()
   try:
-    print(json.dumps(run_mode()), flush=True)
+    result = command.run(FLAGS, argv[1:])
+    print(json.dumps(result), flush=True)
+    command.check_whole(result)
   except errors.UserFacingError as error:
     print(f'error: {error}', file=sys.stderr)
     return error.exit_status

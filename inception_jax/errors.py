@@ -20,6 +20,10 @@ class InputError(UserFacingError, ValueError):
   """Something the user gave cannot be used; nothing was written."""
 
 
+class PartialError(UserFacingError):
+  """Some of what was asked for could not be done; the rest is there."""
+
+
 class TrainingError(UserFacingError, RuntimeError):
   """Training cannot go on."""
 

@@ -140,18 +140,42 @@ class Experiment:
     self, eval_step: step_lib.StepFn, variables: Mapping[str, Any]
   ) -> dict[str, dict[str, float]]:
     """Evaluates several sets of weights on every image once."""
-    # What is too much is padding, so any number of devices will do.
-    num_devices = jax.device_count()
-    batch_size = -(-self.options.eval_batch_size // num_devices) * num_devices
-    batches = self.dataset.eval_batches(
-      batch_size=batch_size, slots=cluster.local_slots(batch_size)
+    return evaluate(
+      self.dataset, eval_step, variables, self.options.eval_batch_size
     )
-    return evaluate_lib.evaluate(
-      eval_step,
-      variables,
-      device.prefetch(batches),
-      len(self.dataset.eval),
-    )
+
+
+def evaluate(
+  dataset: dataset_lib.Dataset,
+  eval_step: step_lib.StepFn,
+  variables: Mapping[str, Any],
+  batch_size: int,
+  outputs: np.ndarray | None = None,
+) -> dict[str, dict[str, float]]:
+  """Evaluates several sets of weights on every image of a dataset once.
+
+  Args:
+    dataset: whose evaluation split.
+    eval_step: compiled `(variables, batch) -> sums` over all devices.
+    variables: the weights, by name.
+    batch_size: images at a time, over all devices.
+    outputs: int32 `[classes]`, the network's output for each class of the
+      dataset; None where they are the same.
+
+  Returns:
+    See `evaluation.evaluate.evaluate`.
+  """
+  # What is too much is padding, so any number of devices will do.
+  num_devices = jax.device_count()
+  batch_size = -(-batch_size // num_devices) * num_devices
+  batches = dataset.eval_batches(
+    batch_size=batch_size, slots=cluster.local_slots(batch_size)
+  )
+  if outputs is not None:
+    batches = ({**batch, 'label': outputs[batch['label']]} for batch in batches)
+  return evaluate_lib.evaluate(
+    eval_step, variables, device.prefetch(batches), len(dataset.eval)
+  )
 
 
 def create_experiment(

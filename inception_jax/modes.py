@@ -18,42 +18,57 @@ from inception_jax import (
 from inception_jax import experiment as experiment_lib
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import device
+from inception_jax.training import step as step_lib
 
 
 def evaluate(
   workdir: epath.PathLike,
   protocol: str,
   weights: str | None,
-  data_dir: str | None = None,
+  config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-  """Evaluates a run on the evaluation split of its config.
+  """Evaluates a run.
 
   Args:
-    workdir: run directory.
+    workdir: run directory, trained or imported.
     protocol: 'single', one centre crop an image.
     weights: see `run.load_run`.
-    data_dir: TFDS data directory, where it is not the one of training.
+    config: whose `data` and `train.eval_batch_size` say what to evaluate on;
+      None is the run's own. The size of the crop is always the run's, and so is
+      its kind unless the config names one.
 
   Returns:
-    `workdir, protocol, weights, num_images, top1, top5, loss, top5_error`.
+    `workdir, protocol, weights, step, num_images, top1, top5, loss,
+    top5_error`.
 
   Raises:
-    InputError: if the run or the protocol cannot be used.
+    InputError: if the run, the protocol or the data cannot be used.
   """
   if protocol != 'single':
     raise errors.InputError(f"--protocol={protocol} is not known; 'single' is")
-  config = run.read_config(workdir)
-  if data_dir is not None:
-    config['data']['data_dir'] = data_dir
+  stored = run.read_config(workdir)
+  if config is not None:
+    stored = experiment_lib.sections(config)
   loaded = run.load_run(workdir, weights)
-  experiment = experiment_lib.create_experiment(config)
-  if experiment.dataset.class_names != loaded.class_names:
+  data = {**stored['data'], 'image_size': loaded.eval_crop.size}
+  if data.get('eval_crop') is None:
+    data['eval_crop'] = loaded.eval_crop.name
+  dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
+  try:
+    outputs = loaded.labels.outputs_of(dataset.class_names)
+  except ValueError as error:
     raise errors.InputError(
-      f'the classes of {workdir} are not those of its dataset'
-    )
-  scores = experiment.evaluate(
-    experiment.create_eval_step(),
+      f'{workdir} cannot be evaluated on {data["name"]!r}: {error}'
+    ) from error
+  eval_step = step_lib.create_eval_step(
+    model=loaded.model, preprocessing=loaded.preprocessing
+  )
+  scores = experiment_lib.evaluate(
+    dataset,
+    step_lib.parallelize_eval_step(eval_step),
     {loaded.weights: device.replicate(loaded.variables)},
+    stored['train']['eval_batch_size'],
+    outputs,
   )[loaded.weights]
   return {
     'workdir': str(workdir),

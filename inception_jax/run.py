@@ -2,8 +2,8 @@
 
 config.json          the resolved config
 model.json           arguments of `models.create_model`
-preprocessing.json   pixels to network input
-labels.json          name of each class
+preprocessing.json   picture to pixels to network input
+labels.json          what each output means: index, synset, name
 checkpoints/STEP/    weights, optimizer, averages (see `checkpoint`)
 metrics.jsonl        losses and accuracies; the same in every repetition
 timing.jsonl         images a second; never the same
@@ -22,6 +22,7 @@ import jax
 import numpy as np
 
 from inception_jax import checkpoint, errors, models, preprocess
+from inception_jax.data import crop_spec, labels
 
 WEIGHTS = ('raw', 'ema', 'polyak')
 # Where each kind of weights lies in a checkpoint.
@@ -47,8 +48,8 @@ class Run:
     model: Linen module; `logits, end_points = model.apply(variables, x)`.
     variables: host arrays, `{'params': ..., 'batch_stats': ...}`.
     preprocessing: from RGB pixels (0 to 255) to `x`.
-    class_names: name of each class of the data; a model with more outputs has
-      dummies after them.
+    eval_crop: from a picture to these pixels.
+    labels: what each output means.
     weights: which weights these are, 'raw', 'ema' or 'polyak'.
     step: number of updates they have seen.
   """
@@ -56,7 +57,8 @@ class Run:
   model: models.GoogLeNet
   variables: dict[str, Any]
   preprocessing: preprocess.Preprocessing
-  class_names: tuple[str, ...]
+  eval_crop: crop_spec.EvaluationCrop
+  labels: labels.LabelMap
   weights: str
   step: int
 
@@ -95,13 +97,13 @@ def load_run(
   checkpoints.close()
   if weights is None:
     weights = 'ema' if _EMA_WEIGHT in arrays else 'raw'
+  preprocessing, eval_crop = read_preprocessing(workdir)
   return Run(
     model=model,
     variables=_select(arrays, weights, workdir),
-    preprocessing=preprocess.Preprocessing(
-      **_tuples(_read_json(workdir / 'preprocessing.json'))
-    ),
-    class_names=tuple(_read_json(workdir / 'labels.json')),
+    preprocessing=preprocessing,
+    eval_crop=eval_crop,
+    labels=read_labels(workdir),
     weights=weights,
     step=step,
   )
@@ -148,6 +150,34 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
       ' --workdir of a run that was trained'
     )
   return _read_json(workdir / 'config.json')
+
+
+def read_preprocessing(
+  workdir: epath.PathLike,
+) -> tuple[preprocess.Preprocessing, crop_spec.EvaluationCrop]:
+  """How a run turns pictures into network input: pixels, and the crop."""
+  path = epath.Path(workdir) / 'preprocessing.json'
+  stored = _read_json(path)
+  try:
+    crop = crop_spec.EvaluationCrop(**stored.pop('crop'))
+    return preprocess.Preprocessing(**_tuples(stored)), crop
+  except (AttributeError, KeyError, TypeError) as error:
+    raise _not_ours(path) from error
+
+
+def read_labels(workdir: epath.PathLike) -> labels.LabelMap:
+  """What the outputs of a run mean."""
+  path = epath.Path(workdir) / 'labels.json'
+  try:
+    return labels.from_json(_read_json(path))
+  except (KeyError, TypeError) as error:
+    raise _not_ours(path) from error
+
+
+def _not_ours(path: epath.Path) -> errors.InputError:
+  return errors.InputError(
+    f'{path} is not as this version writes it; train or import the run again'
+  )
 
 
 class RunDirectory:
@@ -206,13 +236,15 @@ class RunDirectory:
     self,
     model: Mapping[str, Any],
     preprocessing: preprocess.Preprocessing,
-    class_names: tuple[str, ...],
+    eval_crop: crop_spec.EvaluationCrop,
+    label_map: labels.LabelMap,
   ) -> None:
     """Writes what `load_run` needs beside the weights; config.json last."""
+    pixels = dataclasses.asdict(preprocessing)
     for name, value in (
       ('model.json', model),
-      ('preprocessing.json', dataclasses.asdict(preprocessing)),
-      ('labels.json', list(class_names)),
+      ('preprocessing.json', {**pixels, 'crop': dataclasses.asdict(eval_crop)}),
+      ('labels.json', label_map.to_json()),
       ('config.json', self._config),
     ):
       write_atomically(

@@ -14,7 +14,7 @@ import numpy as np
 from inception_jax import checkpoint, cluster, plots, run
 from inception_jax import experiment as experiment_lib
 from inception_jax import recorder as recorder_lib
-from inception_jax.data import device
+from inception_jax.data import device, labels
 from inception_jax.training import augment, train_state
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import loop as loop_lib
@@ -46,7 +46,10 @@ def train(
     directory.describe(
       experiment.model_arguments,
       experiment.preprocessing,
-      experiment.dataset.class_names,
+      experiment.dataset.eval_crop,
+      labels.from_class_names(
+        experiment.dataset.class_names, experiment.model.num_classes
+      ),
     )
   checkpoints = checkpoint.Checkpoints(
     directory.path / 'checkpoints', keep=experiment.options.keep_checkpoints
@@ -154,8 +157,8 @@ def save_plots(
     plots.learning_rate(steps / experiment.steps_per_epoch, rates),
     folder / 'learning_rate.png',
   )
-  images, labels = training_crops(experiment, step=0, count=32)
-  names = [experiment.dataset.class_names[label] for label in labels]
+  images, classes = training_crops(experiment, step=0, count=32)
+  names = [experiment.dataset.class_names[label] for label in classes]
   plots.save_figure(
     plots.image_grid(images, names), folder / 'training_crops.png'
   )

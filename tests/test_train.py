@@ -15,6 +15,7 @@ import tiny_config
 
 import inception_jax
 from inception_jax import errors, experiment, modes, run, train
+from inception_jax.data import crop_spec
 from inception_jax.training import loop
 
 
@@ -186,7 +187,8 @@ def test_load_run_gives_a_working_model(trained):
   workdir, result = trained
   loaded = inception_jax.load_run(workdir)
   assert loaded.weights == 'ema' and loaded.step == 12
-  assert loaded.class_names == tuple('0123456789')
+  assert loaded.labels.class_names == tuple('0123456789')
+  assert loaded.eval_crop == crop_spec.EvaluationCrop(32, 'center_square')
   images = np.zeros((2, 32, 32, 3), np.uint8)
   logits, end_points = jax.jit(loaded.model.apply)(
     loaded.variables, loaded.preprocessing(images)

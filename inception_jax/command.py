@@ -1,0 +1,146 @@
+"""The command line's modes: what each needs, and what it calls."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+from typing import Any
+
+from absl import flags as absl_flags
+
+from inception_jax import cluster, errors, inspection, modes, train
+
+Result = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+  """One mode of the command line.
+
+  Attributes:
+    run: from the flags and the files to the result, which JSON can hold.
+    needs: flags that must be given.
+    takes_files: whether files must be given after the flags; else none may.
+  """
+
+  run: Callable[[absl_flags.FlagValues, Sequence[str]], Result]
+  needs: tuple[str, ...]
+  takes_files: bool = False
+
+
+# What only some modes need (decoders, formats) is imported when it is used.
+
+
+def _predict(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+  from inception_jax import predict
+
+  return predict.predict(
+    flags.workdir,
+    files,
+    weights=flags.weights,
+    output=flags.output,
+    top_k=flags.top_k,
+  )
+
+
+def _visualise(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+  from inception_jax import visualise
+
+  return visualise.visualise(
+    flags.workdir,
+    files,
+    weights=flags.weights,
+    output=flags.output,
+    end_points=flags.end_points,
+    features=flags.features,
+  )
+
+
+def _import(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+  from inception_jax.weights import importing
+
+  return importing.import_weights(
+    flags.source,
+    flags.workdir,
+    path=flags.input,
+    label_file=flags.labels,
+    download=flags.download,
+  )
+
+
+def _export(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+  from inception_jax.export import exporting
+
+  return exporting.export(
+    flags.workdir,
+    flags.format,
+    weights=flags.weights,
+    output=flags.output,
+    uint8_input=flags.uint8_input,
+    softmax=flags.softmax,
+  )
+
+
+MODES = {
+  'train': Mode(
+    lambda flags, _: train.train(flags.config, flags.workdir),
+    needs=('config', 'workdir'),
+  ),
+  'evaluate': Mode(
+    lambda flags, _: modes.evaluate(
+      flags.workdir, flags.protocol or 'single', flags.weights, flags.config
+    ),
+    needs=('workdir',),
+  ),
+  'predict': Mode(_predict, needs=('workdir',), takes_files=True),
+  'visualise': Mode(_visualise, needs=('workdir',), takes_files=True),
+  'import': Mode(_import, needs=('source', 'workdir')),
+  'export': Mode(_export, needs=('workdir', 'format')),
+  'prepare': Mode(
+    lambda flags, _: modes.prepare(flags.config, flags.input),
+    needs=('config',),
+  ),
+  'inspect': Mode(
+    lambda flags, _: inspection.inspect(flags.config, flags.output),
+    needs=('config',),
+  ),
+  'summary': Mode(
+    lambda flags, _: modes.summarize(flags.config, flags.output),
+    needs=('config',),
+  ),
+}
+
+
+def run(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+  """Runs the mode that `flags.mode` names.
+
+  Args:
+    flags: of the command line.
+    files: what came after them.
+
+  Returns:
+    The result of the mode.
+
+  Raises:
+    UserFacingError: if something given cannot be used, or the mode fails.
+  """
+  mode = MODES[flags.mode]
+  for name in mode.needs:
+    if not flags[name].value:
+      raise errors.InputError(f'--mode={flags.mode} needs --{name}')
+  if files and not mode.takes_files:
+    raise errors.InputError(f'{files[0]!r} is no flag; flags begin with --')
+  if mode.takes_files and not files:
+    raise errors.InputError(
+      f'--mode={flags.mode} needs pictures: files, folders or patterns'
+    )
+  cluster.initialize()
+  return mode.run(flags, files)
+
+
+def check_whole(result: Result) -> None:
+  """Raises PartialError if the result names files that failed."""
+  if failed := result.get('failed'):
+    first = failed[0]
+    raise errors.PartialError(
+      f'{len(failed)} of the files could not be used, first'
+      f' {first["file"]}: {first["reason"]}'
+    )

@@ -1,0 +1,1 @@
+"""Exporters of weights, one a target format."""

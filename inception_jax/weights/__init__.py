@@ -1,0 +1,1 @@
+"""Importers of weights, one a source format."""
