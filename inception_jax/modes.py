@@ -53,6 +53,10 @@ def evaluate(
   data = {**stored['data'], 'image_size': loaded.eval_crop.size}
   if data.get('eval_crop') is None:
     data['eval_crop'] = loaded.eval_crop.name
+  if data.get('name') is None:
+    raise errors.InputError(
+      f'{workdir} does not say what to evaluate on; give --config'
+    )
   dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
   try:
     outputs = loaded.labels.outputs_of(dataset.class_names)

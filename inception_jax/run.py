@@ -247,9 +247,7 @@ class RunDirectory:
       ('labels.json', label_map.to_json()),
       ('config.json', self._config),
     ):
-      write_atomically(
-        self.path / name, json.dumps(value, indent=2, sort_keys=True) + '\n'
-      )
+      write_json(self.path / name, value)
 
 
 class JsonLines:
@@ -316,6 +314,11 @@ class JsonLines:
     else:
       write_atomically(self._path, text)
     self._num_written = len(self._lines)
+
+
+def write_json(path: epath.Path, value: Any) -> None:
+  """Writes a file that `json` can read, atomically."""
+  write_atomically(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
 
 
 def write_atomically(path: epath.Path, text: str) -> None:

@@ -199,21 +199,10 @@ class _Decoder:
       `[n]`; and whether each image is bad, bool `[n]`.
     """
     encoded, labels = self._records.read(indices)
-    create = functools.partial(_create_decode_fn, self._crop, self._num_threads)
-    good = np.ones(len(indices), bool)
-    jpegs = bool(tf.reduce_all(tf.strings.substr(encoded, 0, 3) == _JPEG))
-    try:
-      # Not `.numpy()`, which copies.
-      images = np.asarray(create(known_jpegs=jpegs)(encoded, uniforms)[0])
-    except tf.errors.InvalidArgumentError:
-      # Once more, to see which. This takes time, so it is not the usual way.
-      found, places = create(tolerant=True)(encoded, uniforms)
-      good[:] = False
-      good[places.numpy()[:-1]] = True
-      images = np.zeros((len(indices), *found.shape[1:]), np.uint8)
-      images[good] = found.numpy()[:-1]
-      self._count(indices[~good])
-    return images, labels, ~good
+    images, bad = decode_batch(encoded, uniforms, self._crop, self._num_threads)
+    if bad.any():
+      self._count(indices[bad])
+    return images, labels, bad
 
   def _count(self, bad: np.ndarray) -> None:
     with self._lock:
@@ -235,6 +224,37 @@ class _Decoder:
         f' cannot be decoded, more than {MAX_BAD_SHARE:.0%}; prepare the'
         ' dataset again without them'
       )
+
+
+def decode_batch(
+  encoded: tf.Tensor, uniforms: np.ndarray, crop: CropSpec, num_threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Decodes and cuts a batch in C++ threads.
+
+  Args:
+    encoded: string `[n]`.
+    uniforms: float32 `[n, count]`, random numbers of each.
+    crop: how images are cut.
+    num_threads: threads that decode.
+
+  Returns:
+    uint8 `[n, size, size, 3]`, black where the image is bad; and whether each
+    image is, bool `[n]`.
+  """
+  create = functools.partial(_create_decode_fn, crop, num_threads)
+  jpegs = bool(tf.reduce_all(tf.strings.substr(encoded, 0, 3) == _JPEG))
+  try:
+    # Not `.numpy()`, which copies.
+    images = np.asarray(create(known_jpegs=jpegs)(encoded, uniforms)[0])
+    return images, np.zeros(len(images), bool)
+  except tf.errors.InvalidArgumentError:
+    # Once more, to see which. This takes time, so it is not the usual way.
+    found, places = create(tolerant=True)(encoded, uniforms)
+  bad = np.ones(len(uniforms), bool)
+  bad[places.numpy()[:-1]] = False
+  images = np.zeros((len(bad), *found.shape[1:]), np.uint8)
+  images[~bad] = found.numpy()[:-1]
+  return images, bad
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,0 +1,309 @@
+"""The predict mode: pictures to the classes a network sees in them."""
+
+from collections.abc import Callable, Iterator, Sequence
+import csv
+import functools
+import glob
+import io
+import os
+import sys
+from typing import Any, NamedTuple
+
+from etils import epath
+import jax
+import numpy as np
+import tqdm
+
+from inception_jax import errors, plots, run
+from inception_jax.data import ahead, crop_spec
+
+_BATCH_SIZE = 32
+# A sheet of more pictures could not be read.
+_MAX_ON_SHEET = 64
+_ENDINGS = ('.json', '.csv', '.png')
+
+
+class Pictures(NamedTuple):
+  """Some pictures, cut as the network wants them.
+
+  Attributes:
+    files: names of those that could be read.
+    images: uint8 `[len(files), size, size, 3]`.
+    failed: `{file, reason}` of the others.
+  """
+
+  files: list[str]
+  images: np.ndarray
+  failed: list[dict[str, str]]
+
+
+def predict(
+  workdir: epath.PathLike,
+  files: Sequence[str],
+  *,
+  weights: str | None = None,
+  output: epath.PathLike | None = None,
+  top_k: int = 5,
+) -> dict[str, Any]:
+  """Classifies pictures and prints a table.
+
+  Args:
+    workdir: run directory, trained or imported; preprocessing and labels are
+      its own.
+    files: pictures, folders of them (searched to the bottom) and patterns.
+    weights: see `run.load_run`.
+    output: file to write as well: `.json`, `.csv`, or `.png`, a contact sheet
+      of the first 64 pictures.
+    top_k: classes of each picture, the most probable first.
+
+  Returns:
+    `predictions: [{file, top: [{index, synset, name, probability}]}]` in the
+    order of `list_files`, and `failed: [{file, reason}]`.
+
+  Raises:
+    InputError: if something given cannot be used; a picture that cannot be read
+      is no error but one of `failed`.
+  """
+  output = None if output is None else epath.Path(output)
+  _check_output(output)
+  loaded = run.load_run(workdir, weights)
+  if not 1 <= top_k <= len(loaded.labels):
+    raise errors.InputError(
+      f'--top_k={top_k} must be from 1 to the {len(loaded.labels)} outputs of'
+      ' the network'
+    )
+  paths = list_files(files)
+  classify = create_classify_fn(loaded, top_k)
+  predictions, failed, sheet = [], [], []
+  batch_size = min(_BATCH_SIZE, len(paths))
+  with tqdm.tqdm(
+    desc='predict',
+    total=len(paths),
+    unit='img',
+    file=sys.stderr,
+    dynamic_ncols=True,
+  ) as bar:
+    for batch in read_pictures(paths, loaded.eval_crop, batch_size):
+      tops = classify(_padded(batch.images, batch_size))
+      predictions += [
+        {'file': file, 'top': top}
+        for file, top in zip(batch.files, tops, strict=False)
+      ]
+      failed += batch.failed
+      if output is not None and output.suffix == '.png':
+        sheet += list(batch.images[: _MAX_ON_SHEET - len(sheet)])
+      bar.update(len(batch.files) + len(batch.failed))
+  result = {'predictions': predictions, 'failed': failed}
+  print(to_text(result))
+  if output is not None:
+    _write(output, result, sheet)
+  return result
+
+
+def list_files(files: Sequence[str]) -> list[str]:
+  """The files that names, folders and patterns stand for, each once, in order.
+
+  Of folders, all files however deep, sorted, without hidden ones. What stands
+  for nothing is kept as it is, so that reading it says so.
+  """
+  found = []
+  for name in files:
+    path = epath.Path(name).expanduser()
+    if not path.exists() and glob.has_magic(name):
+      matches = sorted(glob.glob(os.path.expanduser(name), recursive=True))
+    else:
+      matches = [str(path)]
+    inside = []
+    for match in matches:
+      if epath.Path(match).is_dir():
+        inside += _files_below(epath.Path(match))
+      else:
+        inside.append(match)
+    found += inside or [str(path)]
+  return list(dict.fromkeys(found))
+
+
+def _files_below(folder: epath.Path) -> list[str]:
+  found = []
+  for path in sorted(folder.iterdir()):
+    if path.name.startswith('.'):
+      continue
+    found += _files_below(path) if path.is_dir() else [str(path)]
+  return found
+
+
+def read_pictures(
+  paths: Sequence[str], crop: crop_spec.EvaluationCrop, batch_size: int
+) -> Iterator[Pictures]:
+  """Reads, decodes and cuts pictures, some batches ahead of their use.
+
+  Args:
+    paths: of the pictures.
+    crop: how they are cut.
+    batch_size: pictures at a time.
+
+  Yields:
+    Up to `batch_size` pictures, in order.
+
+  Raises:
+    InputError: if TensorFlow, which decodes, is missing.
+  """
+  try:  # TensorFlow, only if needed.
+    from inception_jax.data import image_file, pipeline
+  except ImportError as error:
+    raise errors.InputError(
+      f'decoding pictures needs TensorFlow ({error.name} is missing); run'
+      " `pip install 'inception_jax[data]'`"
+    ) from error
+  pipeline.hide_accelerators()
+  num_threads = os.cpu_count() or 1
+  with image_file.patient_pillow():
+    parts = [
+      paths[i : i + batch_size] for i in range(0, len(paths), batch_size)
+    ]
+    yield from ahead.map_ahead(
+      functools.partial(_read_batch, crop, num_threads),
+      parts,
+      num_threads=min(2, num_threads),
+      num_ahead=2,
+    )
+
+
+def _read_batch(
+  crop: crop_spec.EvaluationCrop, num_threads: int, paths: Sequence[str]
+) -> Pictures:
+  import tensorflow as tf
+
+  from inception_jax.data import image_file, pipeline
+
+  files, encoded, failed = [], [], []
+  for path in paths:
+    try:
+      encoded.append(image_file.encode(_read_bytes(path)))
+      files.append(path)
+    except image_file.UnreadableError as error:
+      failed.append({'file': path, 'reason': str(error)})
+  if not files:
+    size = crop.size
+    return Pictures([], np.zeros((0, size, size, 3), np.uint8), failed)
+  none = np.zeros((len(files), 1), np.float32)  # Nothing is random here.
+  images, bad = pipeline.decode_batch(
+    tf.constant(encoded), none, crop, num_threads
+  )
+  failed += [
+    {'file': file, 'reason': 'it cannot be decoded'}
+    for file, is_bad in zip(files, bad, strict=True)
+    if is_bad
+  ]
+  good = [file for file, is_bad in zip(files, bad, strict=True) if not is_bad]
+  return Pictures(good, images[~bad], failed)
+
+
+def _read_bytes(name: str) -> bytes:
+  from inception_jax.data import image_file
+
+  path = epath.Path(name)
+  try:
+    if path.is_dir():
+      raise image_file.UnreadableError('the folder holds no files')
+    return path.read_bytes()
+  except FileNotFoundError as error:
+    raise image_file.UnreadableError('there is no such file') from error
+  except OSError as error:
+    raise image_file.UnreadableError(error.strerror or str(error)) from error
+
+
+def create_classify_fn(
+  loaded: run.Run, top_k: int
+) -> Callable[[np.ndarray], list[list[dict[str, Any]]]]:
+  """From uint8 images `[n, size, size, 3]` to the `top` of each."""
+  variables = jax.device_put(loaded.variables)
+
+  @jax.jit
+  def best(variables, images):
+    logits, _ = loaded.model.apply(variables, loaded.preprocessing(images))
+    return jax.lax.top_k(jax.nn.softmax(logits), top_k)
+
+  entries = loaded.labels.to_json()
+
+  def classify(images):
+    probabilities, outputs = jax.device_get(best(variables, images))
+    return [
+      [
+        {**entries[output], 'probability': float(probability)}
+        for output, probability in zip(*row, strict=True)
+      ]
+      for row in zip(outputs, probabilities, strict=True)
+    ]
+
+  return classify
+
+
+def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:
+  """With black images at the end, so that there is one shape to compile."""
+  pads = [(0, batch_size - len(images)), *[(0, 0)] * (images.ndim - 1)]
+  return np.pad(images, pads)
+
+
+def to_text(result: dict[str, Any]) -> str:
+  """The predictions as a table for people."""
+  lines = []
+  for prediction in result['predictions']:
+    lines.append(prediction['file'])
+    lines += [
+      f'  {100 * x["probability"]:5.1f} %  {x["synset"] or "":9}  {x["name"]}'
+      for x in prediction['top']
+    ]
+  lines += [f'{x["file"]}: not read, {x["reason"]}' for x in result['failed']]
+  return '\n'.join(lines)
+
+
+def to_csv(result: dict[str, Any]) -> str:
+  """A line a class of each picture, and one a file that could not be read."""
+  text = io.StringIO()
+  names = ('file', 'rank', 'index', 'synset', 'name', 'probability', 'error')
+  writer = csv.DictWriter(text, names, lineterminator='\n')
+  writer.writeheader()
+  for prediction in result['predictions']:
+    for rank, entry in enumerate(prediction['top'], 1):
+      writer.writerow({'file': prediction['file'], 'rank': rank, **entry})
+  for entry in result['failed']:
+    writer.writerow({'file': entry['file'], 'error': entry['reason']})
+  return text.getvalue()
+
+
+def _check_output(output: epath.Path | None) -> None:
+  if output is None:
+    return
+  if output.suffix not in _ENDINGS:
+    raise errors.InputError(
+      f'--output={output} must end in {", ".join(_ENDINGS)}'
+    )
+  if not output.parent.is_dir():
+    raise errors.InputError(f'the folder of --output={output} does not exist')
+
+
+def _write(
+  output: epath.Path, result: dict[str, Any], sheet: list[np.ndarray]
+) -> None:
+  if output.suffix == '.json':
+    run.write_json(output, result)
+  elif output.suffix == '.csv':
+    run.write_atomically(output, to_csv(result))
+  elif sheet:
+    titles = [
+      f'{_shortened(x["top"][0]["name"])}\n{x["top"][0]["probability"]:.1%}'
+      for x in result['predictions']
+    ]
+    figure = plots.image_grid(sheet, titles, columns=min(8, len(sheet)))
+    try:
+      plots.save_figure(figure, output)
+    except OSError as error:
+      raise errors.InputError(
+        f'--output={output} cannot be written ({error.strerror or error})'
+      ) from error
+
+
+def _shortened(name: str) -> str:
+  name = name.split(', ')[0]
+  return name if len(name) <= 18 else name[:17] + '…'

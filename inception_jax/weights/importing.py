@@ -1,0 +1,152 @@
+"""The import mode: a file of weights to a run directory."""
+
+import importlib
+from typing import Any
+
+from absl import logging
+from etils import epath
+import jax
+
+from inception_jax import checkpoint, errors, run
+from inception_jax.data import labels
+from inception_jax.weights import download as download_lib
+from inception_jax.weights import imported
+
+# Source and the module that reads it; imported when used, since some need
+# packages that others do not.
+SOURCES = {'google': 'google', 'safetensors': 'safetensors_file'}
+_EVAL_BATCH_SIZE = 50
+
+
+def import_weights(
+  source: str,
+  workdir: epath.PathLike,
+  *,
+  path: epath.PathLike | None = None,
+  label_file: epath.PathLike | None = None,
+  download: bool = False,
+) -> dict[str, Any]:
+  """Makes a run directory of weights that were trained elsewhere.
+
+  Args:
+    source: one of `SOURCES`.
+    workdir: the run directory; must not exist, or be empty.
+    path: the file; with `download`, where to put it.
+    label_file: names the outputs, for sources without labels of their own.
+    download: fetch the published file.
+
+  Returns:
+    `workdir, profile, num_params, missing, unused, sha256, labels`.
+
+  Raises:
+    InputError: if something given cannot be used; nothing is left then.
+    TrainingError: if the weights cannot be written.
+  """
+  if source not in SOURCES:
+    raise errors.InputError(
+      f'--source={source} is not known{errors.suggestion(source, SOURCES)};'
+      f' known are {", ".join(SOURCES)}'
+    )
+  workdir = epath.Path(workdir)
+  if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    raise errors.InputError(
+      f'--workdir={workdir} is there already; give another, or delete it'
+    )
+  reader = importlib.import_module(f'inception_jax.weights.{SOURCES[source]}')
+  release = getattr(reader, 'RELEASE', None)
+  if download:
+    if release is None:
+      raise errors.InputError(
+        f'there is nothing to --download for --source={source}; give --input'
+      )
+    path = download_lib.fetch(release, path)
+  elif path is None:
+    where = f', or --download to fetch {release.url}' if release else ''
+    raise errors.InputError(
+      f'--mode=import needs --input, the file to import{where}'
+    )
+  if label_file is None:
+    network = reader.read(path)
+  elif source == 'google':
+    network = reader.read(path, label_file)
+  else:
+    raise errors.InputError(
+      f'--labels is of no use with --source={source}, whose files name their'
+      ' outputs themselves; leave it out'
+    )
+  card = _write(network, workdir, source)
+  logging.info(
+    'imported %s: %s parameters, model card in %s',
+    card['profile'],
+    f'{card["num_params"]:,}',
+    workdir / 'card.json',
+  )
+  return {
+    'workdir': str(workdir),
+    'profile': card['profile'],
+    'num_params': card['num_params'],
+    'missing': list(network.missing),
+    'unused': list(network.unused),
+    'sha256': card.get('sha256'),
+    'labels': card.get('labels'),
+  }
+
+
+def _write(
+  network: imported.ImportedNetwork, workdir: epath.Path, source: str
+) -> dict[str, Any]:
+  """Writes the run directory, whole or not at all; returns its card."""
+  num_params = sum(
+    leaf.size for leaf in jax.tree.leaves(network.variables['params'])
+  )
+  card = {
+    'profile': network.model_arguments['name'],
+    'imported_from': source,
+    'num_params': num_params,
+    'missing': list(network.missing),
+    'unused': list(network.unused),
+    **network.card,
+  }
+  partial = workdir.with_name(f'.{workdir.name}.partial')
+  try:
+    if partial.exists():  # Of an import that was killed.
+      partial.rmtree()
+    partial.mkdir(parents=True)
+    directory = run.RunDirectory(partial, _config(network, source))
+    checkpoints = checkpoint.Checkpoints(partial / 'checkpoints')
+    checkpoints.save(0, network.variables, {'step': 0})
+    checkpoints.close()
+    run.write_json(partial / 'card.json', card)
+    directory.describe(
+      network.model_arguments,
+      network.preprocessing,
+      network.eval_crop,
+      network.labels,
+    )
+    if workdir.exists():
+      workdir.rmdir()
+    partial.rename(workdir)
+  except OSError as error:
+    raise errors.InputError(
+      f'--workdir={workdir} cannot be written ({error.strerror or error}); give'
+      ' another folder'
+    ) from error
+  finally:
+    if partial.exists():
+      partial.rmtree()
+  return card
+
+
+def _config(network: imported.ImportedNetwork, source: str) -> dict[str, Any]:
+  """What `evaluate` needs to know; there is no training to describe."""
+  is_imagenet = set(labels.imagenet_names()) <= set(network.labels.class_names)
+  return {
+    'imported_from': source,
+    'model': {'name': network.model_arguments['name']},
+    'data': {
+      'name': 'imagenet2012' if is_imagenet else None,
+      'image_size': network.eval_crop.size,
+      'eval_crop': network.eval_crop.name,
+    },
+    'train': {'eval_batch_size': _EVAL_BATCH_SIZE},
+  }

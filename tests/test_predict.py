@@ -1,0 +1,174 @@
+"""Tests of predictions, on pictures as people have them."""
+
+import csv
+import json
+
+import jax
+import launch
+import numpy as np
+from PIL import Image
+import pytest
+from sklearn import datasets
+
+from inception_jax import errors, predict, run
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+  """Good, tiny, grey, CMYK, animated, truncated and other files."""
+  folder = tmp_path_factory.mktemp('pictures')
+  rng = np.random.default_rng(0)
+  rgb = Image.fromarray(rng.integers(256, size=(90, 70, 3)).astype(np.uint8))
+  (folder / 'deep' / 'er').mkdir(parents=True)
+  rgb.save(folder / 'deep' / 'er' / 'good.png')
+  rgb.resize((1, 1)).save(folder / 'tiny.png')
+  rgb.convert('L').save(folder / 'grey.jpg')
+  rgb.convert('CMYK').save(folder / 'cmyk.jpg')
+  rgb.save(
+    folder / 'animated.gif', save_all=True, append_images=[rgb.rotate(90)] * 3
+  )
+  rgb.save(folder / 'whole.jpg', quality=95)
+  data = (folder / 'whole.jpg').read_bytes()
+  (folder / 'truncated.jpg').write_bytes(data[: len(data) // 2])
+  (folder / 'empty.jpg').write_bytes(b'')
+  (folder / 'notes.txt').write_text('no picture')
+  (folder / '.hidden.jpg').write_bytes(data)
+  return folder
+
+
+GOOD = ['animated.gif', 'cmyk.jpg', 'deep/er/good.png', 'grey.jpg', 'tiny.png']
+GOOD += ['whole.jpg']
+BAD = ['empty.jpg', 'notes.txt', 'truncated.jpg']
+
+
+def test_files_folders_and_patterns(pictures):
+  def listed(*files):
+    return [
+      x.removeprefix(f'{pictures}/')
+      for x in predict.list_files([str(pictures / name) for name in files])
+    ]
+
+  assert listed('') == sorted([*GOOD, *BAD])
+  assert listed('*.gif', 'tiny.png', 'animated.gif') == [
+    'animated.gif',
+    'tiny.png',
+  ]
+  assert listed('**/*.png') == ['deep/er/good.png', 'tiny.png']
+  assert listed('d*') == ['deep/er/good.png']
+  assert listed('none.png', '*.tif') == ['none.png', '*.tif']
+
+
+def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
+  (tmp_path / 'a[1].png').write_bytes(b'')
+  name = str(tmp_path / 'a[1].png')
+  assert predict.list_files([name]) == [name]
+
+
+def test_bad_files_do_not_stop_the_rest(trained, pictures, capsys):
+  files = [str(pictures), str(pictures / 'none.jpg')]
+  result = predict.predict(trained[0], files, top_k=3)
+  short = lambda x: x['file'].removeprefix(f'{pictures}/')
+  assert [short(x) for x in result['predictions']] == GOOD
+  reasons = {short(x): x['reason'] for x in result['failed']}
+  assert reasons.keys() == {*BAD, 'none.jpg'}
+  assert reasons['empty.jpg'] == 'the file is empty'
+  assert reasons['none.jpg'] == 'there is no such file'
+  assert 'truncated' in reasons['truncated.jpg']
+  assert 'no JPEG, PNG' in reasons['notes.txt']
+  for prediction in result['predictions']:
+    probabilities = [x['probability'] for x in prediction['top']]
+    assert len(probabilities) == 3
+    assert probabilities == sorted(probabilities, reverse=True)
+    for entry in prediction['top']:
+      assert entry['name'] == str(entry['index']) and entry['synset'] is None
+  text, err = capsys.readouterr()
+  assert f'{pictures / "whole.jpg"}\n' in text
+  assert f'{pictures / "notes.txt"}: not read, no JPEG' in text
+  assert '10/10' in err
+
+
+@pytest.fixture(scope='module')
+def digits(tmp_path_factory):
+  """Three digits as files, and their pixels."""
+  folder = tmp_path_factory.mktemp('digits')
+  images = datasets.load_digits().images[:3]
+  pixels = np.repeat(np.round(images * 255 / 16)[..., None], 3, -1)
+  pixels = pixels.astype(np.uint8).repeat(4, 1).repeat(4, 2)
+  files = [str(folder / f'{i}.png') for i in range(3)]
+  for image, file in zip(pixels, files, strict=True):
+    Image.fromarray(image).save(file)
+  return files, pixels
+
+
+def test_predictions_are_those_of_the_network(trained, digits):
+  files, pixels = digits
+  result = predict.predict(trained[0], files, weights='raw', top_k=10)
+  loaded = run.load_run(trained[0], 'raw')
+  assert pixels.shape[1] == loaded.eval_crop.size  # So nothing is resized.
+  logits, _ = jax.jit(loaded.model.apply)(
+    loaded.variables, loaded.preprocessing(pixels)
+  )
+  expected = np.asarray(jax.nn.softmax(logits))
+  assert np.ptp(expected) > 0.01
+  for prediction, row in zip(result['predictions'], expected, strict=True):
+    found = {x['index']: x['probability'] for x in prediction['top']}
+    for index, probability in enumerate(row):
+      assert found[index] == pytest.approx(probability, rel=1e-4)
+
+
+def test_batches_do_not_matter(trained, digits, monkeypatch):
+  together = predict.predict(trained[0], digits[0], top_k=2)
+  monkeypatch.setattr(predict, '_BATCH_SIZE', 2)
+  apart = predict.predict(trained[0], digits[0], top_k=2)
+  assert len(apart['predictions']) == 3
+  for a, b in zip(together['predictions'], apart['predictions'], strict=True):
+    assert a['file'] == b['file']
+    for x, y in zip(a['top'], b['top'], strict=True):
+      assert x['index'] == y['index']
+      assert x['probability'] == pytest.approx(y['probability'], rel=1e-5)
+
+
+def test_outputs(trained, digits, pictures, tmp_path):
+  files = [*digits[0], str(pictures / 'notes.txt')]
+  for ending in ('json', 'csv', 'png'):
+    result = predict.predict(
+      trained[0], files, output=tmp_path / f'x.{ending}', top_k=2
+    )
+  assert json.loads((tmp_path / 'x.json').read_text()) == result
+  rows = list(csv.DictReader((tmp_path / 'x.csv').open()))
+  assert len(rows) == 7 and rows[-1]['error'] and not rows[0]['error']
+  best = result['predictions'][1]
+  assert rows[2]['file'] == best['file'] and rows[2]['rank'] == '1'
+  assert float(rows[2]['probability']) == best['top'][0]['probability']
+  with Image.open(tmp_path / 'x.png') as sheet:
+    assert sheet.format == 'PNG' and sheet.width > 300
+  assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    ({'output': 'x.pdf'}, 'x.pdf must end in .json, .csv, .png'),
+    ({'output': 'none/x.csv'}, 'the folder of --output=none/x.csv does not'),
+    ({'top_k': 0}, '--top_k=0 must be from 1 to the 10'),
+    ({'top_k': 11}, '--top_k=11 must be from 1 to the 10'),
+    ({'weights': 'best'}, "not 'best'"),
+  ],
+)
+def test_bad_requests(trained, digits, arguments, message):
+  with pytest.raises(errors.InputError, match=message):
+    predict.predict(trained[0], digits[0], **arguments)
+
+
+def test_command_line(trained, digits, pictures):
+  arguments = ('--mode=predict', f'--workdir={trained[0]}', *digits[0])
+  status, out, err = launch.run(*arguments, str(pictures / 'empty.jpg'))
+  assert status == 1
+  assert err.strip().endswith('empty.jpg: the file is empty')
+  result = json.loads(out.splitlines()[-1])
+  assert len(result['predictions']) == 3 and len(result['failed']) == 1
+  assert len(result['predictions'][0]['top']) == 5
+  status, out, _ = launch.run(*arguments)
+  assert status == 0 and json.loads(out.splitlines()[-1])['failed'] == []
+  status, out, err = launch.run(*arguments[:2])
+  assert status == 1 and '--mode=predict needs pictures' in err and not out

@@ -1,0 +1,189 @@
+"""Tests of the import mode, and of evaluating what it makes."""
+
+import json
+import os
+import pathlib
+
+import jax
+import launch
+import numpy as np
+import pytest
+import tiny_config
+
+import inception_jax
+from inception_jax import checkpoint, errors, modes, run
+from inception_jax.data import labels
+from inception_jax.weights import google, imported, importing
+
+MODEL_NAME = tiny_config.get_config().model.name
+
+
+def as_imported(loaded, outputs=None, label_map=None):
+  """A run's network with its outputs in another order."""
+  variables = loaded.variables
+  if outputs is not None:
+    head = variables['params']['classifier']
+    head = {name: value[..., outputs] for name, value in head.items()}
+    variables = {
+      **variables,
+      'params': {**variables['params'], 'classifier': head},
+    }
+  return imported.ImportedNetwork(
+    model_arguments={
+      'name': MODEL_NAME,
+      'width': loaded.model.width,
+      'num_classes': len(label_map or loaded.labels),
+    },
+    variables=variables,
+    preprocessing=loaded.preprocessing,
+    eval_crop=loaded.eval_crop,
+    labels=label_map or loaded.labels,
+    missing=('a',),
+    unused=('b', 'c'),
+    card={'licence': 'none', 'sha256': 'abc'},
+  )
+
+
+@pytest.fixture
+def source(trained, monkeypatch):
+  """`--source=google` reads the trained run, with its outputs reversed."""
+  loaded = run.load_run(trained[0], 'raw')
+  names = [x.name for x in loaded.labels.labels][::-1]
+  network = as_imported(
+    loaded, np.arange(10)[::-1], labels.from_class_names(names)
+  )
+  monkeypatch.setattr(google, 'read', lambda path, label_file=None: network)
+  return network
+
+
+def test_import_makes_a_run(source, tmp_path):
+  workdir = tmp_path / 'weights' / 'google'
+  result = importing.import_weights('google', workdir, path='file')
+  assert json.loads(json.dumps(result)) == result
+  assert result['missing'] == ['a'] and result['unused'] == ['b', 'c']
+  assert [path.name for path in workdir.parent.iterdir()] == ['google']
+  loaded = inception_jax.load_run(workdir)
+  assert loaded.labels == source.labels and loaded.eval_crop == source.eval_crop
+  assert loaded.weights == 'raw' and loaded.step == 0
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    loaded.variables['params'],
+    source.variables['params'],
+  )
+  card = json.loads((workdir / 'card.json').read_text())
+  assert card['profile'] == result['profile'] == MODEL_NAME
+  assert (
+    card['num_params']
+    == result['num_params']
+    == sum(x.size for x in jax.tree.leaves(loaded.variables['params']))
+  )
+  assert card['licence'] == 'none' and card['missing'] == ['a']
+
+
+def test_evaluation_maps_outputs_to_the_classes_of_the_data(
+  source, trained, tmp_path, monkeypatch
+):
+  importing.import_weights('google', tmp_path / 'run', path='file')
+  with pytest.raises(
+    errors.InputError, match='what to evaluate on; .*--config'
+  ):
+    modes.evaluate(tmp_path / 'run', 'single', None)
+  scores = modes.evaluate(
+    tmp_path / 'run', 'single', None, tiny_config.get_config()
+  )
+  expected = modes.evaluate(trained[0], 'single', 'raw')
+  assert scores['num_images'] == 360
+  for name in ('top1', 'top5'):
+    assert scores[name] == expected[name]
+  assert scores['loss'] == pytest.approx(expected['loss'], rel=1e-5)
+  # Under the names of another order it is another network.
+  loaded = run.load_run(trained[0], 'raw')
+  wrong = as_imported(loaded, np.arange(10)[::-1])
+  monkeypatch.setattr(google, 'read', lambda path: wrong)
+  importing.import_weights('google', tmp_path / 'wrong', path='file')
+  other = modes.evaluate(
+    tmp_path / 'wrong', 'single', None, tiny_config.get_config()
+  )
+  assert other['loss'] != pytest.approx(expected['loss'], rel=1e-4)
+  config = tiny_config.get_config()
+  config.data.name = 'fake'
+  with pytest.raises(errors.InputError, match="on 'fake': 990 of the 1000"):
+    modes.evaluate(tmp_path / 'run', 'single', None, config)
+
+
+def test_nothing_is_overwritten(source, tmp_path):
+  (tmp_path / 'mine').write_text('x')
+  for workdir in (tmp_path, tmp_path / 'mine'):
+    with pytest.raises(errors.InputError, match='is there already'):
+      importing.import_weights('google', workdir, path='file')
+  assert (tmp_path / 'mine').read_text() == 'x'
+
+
+def test_an_empty_folder_and_leftovers_of_a_kill_are_no_hindrance(
+  source, tmp_path
+):
+  (tmp_path / 'run').mkdir()
+  (tmp_path / '.run.partial' / 'checkpoints' / '0').mkdir(parents=True)
+  importing.import_weights('google', tmp_path / 'run', path='file')
+  assert [path.name for path in tmp_path.iterdir()] == ['run']
+  run.load_run(tmp_path / 'run')
+
+
+def test_full_disk_leaves_nothing(source, tmp_path, monkeypatch):
+  def save(self, step, tree, metadata):
+    raise self._failed(step, OSError('No space left on device'))
+
+  monkeypatch.setattr(checkpoint.Checkpoints, 'save', save)
+  with pytest.raises(errors.TrainingError, match='No space left.*free some'):
+    importing.import_weights('google', tmp_path / 'run', path='file')
+  assert not list(tmp_path.iterdir())
+
+
+def test_bad_requests(tmp_path, trained):
+  workdir = tmp_path / 'run'
+
+  def refused(message, source='google', **arguments):
+    with pytest.raises(errors.InputError, match=message):
+      importing.import_weights(source, workdir, **arguments)
+    assert not list(tmp_path.iterdir())
+
+  refused("--source=gogle is not known; did you mean 'google'", 'gogle')
+  refused('needs --input, .* --download to fetch https://.*inception5h.zip')
+  refused('needs --input, the file to import$', 'safetensors')
+  refused('nothing to --download', 'safetensors', download=True)
+  refused(
+    '--labels is of no use', 'safetensors', path='x', label_file='labels.txt'
+  )
+  refused('none cannot be read', path=tmp_path / 'none')
+  (tmp_path / 'file').write_text('')
+  workdir = tmp_path / 'file' / 'run'
+  with pytest.raises(errors.InputError, match='run cannot be written'):
+    importing._write(
+      as_imported(run.load_run(trained[0])), run.epath.Path(workdir), 'x'
+    )
+
+
+@pytest.mark.test_data
+def test_the_released_network_from_the_command_line(tmp_path):
+  folder = os.environ.get('INCEPTION_JAX_TEST_DATA')
+  if not folder:
+    pytest.skip('INCEPTION_JAX_TEST_DATA is not set')
+  path = pathlib.Path(folder) / 'google_inception.npz'
+  result = launch.result(
+    '--mode=import',
+    '--source=google',
+    f'--input={path}',
+    f'--workdir={tmp_path / "run"}',
+  )
+  assert result == {
+    'workdir': str(tmp_path / 'run'),
+    'profile': 'inception_v1_google',
+    'num_params': 7_066_380,
+    'missing': ['nn0_w', 'nn1_w'],
+    'unused': result['unused'],
+    'sha256': result['sha256'],
+    'labels': 'google_inception_synsets.txt',
+  }
+  assert len(result['unused']) == 10 and len(result['sha256']) == 64
+  loaded = run.load_run(tmp_path / 'run')
+  assert loaded.labels[1].name == 'kit fox, Vulpes macrotis'
