@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from inception_jax.models import create_model
+from inception_jax.weights import google
 
 tf = pytest.importorskip('tensorflow')
 
@@ -55,11 +56,16 @@ def to_ours(weights):
   return params
 
 
-def random_weights(model, seed=0):
+# Other weights and inputs every time; pytest prints it if a test fails.
+ENTROPY = np.random.SeedSequence().entropy
+
+
+def random_weights(model):
   """Fresh weights of the model's shapes, under the released names."""
   x = jax.ShapeDtypeStruct((1, 96, 96, 3), np.float32)
   shapes = jax.eval_shape(model.init, jax.random.key(0), x)['params']
-  rng = np.random.default_rng(seed)
+  print('entropy', ENTROPY)
+  rng = np.random.default_rng([ENTROPY, 0])
   weights = {}
   for path, name in released_layers():
     leaf = functools.reduce(lambda d, k: d[k], path, shapes)
@@ -140,7 +146,7 @@ def narrow():
   """A narrow released network: model, parameters, images, end points."""
   model = released_model(width=0.25)
   weights = random_weights(model)
-  rng = np.random.default_rng(1)
+  rng = np.random.default_rng([ENTROPY, 1])
   x = (50 * rng.standard_normal((2, 96, 96, 3))).astype(np.float32)
   return model, to_ours(weights), x, tensorflow_graph(weights, x)
 
@@ -157,27 +163,63 @@ def test_odd_sizes_agree(size):
   """SAME pads differently at every stage of these."""
   model = released_model(width=0.1)
   weights = random_weights(model)
-  rng = np.random.default_rng(1)
+  rng = np.random.default_rng([ENTROPY, 1])
   x = (50 * rng.standard_normal((1, size, size, 3))).astype(np.float32)
   _, ends = jax.jit(model.apply)({'params': to_ours(weights)}, x)
   assert_ends_agree(ends, tensorflow_graph(weights, x))
 
 
-@pytest.mark.parametrize('change', ['depth', 'k', 'padding'])
-def test_other_constants_would_show(narrow, change):
-  model, params, x, expected = narrow
-  arch = model.architecture
-  changed = {
-    'depth': {'lrn': arch.lrn._replace(depth=5)},
-    'k': {'lrn': arch.lrn._replace(k=1.0)},
-    'padding': {'padding': 'symmetric'},
+def with_architecture(model, **changes):
+  architecture = dataclasses.replace(model.architecture, **changes)
+  return model.clone(architecture=architecture)
+
+
+def swap_branches(params, block='inception_4c'):
+  """Filters of the 3x3 reduction in the place of the 1x1 branch."""
+  module = dict(params[block])
+  reduce_3x3, conv_1x1 = dict(module['reduce_3x3']), dict(module['conv_1x1'])
+  width = min(reduce_3x3['bias'].size, conv_1x1['bias'].size)
+  module['conv_1x1'] = {
+    name: np.concatenate(
+      [reduce_3x3[name][..., :width], value[..., width:]], axis=-1
+    )
+    for name, value in conv_1x1.items()
   }
-  other = model.clone(architecture=dataclasses.replace(arch, **changed[change]))
-  logits, _ = jax.jit(other.apply)({'params': params}, x)
-  assert np.abs(logits - expected['logits']).max() > 100 * LOGITS_ATOL
+  return {**params, block: module}
 
 
-@pytest.fixture
+# One slip at a time, as public implementations have them; each must show.
+SLIPS = {
+  'LRN over 5 channels': lambda m, p, x: (
+    with_architecture(m, lrn=m.architecture.lrn._replace(depth=5)),
+    p,
+    x,
+  ),
+  'LRN with k = 1': lambda m, p, x: (
+    with_architecture(m, lrn=m.architecture.lrn._replace(k=1.0)),
+    p,
+    x,
+  ),
+  'symmetric padding': lambda m, p, x: (
+    with_architecture(m, padding='symmetric'),
+    p,
+    x,
+  ),
+  'branches swapped': lambda m, p, x: (m, swap_branches(p), x),
+  'BGR': lambda m, p, x: (m, p, x[..., ::-1]),
+  '255 for 256': lambda m, p, x: (m, p, (x + 117) * (255 / 256) - 117),
+}
+
+
+@pytest.mark.parametrize('slip', SLIPS)
+def test_a_slip_would_show(narrow, slip):
+  model, params, x, expected = narrow
+  model, params, x = SLIPS[slip](model, params, x)
+  logits, _ = jax.jit(model.apply)({'params': params}, x)
+  assert np.abs(logits - expected['logits']).max() > 10 * LOGITS_ATOL
+
+
+@pytest.fixture(scope='module')
 def data_dir():
   """Folder of the released weights and of photographs."""
   folder = os.environ.get('INCEPTION_JAX_TEST_DATA')
@@ -187,7 +229,7 @@ def data_dir():
 
 
 def photographs(path, count):
-  """Every 60th photograph: network inputs `[count, 224, 224, 3]`, synsets."""
+  """Every 60th photograph: float pixels `[count, 224, 224, 3]`, synsets."""
   images, synsets = [], []
   with tarfile.open(path) as tar:
     names = sorted(name for name in tar.getnames() if name.endswith('.JPEG'))
@@ -197,26 +239,45 @@ def photographs(path, count):
       image = tf.image.resize_with_crop_or_pad(image, side, side)
       images.append(tf.image.resize(image, (224, 224), antialias=True))
       synsets.append(pathlib.Path(name).name.split('_')[0])
-  return np.stack(images) / 255 * 256 - 117, synsets
+  return np.stack(images), synsets
+
+
+@pytest.fixture(scope='module')
+def released(data_dir):
+  """The released network as imported, photographs, and TensorFlow's answer."""
+  network = google.read(data_dir / 'google_inception.npz')
+  pixels, synsets = photographs(data_dir / 'imagenet_sample.tar', 8)
+  with np.load(data_dir / 'google_inception.npz') as arrays:
+    expected = tensorflow_graph(dict(arrays), pixels / 255 * 256 - 117)
+  return network, pixels, synsets, expected
 
 
 @pytest.mark.test_data
-def test_released_weights_agree_on_photographs(data_dir):
-  with np.load(data_dir / 'google_inception.npz') as arrays:
-    weights = dict(arrays)
-  x, synsets = photographs(data_dir / 'imagenet_sample.tar', 8)
-  assert x.shape == (8, 224, 224, 3) and x.dtype == np.float32
-  expected = tensorflow_graph(weights, x)
-  model = released_model(use_aux=False)
-  logits, ends = jax.jit(model.apply)({'params': to_ours(weights)}, x)
+def test_released_weights_agree_on_photographs(released):
+  network, pixels, synsets, expected = released
+  assert pixels.shape == (8, 224, 224, 3) and pixels.dtype == np.float32
+  model = create_model(**network.model_arguments)
+  logits, ends = jax.jit(model.apply)(
+    network.variables, network.preprocessing(pixels)
+  )
   assert_ends_agree(ends, expected)
-
   # And it is the network that knows these photographs.
-  lines = (data_dir / 'google_inception_synsets.txt').read_text().splitlines()
-  classes = [line.split()[0] for line in lines]
   best = np.argsort(-logits)[:, :5]
   hits = [
-    synset in {classes[i] for i in row}
+    synset in {network.labels[i].synset for i in row}
     for synset, row in zip(synsets, best, strict=True)
   ]
   assert sum(hits) >= 7  # Top-5 is 0.979 on photographs of this kind.
+
+
+@pytest.mark.test_data
+@pytest.mark.parametrize('slip', SLIPS)
+def test_a_slip_would_show_on_photographs(released, slip):
+  network, pixels, _, expected = released
+  model, params, x = SLIPS[slip](
+    create_model(**network.model_arguments),
+    network.variables['params'],
+    np.asarray(network.preprocessing(pixels[:2])),
+  )
+  logits, _ = jax.jit(model.apply)({'params': params}, x)
+  assert np.abs(logits - expected['logits'][:2]).max() > 100 * LOGITS_ATOL
