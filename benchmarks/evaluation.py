@@ -1,0 +1,50 @@
+"""Evaluates a run and keeps the result, with the machine it ran on.
+
+Runs `main.py --mode=evaluate` in a process of its own, with what is given here.
+
+  python benchmarks/evaluation.py --name=google_sample --workdir=RUN \
+      [--config=... --config.FIELD=value ...]
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import machine
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--name', required=True, help='of the file written')
+  arguments, rest = parser.parse_known_args()
+  start = time.perf_counter()
+  process = subprocess.run(
+    [sys.executable, 'main.py', '--mode=evaluate', *rest],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  seconds = time.perf_counter() - start
+  if process.returncode:
+    sys.exit(process.stderr)
+  result = json.loads(process.stdout.splitlines()[-1])
+  del result['workdir']
+  record = {
+    **machine.environment(),
+    'seconds': round(seconds, 1),
+    'evaluation': result,
+  }
+  text = json.dumps(record, indent=2)
+  path = ROOT / 'benchmarks' / 'results' / f'{arguments.name}.json'
+  path.write_text(text + '\n')
+  print(text)
+
+
+if __name__ == '__main__':
+  main()
