@@ -120,6 +120,7 @@ class TrainLoop:
     self._num_timings = 0
     self._warned_of_input = False
     self._stop_at = 0
+    self._stop = stop_signal.StopSignal()
     self._start_clock(int(metadata.get('step', 0)))
 
   def run(
@@ -138,13 +139,15 @@ class TrainLoop:
 
     Raises:
       Interrupted: after SIGTERM or SIGINT, once the state is saved.
-      TrainingError: if a loss or norm is not finite; nothing is saved then.
+      TrainingError: if a loss or norm is not finite, or the input of another
+        process fails; nothing is saved then.
     """
     options = self._options
     step = int(state.step)
     self._start_clock(step)
     pending = None
-    with stop_signal.StopSignal() as stop, self._progress_bar(step) as bar:
+    with self._stop as stop, self._progress_bar(step) as bar:
+      batches = stop.guard(batches)
       while step < options.num_train_steps and not self._stop_at:
         batch = self._next(batches)
         batch['stop'] = stop.flags()
@@ -153,11 +156,12 @@ class TrainLoop:
           self._take(*pending, bar)
         step += 1
         pending = (step, metrics)
-        saves = self._saves(step)
-        if saves or self._evaluates(step):
+        saves = self._is_due(step, options.checkpoint_every_steps)
+        evaluates = self._is_due(step, options.eval_every_steps)
+        if saves or evaluates:
           self._take(*pending, bar)
           pending = None
-          if self._evaluates(step):
+          if evaluates:
             self._evaluate(state, step)
           if saves:
             self._save(state, step)
@@ -173,17 +177,8 @@ class TrainLoop:
       )
     return state
 
-  def _evaluates(self, step: int) -> bool:
-    return (
-      step % self._options.eval_every_steps == 0
-      or step == self._options.num_train_steps
-    )
-
-  def _saves(self, step: int) -> bool:
-    return (
-      step % self._options.checkpoint_every_steps == 0
-      or step == self._options.num_train_steps
-    )
+  def _is_due(self, step: int, every_steps: int) -> bool:
+    return step % every_steps == 0 or step == self._options.num_train_steps
 
   def _next(self, batches: Iterator[dict[str, Any]]) -> dict[str, Any]:
     start = time.perf_counter()
@@ -195,14 +190,12 @@ class TrainLoop:
     """Reads a step's metrics; this is where the host waits for the device."""
     values = {k: v.item() for k, v in jax.device_get(metrics).items()}
     stop = values.pop('stop')
+    self._stop.check(stop)
     self._stop_at = self._stop_at or stop
     self._check_finite(step, values)
     self._window.add(values)
     bar.update(self._options.batch_size)
-    if (
-      step % self._options.log_every_steps == 0
-      or step == self._options.num_train_steps
-    ):
+    if self._is_due(step, self._options.log_every_steps):
       means = self._window.means()
       self._window = MetricWindow()
       self._recorder.train_metrics(step, means)

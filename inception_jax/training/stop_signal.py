@@ -1,19 +1,29 @@
-"""SIGTERM and SIGINT as a request that all processes see at once."""
+"""Reasons to stop, which all processes see at once: signals and bad input."""
 
+from collections.abc import Iterator
 import signal
 from typing import Any
 
 import jax
 import numpy as np
 
+from inception_jax import errors
 from inception_jax.data import device
+
+# Among the numbers of signals: the input of a process has failed.
+FAILED = 255
 
 
 class StopSignal:
-  """Turns the first SIGTERM or SIGINT into a request; a second one kills."""
+  """Turns the first SIGTERM or SIGINT into a request; a second one kills.
+
+  Attributes:
+    signum: the request: number of the signal, `FAILED`, or 0 for none.
+  """
 
   def __init__(self):
     self.signum = 0
+    self._error = None
     self._previous = {}
     self._sent = None
 
@@ -29,6 +39,46 @@ class StopSignal:
   def _on_signal(self, signum: int, unused_frame: Any) -> None:
     self.signum = signum
     signal.signal(signum, signal.SIG_DFL)
+
+  def guard(
+    self, batches: Iterator[dict[str, jax.Array]]
+  ) -> Iterator[dict[str, jax.Array]]:
+    """Keeps the others from waiting forever when this process's input fails.
+
+    Among several processes, an error does not end this one alone: the last
+    batch comes again, with the request to stop, until `check` sees it
+    everywhere.
+
+    Args:
+      batches: of this process.
+
+    Yields:
+      The same batches.
+    """
+    batch = None
+    while True:
+      if self._error is None:
+        try:
+          batch = next(batches)
+        except StopIteration:
+          return
+        except errors.UserFacingError as error:
+          if jax.process_count() == 1 or batch is None:
+            raise
+          self._error, self.signum = error, FAILED
+      yield batch
+
+  def check(self, request: int) -> None:
+    """Raises if the input of a process has failed.
+
+    Args:
+      request: the largest of all `flags` of a step, which must not count.
+    """
+    if request == FAILED:
+      raise self._error or errors.TrainingError(
+        'another process cannot go on, and says why; the same command goes on'
+        ' from the last checkpoint'
+      )
 
   def flags(self) -> jax.Array:
     """The request, one a local device, for every process to see at once."""

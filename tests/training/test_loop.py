@@ -120,7 +120,7 @@ class Run:
     step = state.step + 1
     self.happened.append(('dispatch', step))
     values = {**metrics_of(step), **self._change.get(step, {})}
-    values['stop'] = int(np.asarray(batch['stop']).max())
+    values.setdefault('stop', int(np.asarray(batch['stop']).max()))
     metrics = {name: Scalar(value) for name, value in values.items()}
     metrics['loss'] = Scalar(
       values['loss'], lambda: self.happened.append(('read', step))
@@ -460,6 +460,58 @@ def test_flags_are_one_a_device():
     np.testing.assert_array_equal(stop.flags(), [0])
     os.kill(os.getpid(), signal.SIGTERM)
     np.testing.assert_array_equal(stop.flags(), [signal.SIGTERM])
+
+
+class FailingInput:
+  """Batches whose image at `bad` is no image."""
+
+  def __init__(self, bad):
+    self._numbers = iter(range(10**6))
+    self._bad = bad
+
+  def __iter__(self):
+    return self
+
+  def __next__(self):
+    number = next(self._numbers)
+    if number == self._bad:
+      raise errors.InputError('record 7 is no image')
+    return {'number': number}
+
+
+def test_bad_input_of_one_process_alone_is_raised_as_it_is():
+  with stop_signal.StopSignal() as stop:
+    found = []
+    with pytest.raises(errors.InputError, match='record 7'):
+      found.extend(batch['number'] for batch in stop.guard(FailingInput(3)))
+    assert stop.flags().max() == 0
+
+
+def test_bad_input_of_one_of_several_processes_stops_all(monkeypatch):
+  monkeypatch.setattr(stop_signal.jax, 'process_count', lambda: 2)
+  with stop_signal.StopSignal() as stop:
+    batches = stop.guard(FailingInput(3))
+    numbers = [next(batches)['number'] for _ in range(6)]
+    assert numbers == [0, 1, 2, 2, 2, 2]  # Nobody has to wait.
+    request = int(stop.flags().max())
+    for other in (0, signal.SIGTERM):
+      stop.check(other)
+    with pytest.raises(errors.InputError, match='record 7'):
+      stop.check(max(request, signal.SIGTERM))
+  with stop_signal.StopSignal() as elsewhere:
+    with pytest.raises(errors.TrainingError, match='another process cannot'):
+      elsewhere.check(request)
+
+
+def test_steps_after_bad_input_are_neither_logged_nor_saved():
+  run = Run(
+    log_every_steps=1,
+    checkpoint_every_steps=1,
+    change={6: {'stop': stop_signal.FAILED}},
+  )
+  with pytest.raises(errors.TrainingError, match='another process cannot'):
+    run()
+  assert run.steps('save') == run.steps('log') == [1, 2, 3, 4, 5]
 
 
 # --- Dead heads --------------------------------------------------------------
