@@ -15,14 +15,14 @@ demo: .venv/data
 	$(BIN)/python main.py --config=configs/digits.py --workdir=$(DEMO_WORKDIR) $(DEMO_FLAGS)
 
 test: .venv/test
-	$(BIN)/python -m pytest tests --ignore=tests/parity $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest tests --ignore=tests/parity --ignore=tests/notebooks $(PYTEST_FLAGS)
 
 lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 parity: .venv/parity
-	$(BIN)/python -m pytest tests/parity $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest tests/parity tests/notebooks $(PYTEST_FLAGS)
 
 clean:
 	rm -rf .venv

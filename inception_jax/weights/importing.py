@@ -44,8 +44,8 @@ def import_weights(
   """
   if source not in SOURCES:
     raise errors.InputError(
-      f'--source={source} is not known{errors.suggestion(source, SOURCES)};'
-      f' known are {", ".join(SOURCES)}'
+      f'--source must be one of {", ".join(SOURCES)}, not'
+      f' {source!r}{errors.suggestion(source, SOURCES)}'
     )
   workdir = epath.Path(workdir)
   if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):

@@ -147,7 +147,7 @@ def test_bad_requests(tmp_path, trained):
       importing.import_weights(source, workdir, **arguments)
     assert not list(tmp_path.iterdir())
 
-  refused("--source=gogle is not known; did you mean 'google'", 'gogle')
+  refused("not 'gogle'; did you mean 'google'", 'gogle')
   refused('needs --input, .* --download to fetch https://.*inception5h.zip')
   refused('needs --input, the file to import$', 'safetensors')
   refused('nothing to --download', 'safetensors', download=True)

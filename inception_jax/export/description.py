@@ -1,0 +1,175 @@
+"""What an exported file says of itself, and the network read back from it.
+
+Arrays have flat names, `params/inception_4a/conv_5x5/kernel`. The description
+is a dictionary of strings, which is what the metadata of safetensors and ONNX
+files can hold; values that are not strings are JSON.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inception_jax import checkpoint, errors, models, preprocess, run
+from inception_jax.data import crop_spec, labels
+from inception_jax.weights import imported
+
+# How a file of ours is told from others, and from those of later versions.
+FORMAT = 'inception_jax'
+FORMAT_VERSION = '1'
+
+
+def describe(
+  loaded: run.Run, arrays: Mapping[str, np.ndarray], card: Any = None
+) -> dict[str, str]:
+  """Everything beside the weights that is needed to use them.
+
+  Args:
+    loaded: the run.
+    arrays: its variables by their flat names.
+    card: origin and licence of imported weights; anything JSON can hold.
+
+  Returns:
+    `format, format_version, profile, model, preprocessing, labels, digest,
+    weights, step` and, if there is one, `card`.
+  """
+  arguments = model_arguments(loaded.model)
+  description = {
+    'format': FORMAT,
+    'format_version': FORMAT_VERSION,
+    'profile': arguments['name'],
+    'model': _to_json(arguments),
+    'preprocessing': _to_json(
+      {
+        **dataclasses.asdict(loaded.preprocessing),
+        'crop': dataclasses.asdict(loaded.eval_crop),
+      }
+    ),
+    'labels': _to_json(loaded.labels.to_json()),
+    'digest': digest_of(arrays),
+    'weights': loaded.weights,
+    'step': str(loaded.step),
+  }
+  if card is not None:
+    description['card'] = _to_json(card)
+  return description
+
+
+def model_arguments(model: models.GoogLeNet) -> dict[str, Any]:
+  """Arguments of `models.create_model` that build `model` again.
+
+  All of them, so that a file keeps its meaning when a default changes; but not
+  the axis of a step that ran on many devices.
+  """
+  return {
+    'name': next(
+      name
+      for name, architecture in models.ARCHITECTURES.items()
+      if architecture == model.architecture
+    ),
+    'num_classes': model.num_classes,
+    'use_aux': model.use_aux,
+    'width': model.width,
+    'module_form': model.module_form,
+    'merge_1x1': model.merge_1x1,
+    'batch_norm_momentum': model.batch_norm_momentum,
+    'dtype': jnp.dtype(model.dtype).name,
+  }
+
+
+def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
+  """SHA-256 over the names and digests of all arrays, in order of names."""
+  lines = [
+    f'{name} {checkpoint.digest(value)}\n'
+    for name, value in sorted(arrays.items())
+  ]
+  return hashlib.sha256(''.join(lines).encode()).hexdigest()
+
+
+def network_of(
+  arrays: Mapping[str, np.ndarray], description: Mapping[str, str], source: str
+) -> imported.ImportedNetwork:
+  """The network of a file, verified.
+
+  Args:
+    arrays: by flat names.
+    description: what `describe` made.
+    source: name of the file, for messages.
+
+  Returns:
+    The network; its card holds `digest, weights, step` and, if the file has
+    one, the card of the run as `origin`.
+
+  Raises:
+    InputError: if the file is not one of ours, or is damaged.
+  """
+  check_is_ours(description, source)
+  try:
+    digest = description['digest']
+    arguments = json.loads(description['model'])
+    pixels = json.loads(description['preprocessing'])
+    crop = crop_spec.EvaluationCrop(**pixels.pop('crop'))
+    pixels['mean'] = tuple(pixels['mean'])
+    preprocessing = preprocess.Preprocessing(**pixels)
+    label_map = labels.from_json(json.loads(description['labels']))
+    model = models.create_model(**arguments)
+    shapes = jax.eval_shape(
+      model.init,
+      jax.random.key(0),
+      jax.ShapeDtypeStruct((1, crop.size, crop.size, 3), jnp.float32),
+    )
+    card = {
+      'digest': digest,
+      'weights': description['weights'],
+      'step': int(description['step']),
+    }
+    if 'card' in description:
+      card['origin'] = json.loads(description['card'])
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise errors.InputError(
+      f'the metadata of {source} is damaged'
+      f' ({type(error).__name__}: {errors.first_line(error)}); export or copy'
+      ' the file again'
+    ) from error
+  if digest_of(arrays) != digest:
+    raise errors.InputError(
+      f'the arrays of {source} are not those that were exported (their digest'
+      ' differs); export or copy the file again'
+    )
+  return imported.ImportedNetwork(
+    model_arguments=arguments,
+    variables=checkpoint.unflatten(
+      {'batch_stats': {}, **shapes}, arrays, source
+    ),
+    preprocessing=preprocessing,
+    eval_crop=crop,
+    labels=label_map,
+    missing=(),
+    unused=(),
+    card=card,
+  )
+
+
+def check_is_ours(description: Mapping[str, str], source: str) -> None:
+  """Raises InputError unless the metadata say that we wrote the file."""
+  if description.get('format') != FORMAT:
+    raise errors.InputError(
+      f'{source} was not exported by inception_jax: its metadata do not say so;'
+      ' give a file that --mode=export wrote'
+    )
+  version = description.get('format_version')
+  if version != FORMAT_VERSION:
+    raise errors.InputError(
+      f'{source} has the format version {version!r}, and this version of'
+      f' inception_jax reads {FORMAT_VERSION!r}; export the file again, or use'
+      ' the version of inception_jax that wrote it'
+    )
+
+
+def _to_json(value: Any) -> str:
+  return json.dumps(value, sort_keys=True)

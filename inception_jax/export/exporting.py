@@ -1,0 +1,265 @@
+"""The export mode: a run directory to a file for other programs."""
+
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import json
+from typing import Any
+
+from absl import logging
+from etils import epath
+import numpy as np
+
+from inception_jax import checkpoint, errors, models, run
+from inception_jax.export import (
+  checking,
+  description,
+  npz_file,
+  optional,
+)
+from inception_jax.weights import safetensors_file as safetensors_reader
+
+CHECK_FILE = 'check.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """A target format.
+
+  Attributes:
+    packages: what it needs beyond ours.
+    exact: whether the file holds the weights as they are, so that every bit
+      must come back.
+  """
+
+  packages: tuple[str, ...]
+  exact: bool
+
+
+# The name is the ending of the files as well.
+FORMATS = {
+  'safetensors': Format(packages=('safetensors',), exact=True),
+  'onnx': Format(packages=('onnx', 'onnxruntime'), exact=False),
+  'npz': Format(packages=(), exact=True),
+}
+
+
+def export(
+  workdir: epath.PathLike,
+  format: str,
+  *,
+  weights: str | None = None,
+  output: epath.PathLike | None = None,
+  uint8_input: bool = False,
+  softmax: bool = False,
+) -> dict[str, Any]:
+  """Writes the network of a run as one file, and checks it.
+
+  The same pictures go through the file, in its own runtime, and through the
+  network. The result is also written to `check.json` beside the file.
+
+  Args:
+    workdir: run directory.
+    format: one of `FORMATS`. 'safetensors' and 'npz' hold every parameter,
+      'onnx' the inference network, without auxiliary heads.
+    weights: 'raw', 'ema' or 'polyak'; see `run.load_run`.
+    output: the file; None is `WORKDIR/export/FORMAT/model.FORMAT`.
+    uint8_input: see `onnx_graph.create_model`.
+    softmax: likewise.
+
+  Returns:
+    What `check.json` holds: `path, format, max_abs_diff, top1_agreement` and
+    more; see `checking.compare`.
+
+  Raises:
+    InputError: if something given cannot be used, or the file not be written.
+    ExportError: if the file does not compute what the network does. Either
+      way nothing is left, and an earlier file stays as it was.
+  """
+  _check_request(format, uint8_input, softmax)
+  path = _output_path(workdir, format, output)
+  loaded = run.load_run(workdir, weights)
+  arrays = checkpoint.flatten(loaded.variables)
+  about = description.describe(loaded, arrays, _read_card(workdir))
+  data = _serialize(format, loaded, arrays, about, uint8_input, softmax)
+  result = {
+    'path': str(path),
+    'format': format,
+    'profile': about['profile'],
+    'weights': loaded.weights,
+    'step': loaded.step,
+    'digest': about['digest'],
+    'num_bytes': len(data),
+    'versions': _versions(format),
+  }
+  _write(path, data, loaded, softmax, result)
+  logging.info(
+    'exported %s: %s differ by at most %.2g',
+    path,
+    result['compared'],
+    result['max_abs_diff'],
+  )
+  return result
+
+
+def _check_request(format: str, uint8_input: bool, softmax: bool) -> None:
+  if format not in FORMATS:
+    raise errors.InputError(
+      f'--format must be one of {", ".join(FORMATS)}, not'
+      f' {format!r}{errors.suggestion(format, FORMATS)}'
+    )
+  for flag, given in (('uint8_input', uint8_input), ('softmax', softmax)):
+    if given and format != 'onnx':
+      raise errors.InputError(
+        f'--{flag} is of no use with --format={format}, which holds weights'
+        ' and no program; leave it out, or give --format=onnx'
+      )
+  for package in FORMATS[format].packages:
+    optional.import_package(package, f'--format={format}')
+
+
+def _output_path(
+  workdir: epath.PathLike, format: str, output: epath.PathLike | None
+) -> epath.Path:
+  if output is None:
+    return epath.Path(workdir) / 'export' / format / f'model.{format}'
+  path = epath.Path(output)
+  if path.suffix != f'.{format}' or path.is_dir():
+    raise errors.InputError(
+      f'--output={output} does not name a file that ends in .{format}; give'
+      ' one, or leave it out'
+    )
+  return path
+
+
+def _read_card(workdir: epath.PathLike) -> Any:
+  """The card of imported weights, which says whose they are; else None."""
+  path = epath.Path(workdir) / 'card.json'
+  if not path.exists():
+    return None
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise errors.InputError(f'{path} cannot be read: {error}') from error
+
+
+def _serialize(
+  format: str,
+  loaded: run.Run,
+  arrays: Mapping[str, np.ndarray],
+  about: Mapping[str, str],
+  uint8_input: bool,
+  softmax: bool,
+) -> bytes:
+  """Contents of the file."""
+  if format == 'safetensors':
+    from inception_jax.export import safetensors_file
+
+    return safetensors_file.serialize(arrays, about)
+  if format == 'npz':
+    return npz_file.serialize(arrays, about)
+  from inception_jax.export import onnx_graph
+
+  return onnx_graph.create_model(
+    loaded, arrays, about, uint8_input, softmax
+  ).SerializeToString(deterministic=True)
+
+
+def _write(
+  path: epath.Path,
+  data: bytes,
+  loaded: run.Run,
+  softmax: bool,
+  result: dict[str, Any],
+) -> None:
+  """Writes the file and `check.json`, both or neither; completes `result`."""
+  partial = path.with_name(f'.{path.name}.partial')
+  check_file = path.with_name(CHECK_FILE)
+  partial_check = path.with_name(f'.{CHECK_FILE}.partial')
+  leftovers, made = [partial, partial_check], []
+  try:
+    made = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(data)
+    result |= _check(path, partial, loaded, result, softmax)
+    text = json.dumps(result, indent=2, sort_keys=True)
+    partial_check.write_text(text + '\n')
+    # At no moment does it speak of another file.
+    check_file.unlink(missing_ok=True)
+    partial.replace(path)
+    leftovers.append(path)
+    partial_check.replace(check_file)
+    leftovers, made = [], []
+  except OSError as error:
+    raise errors.InputError(
+      f'--output={path} cannot be written ({error.strerror or error}); make'
+      ' room there, or give another'
+    ) from error
+  finally:
+    for file in leftovers:
+      with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
+    for folder in made:
+      with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _check(
+  path: epath.Path,
+  partial: epath.Path,
+  loaded: run.Run,
+  result: Mapping[str, Any],
+  softmax: bool,
+) -> dict[str, Any]:
+  """Compares the file `partial`, which is to be `path`, with the network."""
+  pixels = checking.pictures(loaded.eval_crop.size)
+  logits = checking.logits_of(
+    loaded.model, loaded.variables, loaded.preprocessing, pixels
+  )
+  try:
+    outputs = _outputs_of(partial, loaded, result, pixels)
+  except OSError:
+    raise
+  except Exception as error:  # Of as many kinds as there are runtimes.
+    raise checking.ExportError(
+      f'{path} cannot be used ({errors.first_line(error)}) and was removed; the'
+      ' disk, or what is installed, may be at fault'
+    ) from error
+  exact = FORMATS[result['format']].exact
+  found = checking.compare(logits, outputs, softmax, exact)
+  checking.check(found, str(path))
+  return found
+
+
+def _outputs_of(
+  file: epath.Path,
+  loaded: run.Run,
+  result: Mapping[str, Any],
+  pixels: np.ndarray,
+) -> np.ndarray:
+  """What a file gives for `pixels`, logits or probabilities."""
+  if result['format'] == 'onnx':
+    from inception_jax.export import onnx_runtime
+
+    return onnx_runtime.outputs_of(
+      file.read_bytes(), loaded.preprocessing, pixels
+    )
+  if result['format'] == 'safetensors':
+    network = safetensors_reader.read(file)
+  else:
+    network = description.network_of(
+      *npz_file.deserialize(file.read_bytes()), str(file)
+    )
+  if network.card['digest'] != result['digest']:
+    raise ValueError('it holds other weights')
+  return checking.logits_of(
+    models.create_model(**network.model_arguments),
+    network.variables,
+    network.preprocessing,
+    pixels,
+  )
+
+
+def _versions(format: str) -> dict[str, str]:
+  packages = ('inception_jax', 'jax', 'numpy', *FORMATS[format].packages)
+  return {name: optional.version_of(name) for name in packages}

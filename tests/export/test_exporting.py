@@ -1,0 +1,268 @@
+"""The export mode; ONNX has its own tests in `tests/parity`."""
+
+import json
+import os
+import sys
+
+from etils import epath
+import jax
+import numpy as np
+import pytest
+import random_runs
+
+from inception_jax import checkpoint, errors, run
+from inception_jax.export import checking, description, exporting
+
+safetensors_numpy = pytest.importorskip('safetensors.numpy')
+EXACT = ('safetensors', 'npz')
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  """A run directory with batch norm and auxiliary heads."""
+  loaded = random_runs.random_run('inception_v1_bn', 64, use_aux=True)
+  return random_runs.write(loaded, tmp_path_factory.mktemp('runs') / 'run')
+
+
+def arrays_in(path):
+  if path.suffix == '.npz':
+    with np.load(path, allow_pickle=False) as file:
+      arrays = dict(file)
+    return arrays, json.loads(arrays.pop('metadata').item())
+  with safetensors_numpy.safe_open(path, 'np') as file:
+    metadata = file.metadata()
+  return safetensors_numpy.load_file(path), metadata
+
+
+def assert_bits_equal(ours, theirs):
+  assert ours.keys() == theirs.keys()
+  for name, value in ours.items():
+    assert theirs[name].dtype == value.dtype == np.float32
+    assert theirs[name].shape == value.shape
+    assert theirs[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize('weights', [None, 'raw', 'polyak'])
+def test_all_weights_of_a_trained_run_come_back(trained, tmp_path, weights):
+  trained_dir, _ = trained
+  result = exporting.export(
+    trained_dir,
+    'safetensors',
+    weights=weights,
+    output=tmp_path / 'model.safetensors',
+  )
+  assert result['max_abs_diff'] == 0 and result['top1_agreement'] == 1
+  assert result['weights'] == (weights or 'ema') and result['step'] == 12
+  loaded = run.load_run(trained_dir, weights)
+  arrays, metadata = arrays_in(tmp_path / 'model.safetensors')
+  expected = checkpoint.flatten(loaded.variables)
+  assert_bits_equal(expected, arrays)
+  assert 'params/inception_4a/conv_5x5/kernel' in arrays
+  assert 'batch_stats/inception_4a/conv_5x5/bn/mean' in arrays
+  assert 'params/aux_4a/dense/kernel' in arrays
+  assert metadata['weights'] == result['weights']
+  if weights != 'raw':
+    raw = checkpoint.flatten(run.load_run(trained_dir, 'raw').variables)
+    name = 'params/inception_4a/conv_5x5/kernel'
+    assert np.any(arrays[name] != raw[name])
+
+
+@pytest.mark.parametrize('format', EXACT)
+def test_file_and_check_say_what_they_are(workdir, format):
+  result = exporting.export(workdir, format)
+  path = workdir / 'export' / format / f'model.{format}'
+  assert result['path'] == str(path)
+  assert sorted(os.listdir(path.parent)) == ['check.json', path.name]
+  assert json.loads((path.parent / 'check.json').read_text()) == result
+  assert {'path', 'format', 'max_abs_diff', 'top1_agreement'} < set(result)
+  assert result['num_bytes'] == path.stat().st_size
+  assert result['versions']['jax'] == jax.__version__
+  loaded = run.load_run(workdir)
+  arrays, metadata = arrays_in(path)
+  expected = checkpoint.flatten(loaded.variables)
+  assert_bits_equal(expected, arrays)
+  assert metadata == description.describe(loaded, expected)
+  assert metadata['profile'] == 'inception_v1_bn'
+  assert json.loads(metadata['labels']) == loaded.labels.to_json()
+  assert json.loads(metadata['preprocessing'])['crop'] == {
+    'size': 64,
+    'name': 'center_square',
+  }
+
+
+def test_same_run_gives_the_same_npz(workdir, tmp_path):
+  paths = [tmp_path / f'{name}.npz' for name in 'ab']
+  for path in paths:
+    exporting.export(workdir, 'npz', output=path)
+  assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_card_of_imported_weights_goes_along(workdir, tmp_path):
+  card = workdir / 'card.json'
+  card.write_text('{"licence": "Apache-2.0"}')
+  output = tmp_path / 'model.npz'
+  try:
+    exporting.export(workdir, 'npz', output=output)
+    card.write_text('{')
+    with pytest.raises(errors.InputError, match='card.json cannot be read'):
+      exporting.export(workdir, 'npz')
+  finally:
+    card.unlink()
+  _, metadata = arrays_in(output)
+  assert json.loads(metadata['card']) == {'licence': 'Apache-2.0'}
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    ({'format': 'safetensor'}, "--format .*'safetensor'.* mean 'safetensors'"),
+    ({'format': 'tflite'}, '--format must be one of safetensors, onnx, npz'),
+    ({'uint8_input': True}, '--uint8_input .*--format=npz.*--format=onnx'),
+    ({'softmax': True}, '--softmax .*--format=npz.*--format=onnx'),
+    ({'output': 'model.onnx'}, '--output=.*model.onnx .* ends in .npz'),
+    ({'output': 'model'}, '--output=.*model .* ends in .npz'),
+    ({'output': 'folder.npz'}, '--output=.*folder.npz does not name a file'),
+    ({'output': 'file.txt/a/model.npz'}, '--output=.*cannot be written'),
+    ({'weights': 'mean'}, "weights must be one of .*'mean'"),
+    ({'weights': 'ema'}, "keeps no 'ema' weights"),
+  ],
+)
+def test_bad_requests_are_sentences(workdir, tmp_path, arguments, message):
+  (tmp_path / 'folder.npz').mkdir()
+  (tmp_path / 'file.txt').write_text('')
+  before = sorted(os.listdir(workdir))
+  if 'output' in arguments:
+    arguments = {**arguments, 'output': tmp_path / arguments['output']}
+  arguments = {'format': 'npz', 'output': tmp_path / 'x.npz', **arguments}
+  with pytest.raises(errors.InputError, match=message):
+    exporting.export(workdir, arguments.pop('format'), **arguments)
+  assert sorted(os.listdir(workdir)) == before
+  assert sorted(os.listdir(tmp_path)) == ['file.txt', 'folder.npz']
+
+
+def test_folder_that_is_no_run_is_a_sentence(tmp_path):
+  with pytest.raises(errors.InputError, match='no run directory'):
+    exporting.export(tmp_path, 'npz')
+  assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+  'format, package',
+  [
+    ('onnx', 'onnx'),
+    ('onnx', 'onnxruntime'),
+    ('safetensors', 'safetensors'),
+  ],
+)
+def test_missing_package_is_named(workdir, monkeypatch, format, package):
+  for name in ('onnx', 'onnxruntime'):
+    monkeypatch.setitem(sys.modules, name, sys)  # As if it were there.
+  monkeypatch.setitem(sys.modules, package, None)
+  with pytest.raises(
+    errors.InputError,
+    match=rf"--format={format} .* {package},.*'inception_jax\[export\]'",
+  ):
+    exporting.export(workdir, format)
+
+
+METHODS = {
+  'file': 'write_bytes',
+  'check': 'write_text',
+  'rename': 'replace',
+  'second rename': 'replace',
+}
+
+
+@pytest.mark.parametrize('when', METHODS)
+@pytest.mark.parametrize('again', [False, True])
+def test_full_disk_leaves_nothing(workdir, tmp_path, monkeypatch, when, again):
+  output = tmp_path / 'a' / 'b' / 'model.npz'
+  before = set()
+  if again:
+    exporting.export(workdir, 'npz', output=output)
+    before = {output, output.with_name('check.json')}
+  path_type = type(epath.Path(tmp_path))
+  right = getattr(path_type, METHODS[when])
+
+  def fail(self, *args):
+    if when == 'file':  # Half of it was written.
+      right(self, args[0][: len(args[0]) // 2])
+    if when == 'second rename' and 'check' not in self.name:
+      return right(self, *args)
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(path_type, METHODS[when], fail)
+  with pytest.raises(
+    errors.InputError, match='--output=.*model.npz .*No space left on device'
+  ):
+    exporting.export(workdir, 'npz', output=output)
+  after = {path for path in tmp_path.rglob('*') if path.is_file()}
+  if when in ('file', 'check'):
+    assert after == before
+  else:  # Not even a check of the last file beside this one.
+    assert after <= before - {output.with_name('check.json')}
+  if not again:
+    assert not os.listdir(tmp_path)
+
+
+def flip_bit(data):
+  """A bit of the last array's last value."""
+  return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize('damage', [flip_bit, lambda data: data[:-100]])
+def test_file_that_does_not_come_back_is_removed(
+  workdir, tmp_path, monkeypatch, damage
+):
+  right = exporting._serialize
+  monkeypatch.setattr(
+    exporting, '_serialize', lambda *args: damage(right(*args))
+  )
+  output = tmp_path / 'model.safetensors'
+  with pytest.raises(checking.ExportError, match='cannot be used'):
+    exporting.export(workdir, 'safetensors', output=output)
+  assert not os.listdir(tmp_path)
+
+
+def test_other_weights_than_the_runs_are_noticed(
+  workdir, tmp_path, monkeypatch
+):
+  other = random_runs.random_run('inception_v1_bn', 64, seed=1, use_aux=True)
+  arrays = checkpoint.flatten(other.variables)
+  monkeypatch.setattr(
+    exporting,
+    '_serialize',
+    lambda *_: exporting.npz_file.serialize(
+      arrays, description.describe(other, arrays)
+    ),
+  )
+  with pytest.raises(checking.ExportError, match='other weights'):
+    exporting.export(workdir, 'npz', output=tmp_path / 'model.npz')
+  assert not os.listdir(tmp_path)
+
+
+def test_other_preprocessing_is_noticed(workdir, tmp_path, monkeypatch):
+  """Exactly equal outputs are asked for, so that a rounding would show."""
+  right = description.describe
+
+  def wrong(*args):
+    about = right(*args)
+    pixels = json.loads(about['preprocessing'])
+    pixels['mean'][0] = float(np.nextafter(np.float32(117), np.float32(118)))
+    return {**about, 'preprocessing': json.dumps(pixels)}
+
+  monkeypatch.setattr(description, 'describe', wrong)
+  with pytest.raises(checking.ExportError, match='does not compute'):
+    exporting.export(workdir, 'npz', output=tmp_path / 'model.npz')
+  assert not os.listdir(tmp_path)
+
+
+def test_last_file_stays_when_the_next_fails(workdir, tmp_path, monkeypatch):
+  output = tmp_path / 'model.npz'
+  exporting.export(workdir, 'npz', output=output)
+  before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+  right = exporting._serialize
+  monkeypatch.setattr(exporting, '_serialize', lambda *a: right(*a)[:-100])
+  with pytest.raises(checking.ExportError):
+    exporting.export(workdir, 'npz', output=output)
+  assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
