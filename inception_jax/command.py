@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import signal
 from typing import Any
 
 from absl import flags as absl_flags
 
-from inception_jax import cluster, errors, inspection, modes, train
+from inception_jax import cluster, errors, inspection, modes, signals, train
 
 Result = dict[str, Any]
 
@@ -18,11 +19,14 @@ class Mode:
   Attributes:
     run: from the flags and the files to the result, which JSON can hold.
     needs: flags that must be given.
+    takes: flags that may be; `weights` and the like of other modes are refused
+      rather than ignored.
     takes_files: whether files must be given after the flags; else none may.
   """
 
   run: Callable[[absl_flags.FlagValues, Sequence[str]], Result]
   needs: tuple[str, ...]
+  takes: tuple[str, ...] = ()
   takes_files: bool = False
 
 
@@ -86,25 +90,51 @@ MODES = {
   ),
   'evaluate': Mode(
     lambda flags, _: modes.evaluate(
-      flags.workdir, flags.protocol or 'single', flags.weights, flags.config
+      flags.workdir,
+      flags.protocol or 'single',
+      flags.weights,
+      flags.config,
+      flags.aggregation,
     ),
     needs=('workdir',),
+    takes=('protocol', 'aggregation', 'weights', 'config'),
   ),
-  'predict': Mode(_predict, needs=('workdir',), takes_files=True),
-  'visualise': Mode(_visualise, needs=('workdir',), takes_files=True),
-  'import': Mode(_import, needs=('source', 'workdir')),
-  'export': Mode(_export, needs=('workdir', 'format')),
+  'predict': Mode(
+    _predict,
+    needs=('workdir',),
+    takes=('weights', 'output', 'top_k'),
+    takes_files=True,
+  ),
+  'visualise': Mode(
+    _visualise,
+    needs=('workdir',),
+    takes=('weights', 'output', 'end_points', 'features'),
+    takes_files=True,
+  ),
+  'import': Mode(
+    _import,
+    needs=('source', 'workdir'),
+    takes=('input', 'labels', 'download'),
+  ),
+  'export': Mode(
+    _export,
+    needs=('workdir', 'format'),
+    takes=('weights', 'output', 'uint8_input', 'softmax'),
+  ),
   'prepare': Mode(
     lambda flags, _: modes.prepare(flags.config, flags.input),
     needs=('config',),
+    takes=('input',),
   ),
   'inspect': Mode(
     lambda flags, _: inspection.inspect(flags.config, flags.output),
     needs=('config',),
+    takes=('output',),
   ),
   'summary': Mode(
     lambda flags, _: modes.summarize(flags.config, flags.output),
     needs=('config',),
+    takes=('output',),
   ),
 }
 
@@ -126,6 +156,12 @@ def run(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
   for name in mode.needs:
     if not flags[name].value:
       raise errors.InputError(f'--mode={flags.mode} needs --{name}')
+  known = {name for x in MODES.values() for name in (*x.needs, *x.takes)}
+  for name in sorted(known - {*mode.needs, *mode.takes}):
+    if flags[name].present:
+      raise errors.InputError(
+        f'--{name} is of no use with --mode={flags.mode}; leave it out'
+      )
   if files and not mode.takes_files:
     raise errors.InputError(f'{files[0]!r} is no flag; flags begin with --')
   if mode.takes_files and not files:
@@ -133,7 +169,15 @@ def run(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
       f'--mode={flags.mode} needs pictures: files, folders or patterns'
     )
   cluster.initialize()
-  return mode.run(flags, files)
+  try:
+    with signals.as_exceptions():
+      return mode.run(flags, files)
+  except KeyboardInterrupt as error:
+    signum = error.args[0] if error.args else signal.SIGINT
+    raise errors.Interrupted(
+      f'stopped by {signal.Signals(signum).name}; run the same command again',
+      signum,
+    ) from error
 
 
 def check_whole(result: Result) -> None:
@@ -142,5 +186,5 @@ def check_whole(result: Result) -> None:
     first = failed[0]
     raise errors.PartialError(
       f'{len(failed)} of the files could not be used, first'
-      f' {first["file"]}: {first["reason"]}'
+      f' {first["file"]!r}: {first["reason"]}'
     )

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 import dataclasses
+import sys
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 import optax
+import tqdm
 
 from inception_jax import (
   cluster,
@@ -19,6 +21,7 @@ from inception_jax import (
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import device
 from inception_jax.evaluation import evaluate as evaluate_lib
+from inception_jax.evaluation import multi_crop
 from inception_jax.training import augment, optimizer, train_state
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import options as options_lib
@@ -120,11 +123,10 @@ class Experiment:
 
   def create_eval_step(self) -> step_lib.StepFn:
     """Compiled `(variables, batch) -> sums` over all devices."""
-    return step_lib.parallelize_eval_step(
-      step_lib.create_eval_step(
-        model=self.model, preprocessing=self.preprocessing
-      )
+    logits_fn = multi_crop.create_logits_fn(
+      self.model, self.preprocessing, self.dataset.eval_crop
     )
+    return step_lib.parallelize_eval_step(step_lib.create_eval_step(logits_fn))
 
   def train_batches(self, start_step: int):
     """Host batches from a step on."""
@@ -151,6 +153,7 @@ def evaluate(
   variables: Mapping[str, Any],
   batch_size: int,
   outputs: np.ndarray | None = None,
+  show_progress: bool = False,
 ) -> dict[str, dict[str, float]]:
   """Evaluates several sets of weights on every image of a dataset once.
 
@@ -161,6 +164,7 @@ def evaluate(
     batch_size: images at a time, over all devices.
     outputs: int32 `[classes]`, the network's output for each class of the
       dataset; None where they are the same.
+    show_progress: with a bar on standard error.
 
   Returns:
     See `evaluation.evaluate.evaluate`.
@@ -173,9 +177,18 @@ def evaluate(
   )
   if outputs is not None:
     batches = ({**batch, 'label': outputs[batch['label']]} for batch in batches)
-  return evaluate_lib.evaluate(
-    eval_step, variables, device.prefetch(batches), len(dataset.eval)
+  bar = tqdm.tqdm(
+    device.prefetch(batches),
+    desc='evaluate',
+    total=-(-len(dataset.eval) // batch_size),
+    unit_scale=batch_size,
+    unit='img',
+    file=sys.stderr,
+    mininterval=0.5 if sys.stderr.isatty() else 10.0,
+    disable=not (show_progress and cluster.is_main_process()),
+    dynamic_ncols=True,
   )
+  return evaluate_lib.evaluate(eval_step, variables, bar, len(dataset.eval))
 
 
 def create_experiment(

@@ -14,7 +14,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from inception_jax import errors, plots, run, train
+from inception_jax import errors, json_files, plots, train
 from inception_jax import experiment as experiment_lib
 from inception_jax.data import crop_spec, device
 from inception_jax.data import dataset as dataset_lib
@@ -195,7 +195,7 @@ def _take_census(
   counts = [of_split['class_counts'] for of_split in splits.values()]
   for name in experiment.dataset.class_names:
     writer.writerow([name, *(of_split.get(name, 0) for of_split in counts)])
-  run.write_atomically(folder / 'classes.csv', table.getvalue())
+  json_files.write_atomically(folder / 'classes.csv', table.getvalue())
   return {
     split: {k: v for k, v in of_split.items() if k != 'class_counts'}
     for split, of_split in splits.items()

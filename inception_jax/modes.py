@@ -1,6 +1,7 @@
 """The modes of the command line, beside `train`."""
 
 from collections.abc import Mapping
+import dataclasses
 import json
 from typing import Any
 
@@ -10,15 +11,20 @@ import ml_collections
 from inception_jax import (
   errors,
   fields,
+  json_files,
   models,
   paper_claims,
   run,
   summary,
 )
 from inception_jax import experiment as experiment_lib
+from inception_jax.data import crop_spec, device
 from inception_jax.data import dataset as dataset_lib
-from inception_jax.data import device
+from inception_jax.evaluation import multi_crop
 from inception_jax.training import step as step_lib
+
+# Of each image, where a protocol has many.
+_CROPS_AT_A_TIME = 16
 
 
 def evaluate(
@@ -26,26 +32,29 @@ def evaluate(
   protocol: str,
   weights: str | None,
   config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
+  aggregation: str | None = None,
 ) -> dict[str, Any]:
   """Evaluates a run.
 
   Args:
     workdir: run directory, trained or imported.
-    protocol: 'single', one centre crop an image.
+    protocol: 'single', one centre crop an image, or one of
+      `crop_spec.PROTOCOLS`.
     weights: see `run.load_run`.
     config: whose `data` and `train.eval_batch_size` say what to evaluate on;
       None is the run's own. The size of the crop is always the run's, and so is
       its kind unless the config names one.
+    aggregation: what is made of several crops, one of
+      `multi_crop.AGGREGATIONS`; None is the mean of the probabilities.
 
   Returns:
-    `workdir, protocol, weights, step, num_images, top1, top5, loss,
-    top5_error`.
+    `workdir, protocol, num_crops, aggregation, weights, step, num_images, top1,
+    top5, loss, top5_error`.
 
   Raises:
     InputError: if the run, the protocol or the data cannot be used.
   """
-  if protocol != 'single':
-    raise errors.InputError(f"--protocol={protocol} is not known; 'single' is")
+  _check_protocol(protocol, aggregation)
   stored = run.read_config(workdir)
   if config is not None:
     stored = experiment_lib.sections(config)
@@ -64,24 +73,56 @@ def evaluate(
     raise errors.InputError(
       f'{workdir} cannot be evaluated on {data["name"]!r}: {error}'
     ) from error
-  eval_step = step_lib.create_eval_step(
-    model=loaded.model, preprocessing=loaded.preprocessing
+  batch_size, num_crops = stored['train']['eval_batch_size'], 1
+  if protocol != 'single':
+    if data['name'] == dataset_lib.FAKE:
+      raise errors.InputError(
+        f'--protocol={protocol} needs pictures; noise has one crop only'
+      )
+    crop = crop_spec.protocol(protocol, loaded.eval_crop.size)
+    dataset = dataclasses.replace(dataset, eval_crop=crop)
+    # Some crops each of some images at a time, in all what one crop has.
+    batch_size, num_crops = -(-batch_size // _CROPS_AT_A_TIME), len(crop)
+  logits_fn = multi_crop.create_logits_fn(
+    loaded.model,
+    loaded.preprocessing,
+    dataset.eval_crop,
+    aggregation or 'mean_probability',
+    _CROPS_AT_A_TIME,
   )
   scores = experiment_lib.evaluate(
     dataset,
-    step_lib.parallelize_eval_step(eval_step),
+    step_lib.parallelize_eval_step(step_lib.create_eval_step(logits_fn)),
     {loaded.weights: device.replicate(loaded.variables)},
-    stored['train']['eval_batch_size'],
+    batch_size,
     outputs,
+    show_progress=True,
   )[loaded.weights]
   return {
     'workdir': str(workdir),
     'protocol': protocol,
+    'num_crops': num_crops,
+    'aggregation': aggregation or 'mean_probability',
     'weights': loaded.weights,
     'step': loaded.step,
     **scores,
     'top5_error': 1 - scores['top5'],
   }
+
+
+def _check_protocol(protocol: str, aggregation: str | None) -> None:
+  known = ('single', *crop_spec.PROTOCOLS)
+  if protocol not in known:
+    raise errors.InputError(
+      f'--protocol must be one of {", ".join(known)}, not'
+      f' {protocol!r}{errors.suggestion(protocol, known)}'
+    )
+  known = multi_crop.AGGREGATIONS
+  if aggregation is not None and aggregation not in known:
+    raise errors.InputError(
+      f'--aggregation must be one of {", ".join(known)}, not'
+      f' {aggregation!r}{errors.suggestion(aggregation, known)}'
+    )
 
 
 def prepare(
@@ -168,6 +209,6 @@ def summarize(
       '.json': json.dumps(result, indent=2) + '\n',
       '.csv': summary.to_csv(table),
     }
-    run.write_atomically(epath.Path(output), contents[ending])
+    json_files.write_atomically(epath.Path(output), contents[ending])
   print(text)
   return result

@@ -14,13 +14,15 @@ import jax
 import numpy as np
 import tqdm
 
-from inception_jax import errors, plots, run
+from inception_jax import errors, json_files, plots, run
 from inception_jax.data import ahead, crop_spec
 
 _BATCH_SIZE = 32
 # A sheet of more pictures could not be read.
 _MAX_ON_SHEET = 64
 _ENDINGS = ('.json', '.csv', '.png')
+# No photograph has more.
+_MAX_BYTES = 2**30
 
 
 class Pictures(NamedTuple):
@@ -109,26 +111,39 @@ def list_files(files: Sequence[str]) -> list[str]:
   found = []
   for name in files:
     path = epath.Path(name).expanduser()
-    if not path.exists() and glob.has_magic(name):
-      matches = sorted(glob.glob(os.path.expanduser(name), recursive=True))
-    else:
-      matches = [str(path)]
-    inside = []
-    for match in matches:
-      if epath.Path(match).is_dir():
-        inside += _files_below(epath.Path(match))
-      else:
-        inside.append(match)
-    found += inside or [str(path)]
+    try:
+      found += _files_of(name, path) or [str(path)]
+    except Exception:  # Of remote folders, of several kinds.
+      found.append(str(path))
   return list(dict.fromkeys(found))
 
 
-def _files_below(folder: epath.Path) -> list[str]:
+def _files_of(name: str, path: epath.Path) -> list[str]:
+  matches = [str(path)]
+  if not path.exists() and glob.has_magic(name):
+    matches = sorted(glob.glob(os.path.expanduser(name), recursive=True))
+  found, seen = [], set()
+  for match in matches:
+    if epath.Path(match).is_dir():
+      found += _files_below(epath.Path(match), seen)
+    else:
+      found.append(match)
+  return found
+
+
+def _files_below(folder: epath.Path, seen: set[str]) -> list[str]:
+  # Links may lead back up.
+  place = str(folder)
+  if '://' not in place:
+    place = os.path.realpath(place)
+  if place in seen:
+    return []
+  seen.add(place)
   found = []
   for path in sorted(folder.iterdir()):
     if path.name.startswith('.'):
       continue
-    found += _files_below(path) if path.is_dir() else [str(path)]
+    found += _files_below(path, seen) if path.is_dir() else [str(path)]
   return found
 
 
@@ -206,11 +221,19 @@ def _read_bytes(name: str) -> bytes:
   try:
     if path.is_dir():
       raise image_file.UnreadableError('the folder holds no files')
+    # `epath` takes pipes and devices for files.
+    if os.path.exists(name) and not os.path.isfile(name):
+      raise image_file.UnreadableError('it is no regular file')
+    if path.exists() and path.stat().length > _MAX_BYTES:
+      raise image_file.UnreadableError(f'it has more than {_MAX_BYTES:,} bytes')
     return path.read_bytes()
+  except image_file.UnreadableError:
+    raise
   except FileNotFoundError as error:
     raise image_file.UnreadableError('there is no such file') from error
-  except OSError as error:
-    raise image_file.UnreadableError(error.strerror or str(error)) from error
+  except Exception as error:  # Of remote files, of several kinds.
+    reason = getattr(error, 'strerror', None) or errors.first_line(error)
+    raise image_file.UnreadableError(reason) from error
 
 
 def create_classify_fn(
@@ -228,6 +251,11 @@ def create_classify_fn(
 
   def classify(images):
     probabilities, outputs = jax.device_get(best(variables, images))
+    if not np.isfinite(probabilities).all():
+      raise errors.InputError(
+        'the network gives probabilities that are not finite; give other'
+        ' --weights, or train or import it again'
+      )
     return [
       [
         {**entries[output], 'probability': float(probability)}
@@ -249,13 +277,22 @@ def to_text(result: dict[str, Any]) -> str:
   """The predictions as a table for people."""
   lines = []
   for prediction in result['predictions']:
-    lines.append(prediction['file'])
+    lines.append(shown(prediction['file']))
     lines += [
       f'  {100 * x["probability"]:5.1f} %  {x["synset"] or "":9}  {x["name"]}'
       for x in prediction['top']
     ]
-  lines += [f'{x["file"]}: not read, {x["reason"]}' for x in result['failed']]
+  lines += [
+    f'{shown(x["file"])}: not read, {x["reason"]}' for x in result['failed']
+  ]
   return '\n'.join(lines)
+
+
+def shown(name: str) -> str:
+  """A file's name on one line, whatever characters and bytes are in it."""
+  return ''.join(
+    x if x.isprintable() else x.encode('unicode_escape').decode() for x in name
+  )
 
 
 def to_csv(result: dict[str, Any]) -> str:
@@ -266,18 +303,19 @@ def to_csv(result: dict[str, Any]) -> str:
   writer.writeheader()
   for prediction in result['predictions']:
     for rank, entry in enumerate(prediction['top'], 1):
-      writer.writerow({'file': prediction['file'], 'rank': rank, **entry})
+      file = shown(prediction['file'])
+      writer.writerow({'file': file, 'rank': rank, **entry})
   for entry in result['failed']:
-    writer.writerow({'file': entry['file'], 'error': entry['reason']})
+    writer.writerow({'file': shown(entry['file']), 'error': entry['reason']})
   return text.getvalue()
 
 
 def _check_output(output: epath.Path | None) -> None:
   if output is None:
     return
-  if output.suffix not in _ENDINGS:
+  if output.suffix not in _ENDINGS or output.is_dir():
     raise errors.InputError(
-      f'--output={output} must end in {", ".join(_ENDINGS)}'
+      f'--output={output} must name a file that ends in {", ".join(_ENDINGS)}'
     )
   if not output.parent.is_dir():
     raise errors.InputError(f'the folder of --output={output} does not exist')
@@ -287,9 +325,9 @@ def _write(
   output: epath.Path, result: dict[str, Any], sheet: list[np.ndarray]
 ) -> None:
   if output.suffix == '.json':
-    run.write_json(output, result)
+    json_files.write_json(output, result)
   elif output.suffix == '.csv':
-    run.write_atomically(output, to_csv(result))
+    json_files.write_atomically(output, to_csv(result))
   elif sheet:
     titles = [
       f'{_shortened(x["top"][0]["name"])}\n{x["top"][0]["probability"]:.1%}'

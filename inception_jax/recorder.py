@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from inception_jax import run
+from inception_jax import json_files
 
 
 class Recorder:
@@ -24,9 +24,9 @@ class Recorder:
   def __init__(self, workdir: epath.PathLike, step: int, writes: bool):
     workdir = epath.Path(workdir)
     self._writes = writes
-    self.metrics = run.JsonLines(workdir / 'metrics.jsonl')
+    self.metrics = json_files.JsonLines(workdir / 'metrics.jsonl')
     self.metrics.drop_after(step)
-    self._timing = run.JsonLines(workdir / 'timing.jsonl')
+    self._timing = json_files.JsonLines(workdir / 'timing.jsonl')
     self._events = None
     if writes:
       import tensorboardX  # Slow to import; only the main process needs it.

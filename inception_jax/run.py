@@ -11,7 +11,7 @@ tensorboard/         the metrics as TensorBoard events
 plots/               pictures of them
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 import dataclasses
 import json
 from typing import Any
@@ -21,7 +21,14 @@ from flax import traverse_util
 import jax
 import numpy as np
 
-from inception_jax import checkpoint, errors, models, preprocess
+from inception_jax import (
+  checkpoint,
+  description,
+  errors,
+  json_files,
+  models,
+  preprocess,
+)
 from inception_jax.data import crop_spec, labels
 
 WEIGHTS = ('raw', 'ema', 'polyak')
@@ -82,7 +89,6 @@ def load_run(
   """
   workdir = epath.Path(workdir)
   read_config(workdir)  # Says so if this is no run directory.
-  model = models.create_model(**_read_json(workdir / 'model.json'))
   checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
   steps = checkpoints.steps()
   if not steps:
@@ -97,13 +103,24 @@ def load_run(
   checkpoints.close()
   if weights is None:
     weights = 'ema' if _EMA_WEIGHT in arrays else 'raw'
-  preprocessing, eval_crop = read_preprocessing(workdir)
+  variables = _select(arrays, weights, workdir)
+  parts = {
+    name: json_files.read_json(workdir / f'{name}.json')
+    for name in ('model', 'preprocessing', 'labels')
+  }
+  try:
+    network = description.read(**parts, variables=variables)
+  except description.WrongPartError as error:
+    raise errors.InputError(
+      f'{workdir / error.part}.json does not fit: {error}; train or import the'
+      ' run again'
+    ) from error
   return Run(
-    model=model,
-    variables=_select(arrays, weights, workdir),
-    preprocessing=preprocessing,
-    eval_crop=eval_crop,
-    labels=read_labels(workdir),
+    model=network.model,
+    preprocessing=network.preprocessing,
+    eval_crop=network.eval_crop,
+    labels=network.labels,
+    variables=variables,
     weights=weights,
     step=step,
   )
@@ -143,41 +160,23 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
   Raises:
     InputError: if `workdir` is no run directory.
   """
-  workdir = epath.Path(workdir)
-  if not (workdir / 'config.json').exists():
+  path = epath.Path(workdir) / 'config.json'
+  try:
+    exists = path.exists()
+  except Exception as error:  # Of remote folders, of several kinds.
+    raise errors.InputError(
+      f'{workdir} cannot be reached ({errors.first_line(error)}); check'
+      ' --workdir'
+    ) from error
+  if not exists:
     raise errors.InputError(
       f'{workdir} is no run directory: it has no config.json; give the'
-      ' --workdir of a run that was trained'
+      ' --workdir of a run that was trained or imported'
     )
-  return _read_json(workdir / 'config.json')
-
-
-def read_preprocessing(
-  workdir: epath.PathLike,
-) -> tuple[preprocess.Preprocessing, crop_spec.EvaluationCrop]:
-  """How a run turns pictures into network input: pixels, and the crop."""
-  path = epath.Path(workdir) / 'preprocessing.json'
-  stored = _read_json(path)
-  try:
-    crop = crop_spec.EvaluationCrop(**stored.pop('crop'))
-    return preprocess.Preprocessing(**_tuples(stored)), crop
-  except (AttributeError, KeyError, TypeError) as error:
-    raise _not_ours(path) from error
-
-
-def read_labels(workdir: epath.PathLike) -> labels.LabelMap:
-  """What the outputs of a run mean."""
-  path = epath.Path(workdir) / 'labels.json'
-  try:
-    return labels.from_json(_read_json(path))
-  except (KeyError, TypeError) as error:
-    raise _not_ours(path) from error
-
-
-def _not_ours(path: epath.Path) -> errors.InputError:
-  return errors.InputError(
-    f'{path} is not as this version writes it; train or import the run again'
-  )
+  config = json_files.read_json(path)
+  if not isinstance(config, dict):
+    raise errors.InputError(f'{path} is no config; train or import again')
+  return config
 
 
 class RunDirectory:
@@ -240,116 +239,13 @@ class RunDirectory:
     label_map: labels.LabelMap,
   ) -> None:
     """Writes what `load_run` needs beside the weights; config.json last."""
-    pixels = dataclasses.asdict(preprocessing)
     for name, value in (
       ('model.json', model),
-      ('preprocessing.json', {**pixels, 'crop': dataclasses.asdict(eval_crop)}),
+      ('preprocessing.json', description.pixels(preprocessing, eval_crop)),
       ('labels.json', label_map.to_json()),
       ('config.json', self._config),
     ):
-      write_json(self.path / name, value)
-
-
-class JsonLines:
-  """A file of JSON lines, all of which stay in memory.
-
-  New lines are appended to a local file; a remote one, which cannot be
-  appended to, is replaced whole, and so is one whose lines were dropped. The
-  half line that a kill can leave at the end is dropped when reading.
-
-  Args:
-    path: the file; read if it exists.
-
-  Raises:
-    InputError: if a line before the last cannot be read.
-  """
-
-  def __init__(self, path: epath.Path):
-    self._path = path
-    self._is_local = '://' not in str(path)
-    self._lines: list[dict[str, Any]] = []
-    self._num_written = 0  # Lines in the file; -1 if it must be replaced.
-    if not path.exists():
-      return
-    texts = path.read_text().splitlines()
-    for number, text in enumerate(texts, 1):
-      try:
-        self._lines.append(json.loads(text))
-      except ValueError as error:
-        if number < len(texts):
-          raise errors.InputError(
-            f'{path} is damaged in line {number} ({error}); delete it to go on'
-            ' without it'
-          ) from error
-    self._num_written = -1
-
-  def __iter__(self) -> Iterator[dict[str, Any]]:
-    return iter(self._lines)
-
-  def append(self, line: dict[str, Any]) -> None:
-    """Adds a line; `flush` writes it."""
-    self._lines.append(line)
-
-  def drop_after(self, step: int) -> None:
-    """Forgets the lines of later steps than `step`."""
-    self._lines = [line for line in self._lines if line['step'] <= step]
-    self._num_written = -1
-
-  def flush(self) -> None:
-    """Brings the file up to date.
-
-    Raises:
-      TrainingError: if it cannot be written.
-    """
-    appends = self._is_local and self._num_written >= 0
-    new = self._lines[self._num_written :] if appends else self._lines
-    text = ''.join(json.dumps(line) + '\n' for line in new)
-    if appends:
-      try:
-        with self._path.open('a') as file:
-          file.write(text)
-      except OSError as error:
-        self._num_written = -1  # Half of it may be there.
-        raise _cannot_write(self._path, error) from error
-    else:
-      write_atomically(self._path, text)
-    self._num_written = len(self._lines)
-
-
-def write_json(path: epath.Path, value: Any) -> None:
-  """Writes a file that `json` can read, atomically."""
-  write_atomically(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
-
-
-def write_atomically(path: epath.Path, text: str) -> None:
-  """Writes a text file so that a reader or a kill never sees half of it."""
-  temporary = path.with_name(f'.{path.name}.tmp')
-  try:
-    temporary.write_text(text)
-    temporary.replace(path)
-  except OSError as error:
-    raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: epath.Path, error: OSError) -> errors.TrainingError:
-  return errors.TrainingError(
-    f'{path} could not be written ({error.strerror or error}); make room or'
-    ' mend the path and run the same command again'
-  )
-
-
-def _read_json(path: epath.Path) -> Any:
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise errors.InputError(f'{path} cannot be read: {error}') from error
-
-
-def _tuples(section: Mapping[str, Any]) -> dict[str, Any]:
-  return {
-    name: tuple(value) if isinstance(value, list) else value
-    for name, value in section.items()
-  }
+      json_files.write_json(self.path / name, value)
 
 
 def _show(value: Any, absent: object) -> str:

@@ -28,6 +28,8 @@ _LAST = 'inception_5b'
 # Half way up, channels stand for parts of things.
 _FEATURE_END_POINT = 'inception_4c'
 _NUM_CLASSES = 3
+# Letters of a picture's name; file systems end at 255 bytes.
+_MAX_STEM = 50
 # Gradient ascent on 160 pixels where the network is for 224 took half as long
 # and gave larger, clearer things.
 _FEATURE_SIZE = 5 / 7
@@ -166,6 +168,11 @@ def _figures(
   names = file_names(pictures.files)
   for name, image in zip(names, pictures.images, strict=True):
     look = look_fn(image)
+    if not np.isfinite(look.logits).all():
+      raise errors.InputError(
+        'the network gives logits that are not finite; give other --weights, or'
+        ' train or import it again'
+      )
     if end_points:
       shown = {x: look.end_points[x] for x in end_points}
       yield f'{name}_activations.png', figures.draw_activations(image, shown)
@@ -238,7 +245,7 @@ def file_names(files: Sequence[str]) -> list[str]:
   """A name for each file, as its own but without ending, all different."""
   names = []
   for file in files:
-    stem = pathlib.PurePath(file).stem
+    stem = pathlib.PurePath(file).stem[:_MAX_STEM]
     name, number = stem, 1
     while name in names:
       number += 1

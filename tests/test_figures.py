@@ -83,6 +83,8 @@ def test_heat_lies_where_the_map_is_large(num_classes):
       'tiger\nbelow 0.1%',
     ][:num_classes]
   )
+  # Dollars are dollars.
+  assert not any(axes.title.get_parse_math() for axes in places)
   for number, axes in enumerate(places):
     below, heat = _images(axes)
     np.testing.assert_array_equal(below, image)
@@ -120,3 +122,4 @@ def test_feature_says_from_where_to_where():
   of_class = channel._replace(end_point='logits', title='kit fox')
   (axes,) = figures.draw_feature(of_class, ascent).axes
   assert axes.get_title() == 'kit fox\nlogit 0.25 → 9'
+  assert not axes.title.get_parse_math()

@@ -47,6 +47,10 @@ def test_main_is_short():
     ),
     (('stray', '--mode=summary', '--config=configs/digits.py'), ["'stray'"]),
     (('--mode=evaluate', '--workdir=/nowhere/at/all'), ['no run directory']),
+    (
+      ('--mode=predict', '--workdir=x', '--download', 'photo.jpg'),
+      ['--download is of no use with --mode=predict'],
+    ),
   ],
   ids=lambda value: ' '.join(value) if isinstance(value, tuple) else '',
 )

@@ -2,15 +2,18 @@
 
 import csv
 import json
+import os
 
 import jax
 import launch
 import numpy as np
 from PIL import Image
 import pytest
+import random_runs
 from sklearn import datasets
 
 from inception_jax import errors, predict, run
+from inception_jax.data import crop_spec
 
 
 @pytest.fixture(scope='module')
@@ -56,6 +59,35 @@ def test_files_folders_and_patterns(pictures):
   assert listed('**/*.png') == ['deep/er/good.png', 'tiny.png']
   assert listed('d*') == ['deep/er/good.png']
   assert listed('none.png', '*.tif') == ['none.png', '*.tif']
+
+
+def test_links_that_lead_back_and_files_that_are_none(tmp_path):
+  (tmp_path / 'a').mkdir()
+  (tmp_path / 'a' / 'up').symlink_to(tmp_path)
+  (tmp_path / 'a' / 'x.png').write_bytes(b'')
+  os.mkfifo(tmp_path / 'pipe')
+  found = predict.list_files([str(tmp_path)])
+  assert found == [str(tmp_path / 'a' / 'x.png'), str(tmp_path / 'pipe')]
+  crop = crop_spec.EvaluationCrop(32, 'center_square')
+  (pictures,) = predict.read_pictures(found, crop, 2)
+  assert pictures.failed[1]['reason'] == 'it is no regular file'
+
+
+def test_names_of_any_bytes_are_shown_on_one_line(tmp_path):
+  name = 'a\nb\udcff.png'
+  assert predict.shown(name) == 'a\\nb\\udcff.png'
+  assert predict.shown('Größe [1] $x$.png') == 'Größe [1] $x$.png'
+  result = {'predictions': [], 'failed': [{'file': name, 'reason': 'no'}]}
+  for text in (predict.to_text(result), predict.to_csv(result)):
+    text.encode()
+    assert 'a\\nb' in text
+
+
+def test_weights_that_are_not_finite(tmp_path):
+  loaded = random_runs.random_run('inception_v1_bn', 32)
+  loaded.variables['params']['conv1']['kernel'][:] = np.nan
+  with pytest.raises(errors.InputError, match='not finite; give other --weig'):
+    predict.create_classify_fn(loaded, 2)(np.zeros((1, 32, 32, 3), np.uint8))
 
 
 def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
@@ -148,7 +180,7 @@ def test_outputs(trained, digits, pictures, tmp_path):
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    ({'output': 'x.pdf'}, 'x.pdf must end in .json, .csv, .png'),
+    ({'output': 'x.pdf'}, 'x.pdf must name a file that ends in .json, .csv'),
     ({'output': 'none/x.csv'}, 'the folder of --output=none/x.csv does not'),
     ({'top_k': 0}, '--top_k=0 must be from 1 to the 10'),
     ({'top_k': 11}, '--top_k=11 must be from 1 to the 10'),
@@ -164,7 +196,7 @@ def test_command_line(trained, digits, pictures):
   arguments = ('--mode=predict', f'--workdir={trained[0]}', *digits[0])
   status, out, err = launch.run(*arguments, str(pictures / 'empty.jpg'))
   assert status == 1
-  assert err.strip().endswith('empty.jpg: the file is empty')
+  assert err.strip().endswith("empty.jpg': the file is empty")
   result = json.loads(out.splitlines()[-1])
   assert len(result['predictions']) == 3 and len(result['failed']) == 1
   assert len(result['predictions'][0]['top']) == 5

@@ -4,12 +4,13 @@ import json
 
 from etils import epath
 import pytest
+import random_runs
 
-from inception_jax import errors, run
+from inception_jax import errors, json_files, run
 
 
 def write(path, steps):
-  lines = run.JsonLines(epath.Path(path))
+  lines = json_files.JsonLines(epath.Path(path))
   for step in steps:
     lines.append({'step': step, 'train': {'loss': 0.1 * step}})
     lines.flush()
@@ -53,11 +54,11 @@ def test_damage_before_the_end_is_an_error_that_names_the_line(tmp_path):
   write(path, [1, 2, 3])
   path.write_text(path.read_text().replace('2', '{', 1))
   with pytest.raises(errors.InputError, match='metrics.jsonl .*line 2'):
-    run.JsonLines(epath.Path(path))
+    json_files.JsonLines(epath.Path(path))
 
 
 def test_unwritable_file_is_a_sentence(tmp_path):
-  lines = run.JsonLines(epath.Path(tmp_path / 'none' / 'metrics.jsonl'))
+  lines = json_files.JsonLines(epath.Path(tmp_path / 'none' / 'metrics.jsonl'))
   lines.append({'step': 1})
   for _ in range(2):
     with pytest.raises(errors.TrainingError, match='could not be written'):
@@ -72,3 +73,57 @@ def test_a_run_may_go_on_skipping_bad_images(tmp_path):
   config['data']['name'] = 'other'
   with pytest.raises(errors.InputError, match='data.name'):
     run.RunDirectory(tmp_path, config)
+
+
+@pytest.fixture(scope='module')
+def intact(tmp_path_factory):
+  """A run directory of a tiny network."""
+  loaded = random_runs.random_run('inception_v1_bn', 32)
+  return random_runs.write(loaded, tmp_path_factory.mktemp('runs') / 'run')
+
+
+LABEL = {'index': 0, 'synset': None, 'name': 'cat'}
+PIXELS = {'scale': 1, 'mean': [1, 2, 3], 'crop': {'size': 32, 'name': 'warp'}}
+
+
+@pytest.mark.parametrize(
+  ('file', 'contents', 'words'),
+  [
+    ('config', [], 'is no config'),
+    ('model', [], 'model.json does not fit'),
+    ('model', {'name': 'x'}, "unknown model 'x'"),
+    ('model', {'name': 'inception_v1', 'depth': 3}, 'depth'),
+    ('model', {'num_classes': 'many'}, 'model.json does not fit'),
+    ('model', {'name': 'inception_v1_bn'}, 'weights are others than it wants'),
+    ('labels', [LABEL], 'there are 1 for 7 outputs'),
+    ('labels', [{**LABEL, 'name': None}] * 7, 'None is no name'),
+    ('labels', {}, 'there are 0 for 7'),
+    ('labels', ['cat'] * 7, 'labels.json does not fit: TypeError'),
+    ('preprocessing', {**PIXELS, 'mean': ['a', 1, 1]}, "'a'"),
+    ('preprocessing', {**PIXELS, 'mean': [1, 1]}, 'the mean has 2 values'),
+    ('preprocessing', {**PIXELS, 'crop': {'size': 0, 'name': 'warp'}}, 'size'),
+    (
+      'preprocessing',
+      {**PIXELS, 'crop': {'size': 16, 'name': 'warp'}},
+      'small',
+    ),
+    (
+      'preprocessing',
+      {**PIXELS, 'crop': {'size': 32, 'name': 'centre_square'}},
+      "not 'centre_square'",
+    ),
+    ('preprocessing', [], 'preprocessing.json does not fit'),
+  ],
+  ids=str,
+)
+def test_a_damaged_run_gets_a_sentence(intact, file, contents, words):
+  path = intact / f'{file}.json'
+  before = path.read_text()
+  run.load_run(intact)
+  try:
+    path.write_text(json.dumps(contents))
+    with pytest.raises(errors.InputError) as error:
+      run.load_run(intact)
+  finally:
+    path.write_text(before)
+  assert words in str(error.value) and str(intact) in str(error.value)

@@ -215,8 +215,8 @@ def test_evaluate_mode_repeats_the_last_evaluation(trained, weights):
 
 def test_bad_requests_of_a_run(trained, tmp_path):
   workdir, _ = trained
-  with pytest.raises(errors.InputError, match='--protocol=ten_crop'):
-    modes.evaluate(workdir, 'ten_crop', None)
+  with pytest.raises(errors.InputError, match='--protocol must be one of'):
+    modes.evaluate(workdir, 'twenty_crop', None)
   with pytest.raises(errors.InputError, match="raw, ema, polyak, not 'x'"):
     run.load_run(workdir, 'x')
   with pytest.raises(errors.InputError, match='no checkpoint 5; it has'):

@@ -253,15 +253,3 @@ def test_bad_requests_write_nothing(
     )
   assert not (tmp_path / 'out').exists()
   assert (pictures / 'digit.png').is_file()
-
-
-def test_the_default_end_points_are_there_in_every_network():
-  for name in models.ARCHITECTURES:
-    config = {'name': name, 'num_classes': 5, 'use_aux': False, 'width': 0.02}
-    model = models.create_model(**config)
-    x = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
-    _, ends = jax.eval_shape(
-      lambda x, model=model: model.init_with_output(jax.random.key(0), x)[0], x
-    )
-    for end_point in visualise.DEFAULT_END_POINTS:
-      assert len(ends[end_point].shape) == 4

@@ -121,10 +121,10 @@ def resize(
     image = tf.raw_ops.ClipByValue(
       t=image, clip_value_min=0.0, clip_value_max=255.0
     )
-  return _rounded(image)
+  return rounded(image)
 
 
-def _rounded(image: tf.Tensor) -> tf.Tensor:
+def rounded(image: tf.Tensor) -> tf.Tensor:
   """Floats in 0 to 255 as uint8; less work than `tf.round`."""
   return tf.cast(image + 0.5, tf.uint8)
 
@@ -274,4 +274,4 @@ def evaluation_crop(
     kernel_type='triangle',
     antialias=True,
   )
-  return tf.ensure_shape(_rounded(image[0]), (spec.size, spec.size, 3))
+  return tf.ensure_shape(rounded(image[0]), (spec.size, spec.size, 3))

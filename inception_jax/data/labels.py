@@ -77,7 +77,7 @@ class LabelMap:
     return np.array([places[name][0] for name in class_names], np.int32)
 
   def find(self, what: str | int) -> int:
-    """The output with a number, a synset, or (part of) a name.
+    """The output with a synset, a name, a number, or a part of a name.
 
     Args:
       what: 251, '251', 'n02119789', 'kit fox' or, if it fits one class only, a
@@ -86,10 +86,6 @@ class LabelMap:
     Raises:
       ValueError: if none or several fit.
     """
-    if str(what).isdigit():
-      if int(what) < len(self):
-        return int(what)
-      raise ValueError(f'there are only {len(self)} outputs, not {what}')
     word = str(what).lower()
     names = [label.name.lower() for label in self.labels]
     exact = [
@@ -97,6 +93,10 @@ class LabelMap:
       for output, name in enumerate(names)
       if word == self[output].synset or word in name.split(', ')
     ]
+    if isinstance(what, int) or (not exact and word.isdecimal()):
+      if 0 <= int(word) < len(self):
+        return int(word)
+      raise ValueError(f'there are only {len(self)} outputs, not {what}')
     found = exact or [i for i, name in enumerate(names) if word in name]
     if len(found) == 1:
       return found[0]

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from inception_jax import errors
-from inception_jax.data import ahead, crop_spec, crops, order
+from inception_jax.data import ahead, crop_spec, crops, order, squares
 from inception_jax.data import records as records_lib
 
 # Batches that are decoded, or wait, while the caller uses another.
@@ -26,13 +26,15 @@ MAX_BAD_SHARE = 0.01
 # The first bytes of a JPEG.
 _JPEG = b'\xff\xd8\xff'
 
-# image uint8 [n, size, size, 3], label int32 [n], slot int32 [n]: the examples
+# image uint8 [n, *crop.shape], label int32 [n], slot int32 [n]: the examples
 # of this process, slot being the place in the global batch. mask and skipped,
 # bool [n]: whether an example counts, and whether it does not because its
 # image is bad (what is neither is padding).
 HostBatch = dict[str, np.ndarray]
 T = TypeVar('T')
-CropSpec = crop_spec.DistortedCrop | crop_spec.EvaluationCrop
+CropSpec = (
+  crop_spec.DistortedCrop | crop_spec.EvaluationCrop | crop_spec.MultiCrop
+)
 
 
 def hide_accelerators() -> None:
@@ -114,7 +116,7 @@ def eval_batches(
   *,
   batch_size: int,
   slots: np.ndarray,
-  crop: crop_spec.EvaluationCrop,
+  crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
   num_threads: int | None = None,
   on_bad_image: str = 'fail',
 ) -> Iterator[HostBatch]:
@@ -195,7 +197,7 @@ class _Decoder:
       uniforms: float32 `[n, count]`, random numbers of each.
 
     Returns:
-      uint8 `[n, size, size, 3]`, black where the image is bad; labels, int32
+      uint8 `[n, *crop.shape]`, black where the image is bad; labels, int32
       `[n]`; and whether each image is bad, bool `[n]`.
     """
     encoded, labels = self._records.read(indices)
@@ -238,7 +240,7 @@ def decode_batch(
     num_threads: threads that decode.
 
   Returns:
-    uint8 `[n, size, size, 3]`, black where the image is bad; and whether each
+    uint8 `[n, *crop.shape]`, black where the image is bad; and whether each
     image is, bool `[n]`.
   """
   create = functools.partial(_create_decode_fn, crop, num_threads)
@@ -277,7 +279,7 @@ def _create_decode_fn(
 
   Returns:
     A function from encoded images `[n]` and random numbers `[n, count]` to
-    uint8 `[m, size, size, 3]` and the places of these in the batch, int64
+    uint8 `[m, *crop.shape]` and the places of these in the batch, int64
     `[m]`. If it is tolerant, a black image at place -1 comes last.
   """
   options = tf.data.Options()
@@ -289,6 +291,8 @@ def _create_decode_fn(
   def cut(place, encoded, uniforms):
     if isinstance(crop, crop_spec.DistortedCrop):
       image = crops.distorted_crop(encoded, uniforms, crop, known_jpegs)
+    elif isinstance(crop, crop_spec.MultiCrop):
+      image = squares.packed_squares(encoded, crop, known_jpegs)
     else:
       image = crops.evaluation_crop(encoded, crop, known_jpegs)
     return image, place
@@ -306,7 +310,7 @@ def _create_decode_fn(
     )
     dataset = dataset.map(cut, num_parallel_calls=2 * num_threads)
     if tolerant:
-      black = tf.zeros((1, crop.size, crop.size, 3), tf.uint8)
+      black = tf.zeros((1, *crop.shape), tf.uint8)
       dataset = dataset.ignore_errors().concatenate(
         tf.data.Dataset.from_tensor_slices((black, [tf.constant(-1, tf.int64)]))
       )

@@ -7,13 +7,12 @@ import os
 import re
 import signal
 import socket
-import threading
 
 from absl import logging
 from etils import epath
 import psutil
 
-from inception_jax import errors
+from inception_jax import errors, signals
 
 _OWNER = 'owner.json'
 
@@ -47,7 +46,7 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
   except OSError as error:
     raise _unwritable(data_dir, error) from error
   try:
-    with _signals_as_exceptions():
+    with signals.as_exceptions():
       _write_owner(folder)
       yield folder
   except KeyboardInterrupt as error:
@@ -106,27 +105,3 @@ def _process(pid: int) -> dict[str, str | int | float]:
     'pid': pid,
     'started': psutil.Process(pid).create_time(),
   }
-
-
-@contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-  """SIGTERM ends like SIGINT: in a KeyboardInterrupt, which holds its number.
-
-  Nothing that catches Exception on the way can swallow it.
-  """
-
-  def interrupt(signum, unused_frame):
-    raise KeyboardInterrupt(signum)
-
-  if threading.current_thread() is not threading.main_thread():
-    yield  # Only the main thread may set handlers.
-    return
-  previous = {
-    signum: signal.signal(signum, interrupt)
-    for signum in (signal.SIGINT, signal.SIGTERM)
-  }
-  try:
-    yield
-  finally:
-    for signum, handler in previous.items():
-      signal.signal(signum, handler)

@@ -10,13 +10,9 @@ from absl import logging
 from etils import epath
 import numpy as np
 
-from inception_jax import checkpoint, errors, models, run
-from inception_jax.export import (
-  checking,
-  description,
-  npz_file,
-  optional,
-)
+from inception_jax import checkpoint, errors, models, optional, run
+from inception_jax.export import checking, npz_file
+from inception_jax.weights import exported
 from inception_jax.weights import safetensors_file as safetensors_reader
 
 CHECK_FILE = 'check.json'
@@ -56,7 +52,8 @@ def export(
   """Writes the network of a run as one file, and checks it.
 
   The same pictures go through the file, in its own runtime, and through the
-  network. The result is also written to `check.json` beside the file.
+  network. The result is also written to `check.json` beside the file, where
+  `earlier` keeps those of other files in the folder.
 
   Args:
     workdir: run directory.
@@ -80,7 +77,7 @@ def export(
   path = _output_path(workdir, format, output)
   loaded = run.load_run(workdir, weights)
   arrays = checkpoint.flatten(loaded.variables)
-  about = description.describe(loaded, arrays, _read_card(workdir))
+  about = exported.describe(loaded, arrays, _read_card(workdir))
   data = _serialize(format, loaded, arrays, about, uint8_input, softmax)
   result = {
     'path': str(path),
@@ -180,9 +177,11 @@ def _write(
   try:
     made = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
+    earlier = _earlier_checks(check_file, path)
     partial.write_bytes(data)
     result |= _check(path, partial, loaded, result, softmax)
-    text = json.dumps(result, indent=2, sort_keys=True)
+    checks = {**result, 'earlier': earlier} if earlier else result
+    text = json.dumps(checks, indent=2, sort_keys=True)
     partial_check.write_text(text + '\n')
     # At no moment does it speak of another file.
     check_file.unlink(missing_ok=True)
@@ -202,6 +201,25 @@ def _write(
     for folder in made:
       with contextlib.suppress(OSError):
         folder.rmdir()
+
+
+def _earlier_checks(
+  check_file: epath.Path, path: epath.Path
+) -> list[dict[str, Any]]:
+  """What was found of other files that were exported to the same folder."""
+  if not check_file.exists():
+    return []
+  try:
+    newest = json.loads(check_file.read_text())
+    found = [newest, *newest.pop('earlier', ())]
+    return [
+      x for x in found if x['path'] != str(path) and x['max_abs_diff'] >= 0
+    ]
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise errors.InputError(
+      f'{check_file} is not of an export and would be lost; give --output in'
+      ' another folder'
+    ) from error
 
 
 def _check(
@@ -247,7 +265,7 @@ def _outputs_of(
   if result['format'] == 'safetensors':
     network = safetensors_reader.read(file)
   else:
-    network = description.network_of(
+    network = exported.network_of(
       *npz_file.deserialize(file.read_bytes()), str(file)
     )
   if network.card['digest'] != result['digest']:

@@ -18,8 +18,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from inception_jax import preprocess, run
-from inception_jax.export import optional
+from inception_jax import optional, preprocess, run
 from inception_jax.models import architectures, pooling
 
 # Of 2021 and older than most runtimes in use; every operator below has had its

@@ -161,13 +161,12 @@ def create_train_step(
 
 
 def create_eval_step(
-  *, model: GoogLeNet, preprocessing: Preprocessing
+  logits_fn: Callable[[Any, jax.Array], jax.Array],
 ) -> StepFn:
   """Forward pass and sums of one batch.
 
   Args:
-    model: network.
-    preprocessing: pixels to network input.
+    logits_fn: `(variables, images) -> logits`, float32 `[batch, classes]`.
 
   Returns:
     `(variables, batch) -> sums` for one device under `AXIS`; the sums of
@@ -175,9 +174,7 @@ def create_eval_step(
   """
 
   def eval_step(variables, batch):
-    logits, _ = model.apply(
-      variables, preprocessing(batch['image']), train=False
-    )
+    logits = logits_fn(variables, batch['image'])
     sums = metrics.classification_sums(logits, batch['label'], batch['mask'])
     sums['num_skipped'] = batch['skipped'].sum(dtype=jnp.int32)
     return lax.psum(sums, AXIS)

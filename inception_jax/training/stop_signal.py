@@ -37,7 +37,8 @@ class StopSignal:
       signal.signal(signum, handler)
 
   def _on_signal(self, signum: int, unused_frame: Any) -> None:
-    self.signum = signum
+    if self._error is None:  # Else this process stops already.
+      self.signum = signum
     signal.signal(signum, signal.SIG_DFL)
 
   def guard(

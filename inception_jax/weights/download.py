@@ -1,7 +1,9 @@
 """Published files: where they are, and fetching them."""
 
+import contextlib
 import dataclasses
 import hashlib
+import http.client
 import sys
 import urllib.error
 import urllib.request
@@ -75,7 +77,9 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
       ' away, or leave out --download to use it'
     )
   partial = path.with_name(f'.{path.name}.part')
+  made = []
   try:
+    made = [x for x in (path.parent, *path.parent.parents) if not x.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     found = _copy(release.url, partial)
     if found != release.sha256:
@@ -85,15 +89,24 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
         ' --input'
       )
     partial.rename(path)
-  except OSError as error:  # Also what urllib raises.
-    reason = getattr(error, 'reason', None) or error.strerror or error
+    made = []
+  except (OSError, http.client.HTTPException) as error:
+    reason = (
+      getattr(error, 'reason', None)
+      or getattr(error, 'strerror', None)
+      or errors.first_line(error)
+    )
     raise errors.InputError(
       f'{release.url} could not be downloaded to {path} ({reason}); download it'
       ' on a machine with a network, copy it here, and run the same command'
       f' with --input={path} and without --download'
     ) from error
   finally:
-    partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+      partial.unlink(missing_ok=True)
+    for folder in made:
+      with contextlib.suppress(OSError):
+        folder.rmdir()
   return path
 
 

@@ -7,8 +7,10 @@ References:
 from collections.abc import Iterator, Mapping
 import functools
 import hashlib
+import tokenize
 from typing import Any
 import zipfile
+import zlib
 
 from absl import logging
 from etils import epath
@@ -34,7 +36,25 @@ GRAPH_SHA256 = (
 )
 LABEL_FILE = 'imagenet_comp_graph_label_strings.txt'
 IMAGE_SIZE = 224
+# Of the synsets of the 1008 outputs, a line each, empty for dummies: a file of
+# the same classes in another order would give every output a wrong name.
+ORDER_SHA256 = (
+  'd4c0ace7de167d2b09dc6d24342ca4c78f5fc9b166cc4c6fa7c7a68a061361c2'
+)
 _MAX_LABEL_BYTES = 2**20
+# What Python raises for archives and arrays that are not as they should be:
+# encrypted, packed in unknown ways, of absurd shapes, or with flipped bits.
+_DAMAGED = (
+  zipfile.BadZipFile,
+  zlib.error,
+  tokenize.TokenError,
+  UnicodeDecodeError,
+  EOFError,
+  MemoryError,
+  NotImplementedError,
+  RuntimeError,
+  SyntaxError,
+)
 
 _STEM = {'conv1': 'conv2d0', 'conv2_reduce': 'conv2d1', 'conv2': 'conv2d2'}
 _BRANCHES = {
@@ -167,7 +187,7 @@ def _read_file(
           name = f'{GRAPH_FILE} in {path}'
           return graph_def.float_constants(data, name), text, known
         return _read_npz(archive, path), None, False
-  except (zipfile.BadZipFile, UnicodeDecodeError, EOFError) as error:
+  except _DAMAGED as error:
     raise errors.InputError(
       f'{path} is damaged ({errors.first_line(error)}); download or copy it'
       ' again'
@@ -305,9 +325,13 @@ def _read_labels(
     numbers = [labels.Label(f'output {i}') for i in range(num_outputs)]
     return labels.LabelMap(tuple(numbers)), None
   try:
-    return labels.from_label_file(text, num_outputs), origin
+    label_map = labels.from_label_file(text, num_outputs)
+    synsets = '\n'.join(label.synset or '' for label in label_map.labels)
+    if hashlib.sha256(synsets.encode()).hexdigest() != ORDER_SHA256:
+      raise ValueError('it names others, or in another order')
   except ValueError as error:
     raise errors.InputError(
       f"{label_file or origin} does not hold this network's labels: {error};"
       f' give --labels={LABEL_FILE}'
     ) from error
+  return label_map, origin

@@ -7,7 +7,7 @@ from absl import logging
 from etils import epath
 import jax
 
-from inception_jax import checkpoint, errors, run
+from inception_jax import checkpoint, errors, json_files, run
 from inception_jax.data import labels
 from inception_jax.weights import download as download_lib
 from inception_jax.weights import imported
@@ -48,6 +48,8 @@ def import_weights(
       f' {source!r}{errors.suggestion(source, SOURCES)}'
     )
   workdir = epath.Path(workdir)
+  if '://' not in str(workdir):
+    workdir = workdir.expanduser().resolve()
   if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
     raise errors.InputError(
       f'--workdir={workdir} is there already; give another, or delete it'
@@ -116,7 +118,7 @@ def _write(
     checkpoints = checkpoint.Checkpoints(partial / 'checkpoints')
     checkpoints.save(0, network.variables, {'step': 0})
     checkpoints.close()
-    run.write_json(partial / 'card.json', card)
+    json_files.write_json(partial / 'card.json', card)
     directory.describe(
       network.model_arguments,
       network.preprocessing,

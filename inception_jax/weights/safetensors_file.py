@@ -7,9 +7,8 @@ import os
 from etils import epath
 import numpy as np
 
-from inception_jax import errors
-from inception_jax.export import description, optional
-from inception_jax.weights import imported
+from inception_jax import errors, optional
+from inception_jax.weights import exported, imported
 
 # Of the library; ours are a few hundred kilobytes, most of it labels.
 _MAX_HEADER_BYTES = 100_000_000
@@ -41,14 +40,14 @@ def read(path: epath.PathLike) -> imported.ImportedNetwork:
         raise _damaged(path, 'it does not begin as one')
       header = file.read(length)
       metadata = _metadata(header, path)
-      description.check_is_ours(metadata, str(path))
+      exported.check_is_ours(metadata, str(path))
       data = start + header + file.read()
   except OSError as error:
     raise errors.InputError(
       f'{path} cannot be read ({error.strerror or error}); check --input'
     ) from error
   arrays = _arrays(library, data, path)
-  network = description.network_of(arrays, metadata, str(path))
+  network = exported.network_of(arrays, metadata, str(path))
   network.card.update(
     file=path.name,
     sha256=hashlib.sha256(data).hexdigest(),

@@ -73,6 +73,14 @@ def test_find_refuses_what_fits_several_or_none():
     ours.find('griffin')
   with pytest.raises(ValueError, match='only 1000 outputs, not 1000'):
     ours.find(1000)
+  with pytest.raises(ValueError, match="no class is called '²'"):
+    ours.find('²')
+
+
+def test_a_name_that_is_a_number_is_a_name():
+  ours = labels.from_class_names(['1', '10', '2'])
+  assert [ours.find(x) for x in ('1', '10', '2')] == [0, 1, 2]
+  assert ours.find(1) == 1 and ours.find('0') == 0
 
 
 @pytest.fixture(scope='module')

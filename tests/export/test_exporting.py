@@ -11,7 +11,8 @@ import pytest
 import random_runs
 
 from inception_jax import checkpoint, errors, run
-from inception_jax.export import checking, description, exporting
+from inception_jax.export import checking, exporting
+from inception_jax.weights import exported
 
 safetensors_numpy = pytest.importorskip('safetensors.numpy')
 EXACT = ('safetensors', 'npz')
@@ -81,7 +82,7 @@ def test_file_and_check_say_what_they_are(workdir, format):
   arrays, metadata = arrays_in(path)
   expected = checkpoint.flatten(loaded.variables)
   assert_bits_equal(expected, arrays)
-  assert metadata == description.describe(loaded, expected)
+  assert metadata == exported.describe(loaded, expected)
   assert metadata['profile'] == 'inception_v1_bn'
   assert json.loads(metadata['labels']) == loaded.labels.to_json()
   assert json.loads(metadata['preprocessing'])['crop'] == {
@@ -233,7 +234,7 @@ def test_other_weights_than_the_runs_are_noticed(
     exporting,
     '_serialize',
     lambda *_: exporting.npz_file.serialize(
-      arrays, description.describe(other, arrays)
+      arrays, exported.describe(other, arrays)
     ),
   )
   with pytest.raises(checking.ExportError, match='other weights'):
@@ -243,7 +244,7 @@ def test_other_weights_than_the_runs_are_noticed(
 
 def test_other_preprocessing_is_noticed(workdir, tmp_path, monkeypatch):
   """Exactly equal outputs are asked for, so that a rounding would show."""
-  right = description.describe
+  right = exported.describe
 
   def wrong(*args):
     about = right(*args)
@@ -251,7 +252,7 @@ def test_other_preprocessing_is_noticed(workdir, tmp_path, monkeypatch):
     pixels['mean'][0] = float(np.nextafter(np.float32(117), np.float32(118)))
     return {**about, 'preprocessing': json.dumps(pixels)}
 
-  monkeypatch.setattr(description, 'describe', wrong)
+  monkeypatch.setattr(exported, 'describe', wrong)
   with pytest.raises(checking.ExportError, match='does not compute'):
     exporting.export(workdir, 'npz', output=tmp_path / 'model.npz')
   assert not os.listdir(tmp_path)
@@ -266,3 +267,16 @@ def test_last_file_stays_when_the_next_fails(workdir, tmp_path, monkeypatch):
   with pytest.raises(checking.ExportError):
     exporting.export(workdir, 'npz', output=output)
   assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_check_of_other_files_in_the_folder_is_kept(workdir, tmp_path):
+  for name in ('a', 'b', 'a'):
+    exporting.export(workdir, 'npz', output=tmp_path / f'{name}.npz')
+  check = json.loads((tmp_path / 'check.json').read_text())
+  assert check['path'] == str(tmp_path / 'a.npz')
+  assert [x['path'] for x in check['earlier']] == [str(tmp_path / 'b.npz')]
+  (tmp_path / 'check.json').write_text('{"mine": 1}')
+  with pytest.raises(errors.InputError, match='check.json is not of an export'):
+    exporting.export(workdir, 'npz', output=tmp_path / 'c.npz')
+  assert (tmp_path / 'check.json').read_text() == '{"mine": 1}'
+  assert not (tmp_path / 'c.npz').exists()

@@ -12,8 +12,9 @@ import pytest
 import random_runs
 
 from inception_jax import checkpoint, run
-from inception_jax.export import checking, description, exporting
+from inception_jax.export import checking, exporting
 from inception_jax.models import ARCHITECTURES
+from inception_jax.weights import exported
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
@@ -25,7 +26,7 @@ LOGITS_ATOL = 1e-4
 
 def graph_of(loaded, **options):
   arrays = checkpoint.flatten(loaded.variables)
-  about = description.describe(loaded, arrays)
+  about = exported.describe(loaded, arrays)
   return onnx_graph.create_model(loaded, arrays, about, **options)
 
 

@@ -498,6 +498,10 @@ def test_bad_input_of_one_of_several_processes_stops_all(monkeypatch):
       stop.check(other)
     with pytest.raises(errors.InputError, match='record 7'):
       stop.check(max(request, signal.SIGTERM))
+    # A signal that comes after it must not hide it, or the state of repeated
+    # batches would be saved.
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.signum == stop_signal.FAILED
   with stop_signal.StopSignal() as elsewhere:
     with pytest.raises(errors.TrainingError, match='another process cannot'):
       elsewhere.check(request)

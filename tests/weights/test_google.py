@@ -1,5 +1,6 @@
 """Tests of importing the authors' network, on files that TensorFlow writes."""
 
+import hashlib
 import io
 import os
 import pathlib
@@ -59,6 +60,15 @@ def arrays():
   # As in the file: see below.
   found['softmax2_w'] = found['softmax2_w'][None, None]
   return found
+
+
+@pytest.fixture(autouse=True)
+def order(monkeypatch, request):
+  """Takes the order of `label_text` for that of the release."""
+  if 'released' not in request.node.name:
+    synsets = '\n'.join(['', *labels.imagenet_names(), *[''] * 7])
+    digest = hashlib.sha256(synsets.encode()).hexdigest()
+    monkeypatch.setattr(google, 'ORDER_SHA256', digest)
 
 
 def to_graph(arrays):
@@ -155,9 +165,16 @@ def test_without_labels_outputs_have_numbers(arrays, tmp_path):
   assert network.unused == ('extra',) and network.card['labels'] is None
   with pytest.raises(errors.InputError, match='labels .*none.txt cannot be'):
     google.read(tmp_path / 'weights.npz', tmp_path / 'none.txt')
-  (tmp_path / 'other.txt').write_text('cat\ndog\n')
-  with pytest.raises(errors.InputError, match='other.txt does not hold'):
-    google.read(tmp_path / 'weights.npz', tmp_path / 'other.txt')
+  lines = label_text().splitlines()
+  for text in (
+    'cat\ndog\n',
+    '\n'.join(lines[:600]),
+    '\n'.join(lines[1:]),  # TFDS's order, without the dummy.
+    '\n'.join([lines[0], *reversed(lines[1:])]),
+  ):
+    (tmp_path / 'other.txt').write_text(text)
+    with pytest.raises(errors.InputError, match='other.txt does not hold'):
+      google.read(tmp_path / 'weights.npz', tmp_path / 'other.txt')
 
 
 @pytest.mark.parametrize(
@@ -207,6 +224,18 @@ def test_files_of_other_kinds(archive, tmp_path):
   pickled = io.BytesIO()
   np.savez(pickled, x=np.array([{}], object))
   refused(pickled.getvalue(), 'damaged .*x.npy')
+  packed = io.BytesIO()
+  np.savez_compressed(packed, x=np.arange(5000.0))
+  damaged = bytearray(packed.getvalue())
+  damaged[len(damaged) // 3] ^= 255
+  refused(bytes(damaged), 'file is damaged')
+  absurd = io.BytesIO()
+  with zipfile.ZipFile(absurd, 'w') as file:
+    header = {'descr': '<f4', 'fortran_order': False, 'shape': (10**6, 10**7)}
+    array = io.BytesIO()
+    np.lib.format.write_array_header_1_0(array, header)
+    file.writestr('x.npy', array.getvalue())
+  refused(absurd.getvalue(), 'file is damaged')
 
 
 def test_sizes_are_bounded(archive, monkeypatch):

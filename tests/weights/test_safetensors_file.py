@@ -8,8 +8,9 @@ import pytest
 import random_runs
 
 from inception_jax import checkpoint, errors, run
-from inception_jax.export import description, exporting
+from inception_jax.export import exporting
 from inception_jax.export import safetensors_file as writer
+from inception_jax.weights import exported as exported_lib
 from inception_jax.weights import importing
 from inception_jax.weights import safetensors_file as reader
 
@@ -21,7 +22,7 @@ def exported():
   """A network with batch norm, its arrays and its file's contents."""
   loaded = random_runs.random_run('inception_v1_bn', 64, use_aux=True)
   arrays = checkpoint.flatten(loaded.variables)
-  about = description.describe(loaded, arrays)
+  about = exported_lib.describe(loaded, arrays)
   return loaded, arrays, writer.serialize(arrays, about)
 
 
@@ -138,7 +139,7 @@ def test_types_that_numpy_lacks_are_a_sentence(exported, tmp_path):
 def test_wrong_shape_is_named(exported, tmp_path):
   loaded, arrays, _ = exported
   changed = {**arrays, 'params/conv1/kernel': arrays['params/conv1/kernel'][:5]}
-  about = description.describe(loaded, changed)
+  about = exported_lib.describe(loaded, changed)
   path = tmp_path / 'model.safetensors'
   path.write_bytes(writer.serialize(changed, about))
   with pytest.raises(

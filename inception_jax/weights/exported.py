@@ -6,17 +6,16 @@ files can hold; values that are not strings are JSON.
 """
 
 from collections.abc import Mapping
-import dataclasses
 import hashlib
 import json
 from typing import Any
 
-import jax
+from flax import traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from inception_jax import checkpoint, errors, models, preprocess, run
-from inception_jax.data import crop_spec, labels
+from inception_jax import checkpoint, errors, models, run
+from inception_jax import description as description_lib
 from inception_jax.weights import imported
 
 # How a file of ours is told from others, and from those of later versions.
@@ -45,10 +44,7 @@ def describe(
     'profile': arguments['name'],
     'model': _to_json(arguments),
     'preprocessing': _to_json(
-      {
-        **dataclasses.asdict(loaded.preprocessing),
-        'crop': dataclasses.asdict(loaded.eval_crop),
-      }
+      description_lib.pixels(loaded.preprocessing, loaded.eval_crop)
     ),
     'labels': _to_json(loaded.labels.to_json()),
     'digest': digest_of(arrays),
@@ -111,18 +107,10 @@ def network_of(
   check_is_ours(description, source)
   try:
     digest = description['digest']
-    arguments = json.loads(description['model'])
-    pixels = json.loads(description['preprocessing'])
-    crop = crop_spec.EvaluationCrop(**pixels.pop('crop'))
-    pixels['mean'] = tuple(pixels['mean'])
-    preprocessing = preprocess.Preprocessing(**pixels)
-    label_map = labels.from_json(json.loads(description['labels']))
-    model = models.create_model(**arguments)
-    shapes = jax.eval_shape(
-      model.init,
-      jax.random.key(0),
-      jax.ShapeDtypeStruct((1, crop.size, crop.size, 3), jnp.float32),
-    )
+    parts = {
+      name: json.loads(description[name])
+      for name in ('model', 'preprocessing', 'labels')
+    }
     card = {
       'digest': digest,
       'weights': description['weights'],
@@ -130,25 +118,42 @@ def network_of(
     }
     if 'card' in description:
       card['origin'] = json.loads(description['card'])
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    if digest_of(arrays) != digest:
+      raise errors.InputError(
+        f'the arrays of {source} are not those that were exported (their digest'
+        ' differs); export or copy the file again'
+      )
+    if bad := [
+      x for x, value in arrays.items() if not np.isfinite(value).all()
+    ]:
+      raise errors.InputError(
+        f'{source}: {bad[0]!r} holds values that are not finite; export other'
+        ' weights'
+      )
+    variables = {
+      'batch_stats': {},
+      **traverse_util.unflatten_dict(dict(arrays), sep='/'),
+    }
+    network = description_lib.read(**parts, variables=variables)
+  except errors.InputError:
+    raise
+  except description_lib.WrongPartError as error:
     raise errors.InputError(
-      f'the metadata of {source} is damaged'
+      f'the metadata of {source} are damaged: {error.part}: {error}; export or'
+      ' copy the file again'
+    ) from error
+  except (KeyError, TypeError, ValueError, RecursionError) as error:
+    raise errors.InputError(
+      f'the metadata of {source} are damaged'
       f' ({type(error).__name__}: {errors.first_line(error)}); export or copy'
       ' the file again'
     ) from error
-  if digest_of(arrays) != digest:
-    raise errors.InputError(
-      f'the arrays of {source} are not those that were exported (their digest'
-      ' differs); export or copy the file again'
-    )
   return imported.ImportedNetwork(
-    model_arguments=arguments,
-    variables=checkpoint.unflatten(
-      {'batch_stats': {}, **shapes}, arrays, source
-    ),
-    preprocessing=preprocessing,
-    eval_crop=crop,
-    labels=label_map,
+    model_arguments=parts['model'],
+    variables=variables,
+    preprocessing=network.preprocessing,
+    eval_crop=network.eval_crop,
+    labels=network.labels,
     missing=(),
     unused=(),
     card=card,

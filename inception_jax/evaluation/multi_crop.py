@@ -1,0 +1,162 @@
+"""Many crops of a picture, cut on the device, and what to make of them.
+
+References:
+  Szegedy et al. 2014, Going Deeper with Convolutions, section 7.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from inception_jax.data import crop_spec
+from inception_jax.models import GoogLeNet
+from inception_jax.preprocess import Preprocessing
+
+# The paper's is the mean of the probabilities; the others "lead to inferior
+# performance", it says of the maximum.
+AGGREGATIONS = ('mean_probability', 'max_probability', 'mean_logit')
+
+
+def unpack(packed: jax.Array, spec: crop_spec.MultiCrop) -> list[jax.Array]:
+  """The squares of pictures, `[batch, count, side, side, 3]` a part.
+
+  Args:
+    packed: uint8 `[batch, *spec.shape]`; see `data.squares.packed_squares`.
+    spec: what is in it.
+  """
+  parts, start = [], 0
+  for count, side in spec.parts:
+    length = 3 * count * side**2
+    part = lax.slice_in_dim(packed, start, start + length, axis=1)
+    parts.append(part.reshape(-1, count, side, side, 3))
+    start += length
+  return parts
+
+
+def cut(packed: jax.Array, spec: crop_spec.MultiCrop) -> jax.Array:
+  """All crops of pictures, in the order of `spec.list()`.
+
+  Args:
+    packed: uint8 `[batch, *spec.shape]`.
+    spec: which crops.
+
+  Returns:
+    uint8 `[batch, len(spec), size, size, 3]`.
+  """
+  parts = iter(unpack(packed, spec))
+  found = []
+  for side in spec.shorter_sides:
+    squares = next(parts) if spec.crops != ('whole',) else None
+    wholes = next(parts) if 'whole' in spec.crops else None
+    crops = [
+      wholes if name == 'whole' else _window(squares, side, spec.size, name)
+      for name in spec.crops
+    ]
+    mirrored = [
+      jnp.flip(crop, -2) if mirror else crop
+      for crop in crops
+      for mirror in spec.mirrors
+    ]
+    # [batch, squares, crops and mirrors, size, size, 3]
+    of_side = jnp.stack(mirrored, 2)
+    found.append(of_side.reshape(len(packed), -1, *of_side.shape[3:]))
+  return jnp.concatenate(found, 1)
+
+
+def _window(squares: jax.Array, side: int, size: int, name: str) -> jax.Array:
+  room = side - size
+  top, left = {
+    'top_left': (0, 0),
+    'top_right': (0, room),
+    'bottom_left': (room, 0),
+    'bottom_right': (room, room),
+    # Halves go to the even pixel, as they do for central squares.
+    'center': (round(room / 2),) * 2,
+  }[name]
+  return squares[..., top : top + size, left : left + size, :]
+
+
+def create_crop_logits_fn(
+  model: GoogLeNet,
+  preprocessing: Preprocessing,
+  spec: crop_spec.MultiCrop,
+  crops_at_a_time: int = 8,
+) -> Callable[[Any, jax.Array], jax.Array]:
+  """The network on every crop, a few crops at a time.
+
+  Args:
+    model: network.
+    preprocessing: pixels to network input.
+    spec: which crops.
+    crops_at_a_time: of each picture; bounds the memory.
+
+  Returns:
+    `(variables, packed) -> logits`, float32 `[batch, len(spec), classes]`.
+  """
+
+  def crop_logits(variables, packed):
+    crops = cut(packed, spec).swapaxes(0, 1)
+
+    def apply(images):
+      return model.apply(variables, preprocessing(images), train=False)[0]
+
+    logits = lax.map(apply, crops, batch_size=min(crops_at_a_time, len(spec)))
+    return logits.swapaxes(0, 1)
+
+  return crop_logits
+
+
+def create_logits_fn(
+  model: GoogLeNet,
+  preprocessing: Preprocessing,
+  crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
+  aggregation: str = 'mean_probability',
+  crops_at_a_time: int = 8,
+) -> Callable[[Any, jax.Array], jax.Array]:
+  """What a network makes of pictures, of one crop or many.
+
+  Args:
+    model: network.
+    preprocessing: pixels to network input.
+    crop: how pictures are cut.
+    aggregation: see `aggregate`.
+    crops_at_a_time: see `create_crop_logits_fn`.
+
+  Returns:
+    `(variables, images) -> logits`, float32 `[batch, classes]`; images are
+    uint8 `[batch, *crop.shape]`. Of many crops logits are the logarithms of
+    probabilities.
+  """
+  if isinstance(crop, crop_spec.MultiCrop):
+    crop_logits_fn = create_crop_logits_fn(
+      model, preprocessing, crop, crops_at_a_time
+    )
+    return lambda variables, images: aggregate(
+      crop_logits_fn(variables, images), aggregation
+    )
+  return lambda variables, images: model.apply(
+    variables, preprocessing(images), train=False
+  )[0]
+
+
+def aggregate(logits: jax.Array, how: str = 'mean_probability') -> jax.Array:
+  """One answer from many.
+
+  Args:
+    logits: float32 `[batch, answers, classes]`, of crops or of networks.
+    how: one of `AGGREGATIONS`. The maximum is taken over the answers, a class
+      at a time, and scaled so that the classes sum to one.
+
+  Returns:
+    Logarithms of probabilities, float32 `[batch, classes]`.
+  """
+  if how == 'mean_logit':
+    return jax.nn.log_softmax(logits.mean(1))
+  log_probs = jax.nn.log_softmax(logits)
+  if how == 'max_probability':
+    return jax.nn.log_softmax(log_probs.max(1))
+  crop_spec.check_choice('aggregation', how, AGGREGATIONS)
+  return jax.nn.logsumexp(log_probs, 1) - jnp.log(logits.shape[1])

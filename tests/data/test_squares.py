@@ -1,0 +1,167 @@
+"""The crops of the test protocols against an enumeration by Pillow."""
+
+import io
+import itertools
+
+import numpy as np
+from PIL import Image
+import pytest
+import tensorflow as tf
+
+from inception_jax.data import crop_spec, squares
+from inception_jax.evaluation import multi_crop
+
+SMALL = crop_spec.protocol('multi_crop_144', 32)
+# Height and width: landscape, portrait, square, tiny, odd, extreme.
+SHAPES = [(60, 80), (91, 53), (64, 64), (1, 1), (3, 7), (50, 49), (4, 60)]
+
+
+def smooth_picture(height, width):
+  """Colours that change slowly, so that one level of rounding stays one."""
+  rng = np.random.default_rng(height * width)
+  small = rng.integers(0, 256, (3, 3, 3)).astype(np.uint8)
+  image = Image.fromarray(small).resize(
+    (width, height), Image.Resampling.BICUBIC
+  )
+  return np.array(image)
+
+
+def by_pillow(image, spec):
+  """Section 7, step by step."""
+  image = Image.fromarray(image)
+  bilinear = Image.Resampling.BILINEAR
+  for side in spec.shorter_sides:
+    shorter = min(image.size)
+    width, height = (side * length // shorter for length in image.size)
+    resized = image.resize((width, height), bilinear)
+    for square in spec.squares:
+      share = {'first': 0, 'center': 0.5, 'last': 1}[square]
+      left, top = round((width - side) * share), round((height - side) * share)
+      of_side = resized.crop((left, top, left + side, top + side))
+      room = side - spec.size
+      corners = {
+        'top_left': (0, 0),
+        'top_right': (room, 0),
+        'bottom_left': (0, room),
+        'bottom_right': (room, room),
+        'center': (round(room / 2),) * 2,
+      }
+      for name in spec.crops:
+        if name == 'whole':
+          crop = of_side.resize((spec.size, spec.size), bilinear)
+        else:
+          x, y = corners[name]
+          crop = of_side.crop((x, y, x + spec.size, y + spec.size))
+        for mirror in spec.mirrors:
+          flip = Image.Transpose.FLIP_LEFT_RIGHT
+          yield np.array(crop.transpose(flip) if mirror else crop)
+
+
+def ours(encoded, spec):
+  packed = squares.packed_squares(tf.constant(encoded), spec)
+  assert packed.dtype == tf.uint8 and packed.shape == spec.shape
+  return np.asarray(multi_crop.cut(packed.numpy()[None], spec))[0]
+
+
+def to_png(image):
+  buffer = io.BytesIO()
+  Image.fromarray(image).save(buffer, 'PNG')
+  return buffer.getvalue()
+
+
+@pytest.mark.parametrize(('height', 'width'), SHAPES)
+def test_same_crops_in_the_same_order_as_by_pillow(height, width):
+  image = smooth_picture(height, width)
+  found = ours(to_png(image), SMALL)
+  expected = np.stack(list(by_pillow(image, SMALL)))
+  assert found.shape == expected.shape == (144, 32, 32, 3)
+  difference = np.abs(found.astype(int) - expected)
+  # Pillow rounds between its two passes, and a whole square is resized twice.
+  assert difference.max() <= 2 and difference.mean() < 0.3
+  if min(height, width) > 30:  # Crops differ by far more than that.
+    others = np.abs(found[::2].astype(int) - np.roll(found[::2], 1, 0))
+    assert np.median(others.mean((1, 2, 3))) > 1
+
+
+def test_a_subset_is_a_subset():
+  image = to_png(smooth_picture(60, 80))
+  everything = dict(zip(SMALL.list(), ours(image, SMALL), strict=True))
+  for sides, kinds, names, mirrors in (
+    ((41,), ('last',), ('whole',), (True,)),
+    ((50, 37), ('center', 'first'), ('center', 'top_right'), (True, False)),
+    ((46,), ('center',), ('whole', 'bottom_left'), (False,)),
+  ):
+    spec = crop_spec.MultiCrop(32, sides, kinds, names, mirrors)
+    found = ours(image, spec)
+    assert len(found) == len(spec)
+    for what, crop in zip(spec.list(), found, strict=True):
+      np.testing.assert_array_equal(crop, everything[what], err_msg=str(what))
+
+
+def test_the_paper_has_144_crops():
+  spec = crop_spec.protocol('multi_crop_144', 224)
+  assert len(spec) == 144 and spec.shorter_sides == (256, 288, 320, 352)
+  listed = spec.list()
+  assert len(set(listed)) == 144
+  assert listed[:3] == [
+    (256, 'first', 'top_left', False),
+    (256, 'first', 'top_left', True),
+    (256, 'first', 'top_right', False),
+  ]
+  assert listed[-1] == (352, 'last', 'whole', True)
+  # What crosses to the devices is less than a quarter of the crops.
+  assert spec.shape[0] < 144 * 224 * 224 * 3 / 4
+
+
+def test_ten_crops_are_among_the_144():
+  ten = crop_spec.protocol('ten_crop', 224)
+  assert len(ten) == 10
+  assert set(ten.list()) == {
+    (256, 'center', crop, mirror)
+    for crop, mirror in itertools.product(
+      (*crop_spec.CORNERS, 'center'), (False, True)
+    )
+  }
+  assert set(ten.list()) < set(crop_spec.protocol('multi_crop_144', 224).list())
+
+
+@pytest.mark.parametrize(('height', 'width'), [(2, 200), (301, 3)])
+def test_of_extreme_pictures_the_middle_is_used(height, width):
+  image = smooth_picture(height, width)
+  side, length = min(height, width), max(height, width)
+  used = side * squares.MAX_ASPECT_RATIO
+  start = (length - used) // 2
+  middle = image[:, start : start + used]
+  if height > width:
+    middle = image[start : start + used]
+  found = ours(to_png(image), SMALL)
+  np.testing.assert_array_equal(found, ours(to_png(middle), SMALL))
+  window = squares.middle_window(tf.constant([1, 2**30]))
+  np.testing.assert_array_equal(window, [0, 2**29 - 8, 1, 16])
+
+
+def test_jpegs_are_decoded_once_and_whole():
+  buffer = io.BytesIO()
+  Image.fromarray(smooth_picture(60, 80)).save(buffer, 'JPEG', quality=95)
+  pixels = np.array(Image.open(buffer))
+  np.testing.assert_array_equal(
+    ours(buffer.getvalue(), SMALL), ours(to_png(pixels), SMALL)
+  )
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    ({'shorter_sides': (31,)}, 'shorter_sides must be at least 32'),
+    ({'shorter_sides': ()}, 'shorter_sides must be some'),
+    ({'squares': ('left',)}, "squares must be one of .*, not 'left'"),
+    ({'crops': ('whole', 'whole')}, 'crops must be some, each once'),
+    ({'crops': ('middle',)}, "crops must be one of .*, not 'middle'"),
+    ({'mirrors': ()}, 'mirrors must be some'),
+  ],
+)
+def test_bad_specs(arguments, message):
+  with pytest.raises(ValueError, match=message):
+    crop_spec.MultiCrop(**{'size': 32, 'shorter_sides': (40,), **arguments})
+  with pytest.raises(ValueError, match="protocol must be one of .*, not 'x'"):
+    crop_spec.protocol('x', 224)

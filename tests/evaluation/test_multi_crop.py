@@ -1,0 +1,106 @@
+"""Tests of the network on many crops, and of what is made of the answers."""
+
+import jax
+import numpy as np
+import pytest
+import random_runs
+import tiny_config
+
+from inception_jax import errors, modes
+from inception_jax.data import crop_spec
+from inception_jax.evaluation import multi_crop
+
+SPEC = crop_spec.MultiCrop(
+  32, (36, 40), ('first', 'last'), ('top_left', 'center', 'whole')
+)
+
+
+@pytest.fixture(scope='module')
+def network():
+  return random_runs.random_run('inception_v1_bn', 32)
+
+
+def packed(count):
+  rng = np.random.default_rng(0)
+  return rng.integers(0, 256, (count, *SPEC.shape)).astype(np.uint8)
+
+
+@pytest.mark.parametrize('crops_at_a_time', [5, 100])
+def test_every_crop_goes_through_the_network(network, crops_at_a_time):
+  images = packed(3)
+  found = jax.jit(
+    multi_crop.create_crop_logits_fn(
+      network.model, network.preprocessing, SPEC, crops_at_a_time
+    )
+  )(network.variables, images)
+  crops = np.asarray(multi_crop.cut(images, SPEC))
+  assert found.shape == (3, 24, random_runs.NUM_CLASSES)
+  expected, _ = jax.jit(network.model.apply)(
+    network.variables, network.preprocessing(crops.reshape(-1, 32, 32, 3))
+  )
+  assert np.ptp(expected, axis=0).min() > 0.01  # Crops differ.
+  np.testing.assert_allclose(
+    found.reshape(expected.shape), expected, rtol=0, atol=1e-4
+  )
+
+
+def closed_form(logits, how):
+  """In float64, one image and class at a time."""
+  logits = logits.astype(np.float64)
+  shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+  if how == 'mean_probability':
+    result = shares.mean(1)
+  elif how == 'max_probability':
+    result = shares.max(1)
+  else:
+    result = np.exp(logits.mean(1))
+  return result / result.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize('how', multi_crop.AGGREGATIONS)
+def test_aggregation(how):
+  rng = np.random.default_rng(1)
+  logits = (3 * rng.standard_normal((4, 6, 5))).astype(np.float32)
+  expected = closed_form(logits, how)
+  found = multi_crop.aggregate(logits, how)
+  np.testing.assert_allclose(np.exp(found), expected, rtol=1e-5)
+  others = [closed_form(logits, x) for x in multi_crop.AGGREGATIONS if x != how]
+  for other in others:  # The three are three.
+    assert np.abs(other - expected).max() > 0.01
+  one = multi_crop.aggregate(logits[:, :1], how)
+  np.testing.assert_allclose(
+    one, jax.nn.log_softmax(logits[:, 0]), rtol=1e-5, atol=1e-6
+  )
+
+
+def test_improbable_classes_do_not_become_impossible():
+  logits = np.array([[[0.0, 200.0], [0.0, 190.0]]], np.float32)
+  found = multi_crop.aggregate(logits)
+  assert found[0, 0] == pytest.approx(-190 - np.log(2), rel=1e-6)
+
+
+def test_protocols_of_a_run(trained):
+  config = tiny_config.get_config()
+  config.data.eval_split = 'test[:45]'
+  config.train.eval_batch_size = 60
+  scores = {}
+  for name, num_crops in (('ten_crop', 10), ('multi_crop_144', 144)):
+    scores[name] = modes.evaluate(trained[0], name, None, config)
+    assert scores[name]['num_images'] == 45
+    assert scores[name]['num_crops'] == num_crops
+    assert scores[name]['aggregation'] == 'mean_probability'
+  assert scores['ten_crop']['loss'] != scores['multi_crop_144']['loss']
+  other = modes.evaluate(
+    trained[0], 'ten_crop', None, config, 'max_probability'
+  )
+  assert other['loss'] != scores['ten_crop']['loss']
+
+
+def test_bad_requests(trained):
+  config = tiny_config.get_config()
+  for protocol, aggregation, message in (
+    ('ten_corp', None, "not 'ten_corp'; did you mean 'ten_crop'"),
+    ('ten_crop', 'mean', "--aggregation must be one of .*, not 'mean'"),
+  ):
+    with pytest.raises(errors.InputError, match=message):
+      modes.evaluate(trained[0], protocol, None, config, aggregation)
