@@ -4,7 +4,7 @@ TORCH ?= torch>=2.6
 DEMO_WORKDIR ?= runs/digits
 DEMO_FLAGS ?=
 # Two processes: a test spends much of its time in one thread of the compiler.
-PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile
+PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 BIN := .venv/bin
 

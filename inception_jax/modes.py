@@ -7,6 +7,7 @@ from typing import Any
 
 from etils import epath
 import ml_collections
+import numpy as np
 
 from inception_jax import (
   errors,
@@ -59,30 +60,12 @@ def evaluate(
   if config is not None:
     stored = experiment_lib.sections(config)
   loaded = run.load_run(workdir, weights)
-  data = {**stored['data'], 'image_size': loaded.eval_crop.size}
-  if data.get('eval_crop') is None:
-    data['eval_crop'] = loaded.eval_crop.name
-  if data.get('name') is None:
-    raise errors.InputError(
-      f'{workdir} does not say what to evaluate on; give --config'
-    )
-  dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
-  try:
-    outputs = loaded.labels.outputs_of(dataset.class_names)
-  except ValueError as error:
-    raise errors.InputError(
-      f'{workdir} cannot be evaluated on {data["name"]!r}: {error}'
-    ) from error
+  dataset, outputs = _open_dataset(stored['data'], loaded, protocol, workdir)
   batch_size, num_crops = stored['train']['eval_batch_size'], 1
-  if protocol != 'single':
-    if data['name'] == dataset_lib.FAKE:
-      raise errors.InputError(
-        f'--protocol={protocol} needs pictures; noise has one crop only'
-      )
-    crop = crop_spec.protocol(protocol, loaded.eval_crop.size)
-    dataset = dataclasses.replace(dataset, eval_crop=crop)
+  if isinstance(dataset.eval_crop, crop_spec.MultiCrop):
     # Some crops each of some images at a time, in all what one crop has.
-    batch_size, num_crops = -(-batch_size // _CROPS_AT_A_TIME), len(crop)
+    batch_size = -(-batch_size // _CROPS_AT_A_TIME)
+    num_crops = len(dataset.eval_crop)
   logits_fn = multi_crop.create_logits_fn(
     loaded.model,
     loaded.preprocessing,
@@ -108,6 +91,37 @@ def evaluate(
     **scores,
     'top5_error': 1 - scores['top5'],
   }
+
+
+def _open_dataset(
+  data: Mapping[str, Any],
+  loaded: run.Run,
+  protocol: str,
+  workdir: epath.PathLike,
+) -> tuple[dataset_lib.Dataset, np.ndarray]:
+  """What to evaluate on, cut for the run; and the output of each class."""
+  data = {**data, 'image_size': loaded.eval_crop.size}
+  if data.get('eval_crop') is None:
+    data['eval_crop'] = loaded.eval_crop.name
+  if data.get('name') is None:
+    raise errors.InputError(
+      f'{workdir} does not say what to evaluate on; give --config'
+    )
+  dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
+  try:
+    outputs = loaded.labels.outputs_of(dataset.class_names)
+  except ValueError as error:
+    raise errors.InputError(
+      f'{workdir} cannot be evaluated on {data["name"]!r}: {error}'
+    ) from error
+  if protocol != 'single':
+    if data['name'] == dataset_lib.FAKE:
+      raise errors.InputError(
+        f'--protocol={protocol} needs pictures; noise has one crop only'
+      )
+    crop = crop_spec.protocol(protocol, loaded.eval_crop.size)
+    dataset = dataclasses.replace(dataset, eval_crop=crop)
+  return dataset, outputs
 
 
 def _check_protocol(protocol: str, aggregation: str | None) -> None:

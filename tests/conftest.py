@@ -38,6 +38,15 @@ def trained(tmp_path_factory):
   return workdir, train.train(tiny_config.get_config(), workdir)
 
 
+# Files of few tests that each take minutes, in processes of their own.
+_LONGEST = ('test_devices', 'test_kill', 'test_configs')
+
+
+def pytest_collection_modifyitems(items):
+  # First, so that neither process is left with one at the end.
+  items.sort(key=lambda item: item.path.stem not in _LONGEST)
+
+
 _skipped = []
 
 

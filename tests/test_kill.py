@@ -7,7 +7,7 @@ import time
 import launch
 from test_train import assert_same_run
 
-NUM_KILLS = 4
+NUM_KILLS = 3
 
 
 def test_killed_run_ends_as_the_unbroken_one(trained, tmp_path):

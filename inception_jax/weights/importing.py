@@ -54,28 +54,7 @@ def import_weights(
     raise errors.InputError(
       f'--workdir={workdir} is there already; give another, or delete it'
     )
-  reader = importlib.import_module(f'inception_jax.weights.{SOURCES[source]}')
-  release = getattr(reader, 'RELEASE', None)
-  if download:
-    if release is None:
-      raise errors.InputError(
-        f'there is nothing to --download for --source={source}; give --input'
-      )
-    path = download_lib.fetch(release, path)
-  elif path is None:
-    where = f', or --download to fetch {release.url}' if release else ''
-    raise errors.InputError(
-      f'--mode=import needs --input, the file to import{where}'
-    )
-  if label_file is None:
-    network = reader.read(path)
-  elif source == 'google':
-    network = reader.read(path, label_file)
-  else:
-    raise errors.InputError(
-      f'--labels is of no use with --source={source}, whose files name their'
-      ' outputs themselves; leave it out'
-    )
+  network = _read(source, path, label_file, download)
   card = _write(network, workdir, source)
   logging.info(
     'imported %s: %s parameters, model card in %s',
@@ -92,6 +71,35 @@ def import_weights(
     'sha256': card.get('sha256'),
     'labels': card.get('labels'),
   }
+
+
+def _read(
+  source: str,
+  path: epath.PathLike | None,
+  label_file: epath.PathLike | None,
+  download: bool,
+) -> imported.ImportedNetwork:
+  reader = importlib.import_module(f'inception_jax.weights.{SOURCES[source]}')
+  release = getattr(reader, 'RELEASE', None)
+  if download:
+    if release is None:
+      raise errors.InputError(
+        f'there is nothing to --download for --source={source}; give --input'
+      )
+    path = download_lib.fetch(release, path)
+  elif path is None:
+    where = f', or --download to fetch {release.url}' if release else ''
+    raise errors.InputError(
+      f'--mode=import needs --input, the file to import{where}'
+    )
+  if label_file is None:
+    return reader.read(path)
+  if source != 'google':
+    raise errors.InputError(
+      f'--labels is of no use with --source={source}, whose files name their'
+      ' outputs themselves; leave it out'
+    )
+  return reader.read(path, label_file)
 
 
 def _write(
