@@ -55,7 +55,11 @@ def main(argv: list[str]) -> int:
     print(json.dumps(result), flush=True)
     command.check_whole(result)
   except errors.UserFacingError as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(f'error: {error}', file=sys.stderr, flush=True)
+    if isinstance(error.__cause__, KeyboardInterrupt):
+      # All is tidied up; but the threads of libraries, cut short in their work,
+      # can crash the interpreter when it ends.
+      os._exit(error.exit_status)
     return error.exit_status
   return 0
 
