@@ -10,7 +10,6 @@ so the longer the picture. Beside ours stands what most code uses, TensorFlow's
 
 import argparse
 from collections.abc import Callable
-import json
 import os
 import pathlib
 import sys
@@ -114,10 +113,7 @@ def main() -> None:
     },
   }
   record['versions']['tensorflow'] = tf.__version__
-  text = json.dumps(record, indent=2)
-  if arguments.output:
-    pathlib.Path(arguments.output).write_text(text + '\n')
-  print(text)
+  machine.keep(record, arguments.output)
 
 
 if __name__ == '__main__':

@@ -40,10 +40,9 @@ def main() -> None:
     'seconds': round(seconds, 1),
     'evaluation': result,
   }
-  text = json.dumps(record, indent=2)
-  path = ROOT / 'benchmarks' / 'results' / f'{arguments.name}.json'
-  path.write_text(text + '\n')
-  print(text)
+  machine.keep(
+    record, ROOT / 'benchmarks' / 'results' / f'{arguments.name}.json'
+  )
 
 
 if __name__ == '__main__':

@@ -9,7 +9,6 @@ object with the resident memory along the way.
 
 import argparse
 import io
-import json
 import os
 import pathlib
 import sys
@@ -110,10 +109,7 @@ def main() -> None:
     'megabytes_at_the_end': memory[-1],
     'megabytes_per_10000_records': round(1e4 * slope, 3),
   }
-  text = json.dumps(record, indent=2)
-  if arguments.output:
-    pathlib.Path(arguments.output).write_text(text + '\n')
-  print(text)
+  machine.keep(record, arguments.output)
 
 
 if __name__ == '__main__':

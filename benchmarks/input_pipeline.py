@@ -31,7 +31,6 @@ busy machine slows all of them; medians count. Prints one JSON object.
 import argparse
 from collections.abc import Callable, Iterator
 import io
-import json
 import os
 import pathlib
 import statistics
@@ -427,10 +426,7 @@ def main() -> None:
     },
   }
   record['versions']['tensorflow'] = tf.__version__
-  text = json.dumps(record, indent=2)
-  if arguments.output:
-    pathlib.Path(arguments.output).write_text(text + '\n')
-  print(text)
+  machine.keep(record, arguments.output)
 
 
 def write_tfrecords(folder: str, examples: list[dict]) -> list[str]:

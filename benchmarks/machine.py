@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
@@ -40,3 +41,11 @@ def environment(more_packages: tuple[str, ...] = ()) -> dict[str, Any]:
     'command': ' '.join(['python', *sys.argv]),
     'date': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
   }
+
+
+def keep(record: dict[str, Any], output: str | pathlib.Path | None) -> None:
+  """Prints a measurement as JSON and, if asked to, writes it to a file."""
+  text = json.dumps(record, indent=2)
+  if output:
+    pathlib.Path(output).write_text(text + '\n')
+  print(text)

@@ -16,7 +16,6 @@ busy machine slows all of them; medians count. Prints one JSON object.
 
 import argparse
 from collections.abc import Callable
-import json
 import math
 import os
 import pathlib
@@ -302,10 +301,7 @@ def main() -> None:
       for batch_size in arguments.batch_sizes
     ],
   }
-  text = json.dumps(result, indent=2)
-  if arguments.output:
-    arguments.output.write_text(text + '\n')
-  print(text)
+  machine.keep(result, arguments.output)
 
 
 if __name__ == '__main__':

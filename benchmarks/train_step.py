@@ -11,7 +11,6 @@ that a busy machine slows all of them. Prints one JSON object.
 import argparse
 from collections.abc import Callable, Iterator
 import contextlib
-import json
 import math
 import pathlib
 import statistics
@@ -292,10 +291,7 @@ def main() -> None:
         )
   except errors.InputError as error:
     sys.exit(f'error: {error}')
-  text = json.dumps(result, indent=2)
-  if arguments.output:
-    arguments.output.write_text(text + '\n')
-  print(text)
+  machine.keep(result, arguments.output)
 
 
 if __name__ == '__main__':

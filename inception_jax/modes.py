@@ -14,6 +14,7 @@ from inception_jax import (
   fields,
   json_files,
   models,
+  optional,
   paper_claims,
   run,
   summary,
@@ -157,14 +158,13 @@ def prepare(
   data = experiment_lib.sections(config)['data']
   if data.get('name') is None:
     raise errors.InputError('field config.data.name is missing')
-  try:  # TensorFlow, only if needed.
-    from inception_jax.data import pipeline
-    from inception_jax.data import prepare as prepare_lib
-  except ImportError as error:
-    raise errors.InputError(
-      f'preparing needs TensorFlow and TFDS ({error.name} is missing); run'
-      " `pip install 'inception_jax[data]'`"
-    ) from error
+  # TensorFlow and TFDS, only if needed.
+  prepare_lib = optional.import_package(
+    'inception_jax.data.prepare', 'preparing', 'data'
+  )
+  pipeline = optional.import_package(
+    'inception_jax.data.pipeline', 'preparing', 'data'
+  )
   pipeline.hide_accelerators()
   return prepare_lib.prepare(data['name'], data.get('data_dir'), source)
 

@@ -1,4 +1,4 @@
-"""Packages that only some formats need."""
+"""Packages that only some modes need: TensorFlow, and those of formats."""
 
 import importlib
 import importlib.metadata
@@ -7,12 +7,15 @@ import types
 from inception_jax import errors
 
 
-def import_package(name: str, purpose: str) -> types.ModuleType:
-  """Imports a package of the extra `export`.
+def import_package(
+  name: str, purpose: str, extra: str = 'export'
+) -> types.ModuleType:
+  """Imports a package of an extra, or a module of ours that needs one.
 
   Args:
-    name: of the package.
+    name: of the package or module.
     purpose: what needs it, for the message.
+    extra: of `pyproject.toml`.
 
   Raises:
     InputError: if it is not installed, or cannot be imported.
@@ -21,8 +24,9 @@ def import_package(name: str, purpose: str) -> types.ModuleType:
     return importlib.import_module(name)
   except ImportError as error:
     raise errors.InputError(
-      f'{purpose} needs the package {name}, which cannot be imported'
-      f" ({errors.first_line(error)}); pip install 'inception_jax[export]'"
+      f'{purpose} needs the package {error.name or name}, which cannot be'
+      f' imported ({errors.first_line(error)}); pip install'
+      f" 'inception_jax[{extra}]'"
     ) from error
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import tqdm
 
-from inception_jax import errors, json_files, plots, run
+from inception_jax import errors, json_files, optional, plots, run
 from inception_jax.data import ahead, crop_spec
 
 _BATCH_SIZE = 32
@@ -163,13 +163,10 @@ def read_pictures(
   Raises:
     InputError: if TensorFlow, which decodes, is missing.
   """
-  try:  # TensorFlow, only if needed.
-    from inception_jax.data import image_file, pipeline
-  except ImportError as error:
-    raise errors.InputError(
-      f'decoding pictures needs TensorFlow ({error.name} is missing); run'
-      " `pip install 'inception_jax[data]'`"
-    ) from error
+  # TensorFlow, only if needed.
+  package, purpose = 'inception_jax.data', 'decoding pictures'
+  image_file = optional.import_package(f'{package}.image_file', purpose, 'data')
+  pipeline = optional.import_package(f'{package}.pipeline', purpose, 'data')
   pipeline.hide_accelerators()
   num_threads = os.cpu_count() or 1
   with image_file.patient_pillow():

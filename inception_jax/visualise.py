@@ -30,7 +30,7 @@ _FEATURE_END_POINT = 'inception_4c'
 _NUM_CLASSES = 3
 # Letters of a picture's name; file systems end at 255 bytes.
 _MAX_STEM = 50
-# Gradient ascent on 160 pixels where the network is for 224 took half as long
+# Gradient ascent on 160 pixels where the network is for 224 takes less time
 # and gave larger, clearer things.
 _FEATURE_SIZE = 5 / 7
 
@@ -73,7 +73,7 @@ def visualise(
     features: `END_POINT:CHANNEL` or `class:NAME`, see
       `feature_visualisation.parse_feature`; None is the channel of
       `inception_4c` that answers the first picture the most, and the class
-      that is seen in it. Each takes half a minute on two cores.
+      that is seen in it.
 
   Returns:
     `output`, `files`, those written, and `failed: [{file, reason}]`.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from inception_jax import optional
 from inception_jax.data import crop_spec, synthetic
 
 # Name of the set of noise, for measuring speed.
@@ -198,12 +199,12 @@ def open_dataset(
 
 def _import_records(name: str):
   """Module `records`, which needs TensorFlow; without it, a clear error."""
-  try:
-    from inception_jax.data import pipeline, records
-  except ImportError as error:
-    raise ValueError(
-      f'reading {name!r} needs TensorFlow and TFDS ({error.name} is missing);'
-      " run `pip install 'inception_jax[data]'`"
-    ) from error
+  purpose = f'reading {name!r}'
+  records = optional.import_package(
+    'inception_jax.data.records', purpose, 'data'
+  )
+  pipeline = optional.import_package(
+    'inception_jax.data.pipeline', purpose, 'data'
+  )
   pipeline.hide_accelerators()
   return records
