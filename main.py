@@ -4,36 +4,13 @@ import json
 import os
 import sys
 
-from absl import app, flags
-from ml_collections import config_flags
+from absl import app
 
 # Before TensorFlow loads: no chatter, and the same pixels everywhere.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
-FLAGS = flags.FLAGS
-MODES = 'train evaluate predict visualise import export'.split()
-MODES += 'prepare inspect summary'.split()
-config_flags.DEFINE_config_file('config', None, 'The file of the experiment.')
-flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
-for name, text in {
-  'workdir': 'Run directory, local or gs://.',
-  'input': 'What to prepare from (pictures, tars) or import (weights).',
-  'output': 'File or folder of the result.',
-  'protocol': 'How to evaluate: single, ten_crop or multi_crop_144.',
-  'aggregation': 'Of crops: mean_probability, max_probability, mean_logit.',
-  'weights': 'raw, ema or polyak; by default ema where it is kept.',
-  'source': 'Whose weights to import: google or safetensors.',
-  'labels': 'The file that names the outputs of imported weights.',
-  'format': 'What to export: safetensors, onnx or npz.',
-}.items():
-  flags.DEFINE_string(name, None, text)
-flags.DEFINE_boolean('download', False, 'Fetch the weights to import.')
-flags.DEFINE_boolean('uint8_input', False, 'Export ONNX that takes pixels.')
-flags.DEFINE_boolean('softmax', False, 'Export ONNX with probabilities.')
-flags.DEFINE_integer('top_k', 5, 'Number of classes to predict.')
-flags.DEFINE_list('end_points', None, 'Whose activations to visualise.')
-flags.DEFINE_list('features', None, 'END_POINT:CHANNEL or class:NAME to dream.')
+from inception_jax.flags import FLAGS
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -1,9 +1,12 @@
 """Start-up of several processes; the only place that knows of hosts."""
 
+import json
 import os
+from typing import Any
 
 from absl import logging
 import jax
+from jax.experimental import multihost_utils
 import numpy as np
 
 from inception_jax import errors
@@ -60,6 +63,37 @@ def _is_pod() -> bool:
 def is_main_process() -> bool:
   """Whether this process writes the files of the run."""
   return jax.process_index() == 0
+
+
+def broadcast(value: Any) -> Any:
+  """What the main process has, on every process; anything JSON can hold."""
+  if jax.process_count() == 1:
+    return value
+  contents = np.frombuffer(json.dumps(value).encode(), np.uint8)
+  length = multihost_utils.broadcast_one_to_all(np.int32(len(contents)))
+  padded = np.zeros(int(length), np.uint8)
+  if is_main_process():
+    padded[:] = contents
+  return json.loads(
+    np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()
+  )
+
+
+def gather(tree: Any) -> Any:
+  """Rows of all processes, in their order, on every process.
+
+  Args:
+    tree: of host arrays `[n, ...]`, of the same shapes on every process.
+
+  Returns:
+    A tree of arrays `[num_processes * n, ...]`.
+  """
+  if jax.process_count() == 1:
+    return tree
+  return jax.tree.map(
+    lambda x: np.asarray(x).reshape(-1, *x.shape[2:]),
+    multihost_utils.process_allgather(tree),
+  )
 
 
 def local_slots(batch_size: int) -> np.ndarray:

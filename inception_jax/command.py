@@ -7,7 +7,15 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from inception_jax import cluster, errors, inspection, modes, signals, train
+from inception_jax import (
+  cluster,
+  errors,
+  evaluate,
+  inspection,
+  modes,
+  signals,
+  train,
+)
 
 Result = dict[str, Any]
 
@@ -83,22 +91,66 @@ def _export(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
   )
 
 
+def _protocol(flags: absl_flags.FlagValues) -> evaluate.Protocol:
+  chosen = {
+    name: tuple(flags[name].value)
+    for name in ('squares', 'crops')
+    if flags[name].value
+  }
+  if flags.scales:
+    try:
+      chosen['scales'] = tuple(map(int, flags.scales))
+    except ValueError as error:
+      raise errors.InputError(
+        f'--scales={",".join(flags.scales)} must be whole numbers of pixels'
+      ) from error
+  return evaluate.Protocol(
+    name=flags.protocol or 'single',
+    aggregation=flags.aggregation or 'mean_probability',
+    mirrors=flags.mirrors,
+    **chosen,
+  )
+
+
+def _evaluate(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+  return evaluate.evaluate(
+    flags.workdir, _protocol(flags), flags.weights, flags.config, flags.answers
+  )
+
+
+def _report(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+  from inception_jax import report
+
+  return report.report(
+    flags.workdir,
+    _protocol(flags),
+    flags.output,
+    flags.weights,
+    flags.config,
+    flags.answers,
+  )
+
+
+# How to evaluate, and on what.
+_EVALUATION = (
+  'protocol',
+  'aggregation',
+  'scales',
+  'squares',
+  'crops',
+  'mirrors',
+  'weights',
+  'config',
+  'answers',
+)
+
 MODES = {
   'train': Mode(
     lambda flags, _: train.train(flags.config, flags.workdir),
     needs=('config', 'workdir'),
   ),
-  'evaluate': Mode(
-    lambda flags, _: modes.evaluate(
-      flags.workdir,
-      flags.protocol or 'single',
-      flags.weights,
-      flags.config,
-      flags.aggregation,
-    ),
-    needs=('workdir',),
-    takes=('protocol', 'aggregation', 'weights', 'config'),
-  ),
+  'evaluate': Mode(_evaluate, needs=('workdir',), takes=_EVALUATION),
+  'report': Mode(_report, needs=('workdir',), takes=(*_EVALUATION, 'output')),
   'predict': Mode(
     _predict,
     needs=('workdir',),

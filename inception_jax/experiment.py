@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 import dataclasses
-import sys
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 import optax
-import tqdm
 
 from inception_jax import (
   cluster,
@@ -123,9 +121,7 @@ class Experiment:
 
   def create_eval_step(self) -> step_lib.StepFn:
     """Compiled `(variables, batch) -> sums` over all devices."""
-    logits_fn = multi_crop.create_logits_fn(
-      self.model, self.preprocessing, self.dataset.eval_crop
-    )
+    logits_fn = multi_crop.create_logits_fn(self.model, self.preprocessing)
     return step_lib.parallelize_eval_step(step_lib.create_eval_step(logits_fn))
 
   def train_batches(self, start_step: int):
@@ -142,53 +138,15 @@ class Experiment:
     self, eval_step: step_lib.StepFn, variables: Mapping[str, Any]
   ) -> dict[str, dict[str, float]]:
     """Evaluates several sets of weights on every image once."""
-    return evaluate(
-      self.dataset, eval_step, variables, self.options.eval_batch_size
+    # What is too much is padding, so any number of devices will do.
+    num_devices = jax.device_count()
+    batch_size = -(-self.options.eval_batch_size // num_devices) * num_devices
+    batches = self.dataset.eval_batches(
+      batch_size=batch_size, slots=cluster.local_slots(batch_size)
     )
-
-
-def evaluate(
-  dataset: dataset_lib.Dataset,
-  eval_step: step_lib.StepFn,
-  variables: Mapping[str, Any],
-  batch_size: int,
-  outputs: np.ndarray | None = None,
-  show_progress: bool = False,
-) -> dict[str, dict[str, float]]:
-  """Evaluates several sets of weights on every image of a dataset once.
-
-  Args:
-    dataset: whose evaluation split.
-    eval_step: compiled `(variables, batch) -> sums` over all devices.
-    variables: the weights, by name.
-    batch_size: images at a time, over all devices.
-    outputs: int32 `[classes]`, the network's output for each class of the
-      dataset; None where they are the same.
-    show_progress: with a bar on standard error.
-
-  Returns:
-    See `evaluation.evaluate.evaluate`.
-  """
-  # What is too much is padding, so any number of devices will do.
-  num_devices = jax.device_count()
-  batch_size = -(-batch_size // num_devices) * num_devices
-  batches = dataset.eval_batches(
-    batch_size=batch_size, slots=cluster.local_slots(batch_size)
-  )
-  if outputs is not None:
-    batches = ({**batch, 'label': outputs[batch['label']]} for batch in batches)
-  bar = tqdm.tqdm(
-    device.prefetch(batches),
-    desc='evaluate',
-    total=-(-len(dataset.eval) // batch_size),
-    unit_scale=batch_size,
-    unit='img',
-    file=sys.stderr,
-    mininterval=0.5 if sys.stderr.isatty() else 10.0,
-    disable=not (show_progress and cluster.is_main_process()),
-    dynamic_ncols=True,
-  )
-  return evaluate_lib.evaluate(eval_step, variables, bar, len(dataset.eval))
+    return evaluate_lib.evaluate(
+      eval_step, variables, device.prefetch(batches), len(self.dataset.eval)
+    )
 
 
 def create_experiment(

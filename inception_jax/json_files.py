@@ -81,11 +81,14 @@ def write_json(path: epath.Path, value: Any) -> None:
   write_atomically(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
 
 
-def write_atomically(path: epath.Path, text: str) -> None:
-  """Writes a text file so that a reader or a kill never sees half of it."""
+def write_atomically(path: epath.Path, contents: str | bytes) -> None:
+  """Writes a file so that a reader or a kill never sees half of it."""
   temporary = path.with_name(f'.{path.name}.tmp')
   try:
-    temporary.write_text(text)
+    if isinstance(contents, bytes):
+      temporary.write_bytes(contents)
+    else:
+      temporary.write_text(contents)
     temporary.replace(path)
   except OSError as error:
     with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ plots/               pictures of them
 
 from collections.abc import Mapping
 import dataclasses
+import hashlib
 import json
 from typing import Any
 
@@ -59,6 +60,7 @@ class Run:
     labels: what each output means.
     weights: which weights these are, 'raw', 'ema' or 'polyak'.
     step: number of updates they have seen.
+    digest: SHA-256 of all that decides what the network makes of an image.
   """
 
   model: models.GoogLeNet
@@ -68,6 +70,7 @@ class Run:
   labels: labels.LabelMap
   weights: str
   step: int
+  digest: str = ''
 
 
 def load_run(
@@ -123,7 +126,16 @@ def load_run(
     variables=variables,
     weights=weights,
     step=step,
+    digest=_digest(parts, variables),
   )
+
+
+def _digest(parts: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+  leaves = checkpoint.flatten(variables)
+  digests = {name: checkpoint.digest(leaf) for name, leaf in leaves.items()}
+  described = {name: parts[name] for name in ('model', 'preprocessing')}
+  text = json.dumps([described, digests], sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _select(

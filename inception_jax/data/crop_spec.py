@@ -155,6 +155,46 @@ class MultiCrop:
       )
     )
 
+  def nested(self) -> tuple['MultiCrop', ...]:
+    """Smaller and smaller parts of these crops, the smallest first.
+
+    One crop (of the smallest picture the central square's central one, where
+    there are such); its mirror image; the corners; the whole square; the other
+    squares; and then the larger pictures, one after the other. Of the paper's
+    144: 1, 2, 10, 12, 36, 72, 108 and 144, the first and the third of which are
+    the 1 and the 10 of its Table 3.
+    """
+    square = 'center' if 'center' in self.squares else self.squares[0]
+    crop = 'center' if 'center' in self.crops else self.crops[0]
+    cut = tuple(name for name in self.crops if name != 'whole') or self.crops
+    first = MultiCrop(
+      self.size,
+      self.shorter_sides[:1],
+      (square,),
+      (crop,),
+      self.mirrors[:1],
+    )
+    found = [first]
+    for changes in (
+      {'mirrors': self.mirrors},
+      {'crops': cut},
+      {'crops': self.crops},
+      {'squares': self.squares},
+      *(
+        {'shorter_sides': self.shorter_sides[:count]}
+        for count in range(2, len(self.shorter_sides) + 1)
+      ),
+    ):
+      larger = dataclasses.replace(found[-1], **changes)
+      if len(larger) > len(found[-1]):
+        found.append(larger)
+    return tuple(found)
+
+  def places_of(self, part: 'MultiCrop') -> tuple[int, ...]:
+    """Where in `list()` the crops of a part of them are."""
+    places = {crop: place for place, crop in enumerate(self.list())}
+    return tuple(places[crop] for crop in part.list())
+
   @property
   def parts(self) -> tuple[tuple[int, int], ...]:
     """Number and side of the squares that cross to the device, in order.
@@ -176,18 +216,42 @@ class MultiCrop:
     return (sum(3 * count * side**2 for count, side in self.parts),)
 
 
-def protocol(name: str, size: int) -> MultiCrop:
-  """A test protocol by name.
+def protocol(
+  name: str,
+  size: int,
+  scales: tuple[int, ...] | None = None,
+  squares: tuple[str, ...] | None = None,
+  crops: tuple[str, ...] | None = None,
+  mirrors: tuple[bool, ...] = (False, True),
+) -> MultiCrop:
+  """A test protocol by name, or a part of it.
 
   Args:
     name: of `PROTOCOLS`.
     size: of the crops; shorter sides are the paper's times `size / 224`.
+    scales: which of its shorter sides, as the paper gives them; None is all.
+    squares: which of its squares; None is all.
+    crops: which of its crops of each square; None is all.
+    mirrors: see `MultiCrop`.
+
+  Raises:
+    ValueError: if the protocol has no such part.
   """
   check_choice('protocol', name, tuple(PROTOCOLS))
-  sides, squares, crops = PROTOCOLS[name]
-  return MultiCrop(
-    size,
-    tuple(round(side * size / 224) for side in sides),
-    squares,
-    crops,
-  )
+  chosen = []
+  for field, known, asked in zip(
+    ('scales', 'squares', 'crops'),
+    PROTOCOLS[name],
+    (scales, squares, crops),
+    strict=True,
+  ):
+    asked = known if asked is None else asked
+    for value in asked:
+      if value not in known:
+        raise ValueError(
+          f'{field} of {name} are {", ".join(map(str, known))}, not {value}'
+        )
+    # In the order of the protocol, however they were asked for.
+    chosen.append(tuple(value for value in known if value in asked))
+  sides = tuple(round(side * size / 224) for side in chosen[0])
+  return MultiCrop(size, sides, chosen[1], chosen[2], mirrors)

@@ -80,14 +80,19 @@ class Dataset:
     )
 
   def eval_batches(
-    self, *, batch_size: int, slots: np.ndarray
+    self,
+    *,
+    batch_size: int,
+    slots: np.ndarray,
+    start: int = 0,
+    stop: int | None = None,
   ) -> Iterator[dict[str, np.ndarray]]:
     """See `pipeline.eval_batches`."""
     if isinstance(self.eval, synthetic.SyntheticRecords):
       return synthetic.synthetic_batches(
         self.eval,
-        start_step=0,
-        num_steps=-(-len(self.eval) // batch_size),
+        start_step=start // batch_size,
+        num_steps=-(-(stop or len(self.eval)) // batch_size),
         batch_size=batch_size,
         slots=slots,
         image_size=self.image_size,
@@ -102,6 +107,8 @@ class Dataset:
       crop=self.eval_crop,
       num_threads=self.num_threads,
       on_bad_image=self.on_bad_image,
+      start=start,
+      stop=stop,
     )
 
 

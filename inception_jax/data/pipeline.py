@@ -119,6 +119,8 @@ def eval_batches(
   crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
   num_threads: int | None = None,
   on_bad_image: str = 'fail',
+  start: int = 0,
+  stop: int | None = None,
 ) -> Iterator[HostBatch]:
   """Every record once, in order; the last batch is padded and masked.
 
@@ -129,6 +131,8 @@ def eval_batches(
     crop: how images are cut.
     num_threads: threads that decode; None is one a core.
     on_bad_image: see `train_batches`; a skipped image is masked here.
+    start: the record to begin with.
+    stop: the record to end before; None is the end of the set.
 
   Yields:
     Batches of n examples; the number of batches is the same on all processes.
@@ -140,13 +144,14 @@ def eval_batches(
   num_loaders, num_decoders = divide_threads(num_threads)
   decoder = _Decoder(records, crop, num_decoders, on_bad_image)
   uniforms = np.zeros((len(slots), 1), np.float32)  # Nothing is random here.
+  stop = len(records) if stop is None else min(stop, len(records))
 
   def load(step):
-    positions = order.example_positions(step, slots, batch_size)
+    positions = start + order.example_positions(step, slots, batch_size)
     # Padding repeats the last record.
-    indices = np.minimum(positions, len(records) - 1)
+    indices = np.minimum(positions, stop - 1)
     images, labels, bad = decoder.decode(indices, uniforms)
-    real = positions < len(records)
+    real = positions < stop
     return {
       'image': images,
       'label': labels,
@@ -155,7 +160,7 @@ def eval_batches(
       'slot': slots,
     }
 
-  steps = range(-(-len(records) // batch_size))
+  steps = range(-(-(stop - start) // batch_size))
   yield from _ahead(load, steps, num_loaders)
 
 

@@ -21,6 +21,10 @@ class SyntheticRecords:
   def __len__(self) -> int:
     return self.num_records
 
+  def fingerprint(self) -> str:
+    """See `records.Records.fingerprint`."""
+    return f'noise {self.num_records} {self.num_classes}'
+
   @property
   def class_names(self) -> tuple[str, ...]:
     return tuple(str(i) for i in range(self.num_classes))

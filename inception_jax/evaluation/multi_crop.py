@@ -5,7 +5,7 @@ References:
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import lax
@@ -18,6 +18,35 @@ from inception_jax.preprocess import Preprocessing
 # The paper's is the mean of the probabilities; the others "lead to inferior
 # performance", it says of the maximum.
 AGGREGATIONS = ('mean_probability', 'max_probability', 'mean_logit')
+
+
+class View(NamedTuple):
+  """One answer to a picture, of some of its crops.
+
+  Attributes:
+    num_crops: of how many.
+    aggregation: what was made of them, one of `AGGREGATIONS`.
+  """
+
+  num_crops: int
+  aggregation: str
+
+
+def views(
+  crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
+) -> tuple[View, ...]:
+  """The answers that one pass over all crops of a picture can give.
+
+  Of each of `MultiCrop.nested()` one an aggregation, and one of a single crop,
+  of which there is nothing to aggregate.
+  """
+  if isinstance(crop, crop_spec.EvaluationCrop):
+    return (View(1, AGGREGATIONS[0]),)
+  return tuple(
+    View(len(part), how)
+    for part in crop.nested()
+    for how in (AGGREGATIONS if len(part) > 1 else AGGREGATIONS[:1])
+  )
 
 
 def unpack(packed: jax.Array, spec: crop_spec.MultiCrop) -> list[jax.Array]:
@@ -110,36 +139,57 @@ def create_crop_logits_fn(
 
 
 def create_logits_fn(
+  model: GoogLeNet, preprocessing: Preprocessing
+) -> Callable[[Any, jax.Array], jax.Array]:
+  """What a network makes of pictures, of one crop each.
+
+  Returns:
+    `(variables, images) -> logits`, float32 `[batch, classes]`; images are
+    uint8 `[batch, size, size, 3]`.
+  """
+  return lambda variables, images: model.apply(
+    variables, preprocessing(images), train=False
+  )[0]
+
+
+def create_views_fn(
   model: GoogLeNet,
   preprocessing: Preprocessing,
   crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
-  aggregation: str = 'mean_probability',
   crops_at_a_time: int = 8,
 ) -> Callable[[Any, jax.Array], jax.Array]:
-  """What a network makes of pictures, of one crop or many.
+  """All `views` of pictures, from one pass over their crops.
 
   Args:
     model: network.
     preprocessing: pixels to network input.
     crop: how pictures are cut.
-    aggregation: see `aggregate`.
     crops_at_a_time: see `create_crop_logits_fn`.
 
   Returns:
-    `(variables, images) -> logits`, float32 `[batch, classes]`; images are
-    uint8 `[batch, *crop.shape]`. Of many crops logits are the logarithms of
-    probabilities.
+    `(variables, images) -> answers`, float32 `[batch, len(views(crop)),
+    classes]`, logarithms of probabilities; images are uint8
+    `[batch, *crop.shape]`.
   """
-  if isinstance(crop, crop_spec.MultiCrop):
-    crop_logits_fn = create_crop_logits_fn(
-      model, preprocessing, crop, crops_at_a_time
-    )
-    return lambda variables, images: aggregate(
-      crop_logits_fn(variables, images), aggregation
-    )
-  return lambda variables, images: model.apply(
-    variables, preprocessing(images), train=False
-  )[0]
+  if isinstance(crop, crop_spec.EvaluationCrop):
+    logits_fn = create_logits_fn(model, preprocessing)
+    return lambda variables, images: jax.nn.log_softmax(
+      logits_fn(variables, images)
+    )[:, None]
+  crop_logits_fn = create_crop_logits_fn(
+    model, preprocessing, crop, crops_at_a_time
+  )
+  parts = {len(part): crop.places_of(part) for part in crop.nested()}
+
+  def views_fn(variables, images):
+    logits = crop_logits_fn(variables, images)
+    answers = [
+      aggregate(logits[:, jnp.array(parts[view.num_crops])], view.aggregation)
+      for view in views(crop)
+    ]
+    return jnp.stack(answers, 1)
+
+  return views_fn
 
 
 def aggregate(logits: jax.Array, how: str = 'mean_probability') -> jax.Array:

@@ -50,6 +50,18 @@ def parallelize_eval_step(step_fn: StepFn) -> StepFn:
   return jax.pmap(step_fn, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
 
 
+def parallelize_answer_step(step_fn: StepFn) -> StepFn:
+  """As `parallelize_eval_step`, for answers of each image.
+
+  Args:
+    step_fn: `(variables, images) -> answers`, `[batch, ...]`.
+
+  Returns:
+    A function from `[num_local_devices, batch, ...]` to the same.
+  """
+  return jax.pmap(step_fn, axis_name=AXIS, in_axes=(None, 0))
+
+
 def create_train_step(
   *,
   model: GoogLeNet,

@@ -1,0 +1,353 @@
+"""The evaluate mode: runs, one or several, on every picture of a set once."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+from typing import Any
+
+from etils import epath
+import jax
+import ml_collections
+
+from inception_jax import cluster, errors, fields, json_files, run
+from inception_jax import experiment as experiment_lib
+from inception_jax.data import crop_spec, device
+from inception_jax.data import dataset as dataset_lib
+from inception_jax.evaluation import (
+  answering,
+  ensemble,
+  multi_crop,
+  scores,
+)
+from inception_jax.evaluation import answers as answers_lib
+from inception_jax.training import step as step_lib
+
+# Of each image, where a protocol has many.
+_CROPS_AT_A_TIME = 16
+# What names the runs of an ensemble in the folder that holds them.
+ENSEMBLE_FILE = 'ensemble.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+  """How a run is evaluated.
+
+  Attributes:
+    name: 'single', the run's own centre crop, or of `crop_spec.PROTOCOLS`.
+    aggregation: what is made of several crops, one of
+      `multi_crop.AGGREGATIONS`.
+    scales: part of the protocol, see `crop_spec.protocol`; None is all.
+    squares: likewise.
+    crops: likewise.
+    mirrors: whether each crop is mirrored as well.
+
+  Raises:
+    InputError: if there is no such protocol, or part of it.
+  """
+
+  name: str = 'single'
+  aggregation: str = 'mean_probability'
+  scales: tuple[int, ...] | None = None
+  squares: tuple[str, ...] | None = None
+  crops: tuple[str, ...] | None = None
+  mirrors: bool = True
+
+  def __post_init__(self):
+    for flag, value, known in (
+      ('protocol', self.name, ('single', *crop_spec.PROTOCOLS)),
+      ('aggregation', self.aggregation, multi_crop.AGGREGATIONS),
+    ):
+      if value not in known:
+        raise errors.InputError(
+          f'--{flag} must be one of {", ".join(known)}, not'
+          f' {value!r}{errors.suggestion(value, known)}'
+        )
+    if self.name != 'single':
+      self.crop(224)
+    elif (self.scales, self.squares, self.crops) != (None,) * 3:
+      raise errors.InputError(
+        '--scales, --squares and --crops choose among the crops of'
+        ' --protocol=ten_crop or multi_crop_144; give one of these'
+      )
+
+  def crop(self, size: int) -> crop_spec.MultiCrop:
+    """What is cut, for a network of `size` pixels; not of 'single'."""
+    mirrors = (False, True) if self.mirrors else (False,)
+    parts = (self.scales, self.squares, self.crops)
+    try:
+      return crop_spec.protocol(self.name, size, *parts, mirrors)
+    except ValueError as error:
+      raise errors.InputError(f'--protocol={self.name}: {error}') from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Answered:
+  """Runs that have answered to every picture.
+
+  Attributes:
+    ensemble: of the runs; None on other processes than the main one.
+    dataset: the pictures, cut as the first run wants them.
+    runs: the runs, without their weights.
+  """
+
+  ensemble: ensemble.Ensemble | None
+  dataset: dataset_lib.Dataset
+  runs: tuple[run.Run, ...]
+
+
+def evaluate(
+  workdir: epath.PathLike,
+  protocol: Protocol,
+  weights: str | None = None,
+  config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
+  answers: epath.PathLike | None = None,
+) -> dict[str, Any]:
+  """Evaluates runs, each and together.
+
+  Args:
+    workdir: see `list_runs`.
+    protocol: which crops, and what is made of them.
+    weights: see `run.load_run`.
+    config: see `answer`.
+    answers: likewise.
+
+  Returns:
+    `workdir, protocol, num_crops, aggregation, weights, step, num_images, top1,
+    top5, loss, top5_error`, of the mean of the probabilities of all runs; and
+    of several `members`, the same of each.
+
+  Raises:
+    InputError: if a run, the protocol or the data cannot be used.
+  """
+  workdirs = list_runs(workdir)
+  answered = answer(workdirs, protocol, weights, config, answers)
+  found = None
+  if answered.ensemble is not None:
+    found = _score(answered.ensemble, protocol.aggregation)
+  together, *members = cluster.broadcast(found)
+  results = [
+    {
+      'workdir': str(path),
+      'protocol': protocol.name,
+      'num_crops': _num_crops(protocol, loaded),
+      'aggregation': protocol.aggregation,
+      'weights': loaded.weights,
+      'step': loaded.step,
+      **member,
+      'top5_error': 1 - member['top5'],
+    }
+    for path, loaded, member in zip(
+      workdirs, answered.runs, members, strict=True
+    )
+  ]
+  if len(results) == 1:
+    return results[0]
+  return {
+    **results[0],
+    'workdir': ','.join(map(str, workdirs)),
+    'weights': [result['weights'] for result in results],
+    'step': [result['step'] for result in results],
+    **together,
+    'top5_error': 1 - together['top5'],
+    'members': results,
+  }
+
+
+def _num_crops(protocol: Protocol, loaded: run.Run) -> int:
+  if protocol.name == 'single':
+    return 1
+  return len(protocol.crop(loaded.eval_crop.size))
+
+
+def _score(
+  members: ensemble.Ensemble, aggregation: str
+) -> list[dict[str, float]]:
+  """Of all members together, and of each."""
+  counts = [scores.Scores() for _ in range(1 + len(members.members))]
+  for part in members.read(None, aggregation):
+    counts[0].add(ensemble.mean_probability(part.log_probs), part.labels)
+    for count, log_probs in zip(counts[1:], part.log_probs, strict=True):
+      count.add(log_probs, part.labels)
+  check_count(members, counts[0].num_images)
+  results = [count.means() for count in counts]
+  if members.num_skipped:
+    results = [{**x, 'num_skipped': members.num_skipped} for x in results]
+  return results
+
+
+def check_count(members: ensemble.Ensemble, counted: int) -> None:
+  """Raises RuntimeError unless every picture was counted or skipped once."""
+  if not counted or counted + members.num_skipped != members.num_images:
+    raise RuntimeError(
+      f'evaluation counted {counted} images and skipped {members.num_skipped}'
+      f' where there are {members.num_images}'
+    )
+
+
+def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
+  """The run directories that a `--workdir` stands for.
+
+  Args:
+    workdir: run directories with commas between them, or folders that hold
+      the runs of an ensemble.
+
+  Raises:
+    InputError: if one is given twice, or an ensemble is not whole.
+  """
+  found = []
+  for name in str(workdir).split(','):
+    folder = epath.Path(name.strip())
+    if not (folder / ENSEMBLE_FILE).exists():
+      found.append(folder)
+      continue
+    listed = json_files.read_json(folder / ENSEMBLE_FILE)
+    for member in listed['members']:
+      if not (folder / member / 'config.json').exists():
+        raise errors.InputError(
+          f'{folder} is an ensemble whose member {member!r} is not trained'
+          ' yet; train it, or name the members that are in --workdir'
+        )
+      found.append(folder / member)
+  if len(set(found)) < len(found):
+    raise errors.InputError(f'--workdir={workdir} names a run twice')
+  return found
+
+
+def answer(
+  workdirs: Sequence[epath.Path],
+  protocol: Protocol,
+  weights: str | None = None,
+  config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
+  answers: epath.PathLike | None = None,
+) -> Answered:
+  """Has runs answer to every picture that they have not answered to yet.
+
+  Args:
+    workdirs: run directories, trained or imported.
+    protocol: which crops.
+    weights: see `run.load_run`.
+    config: whose `data` and `train.eval_batch_size` say what to evaluate on;
+      None is the first run's own. The size of the crop is always each run's,
+      and so is its kind unless the config names one.
+    answers: folder to keep the answers in; None is `answers` in each run.
+
+  Raises:
+    InputError: if a run, the protocol or the data cannot be used.
+    TrainingError: if the answers cannot be written.
+  """
+  stored = run.read_config(workdirs[0])
+  if config is not None:
+    stored = experiment_lib.sections(config)
+  loaded = [run.load_run(workdir, weights) for workdir in workdirs]
+  datasets = [
+    _open_dataset(stored['data'], *pair, protocol)
+    for pair in zip(loaded, workdirs, strict=True)
+  ]
+  class_names = datasets[0].class_names
+  for run_, workdir in zip(loaded, workdirs, strict=True):
+    _check_classes(run_, workdir, class_names, stored['data']['name'])
+  members = []
+  for number, workdir in enumerate(workdirs):
+    kept = epath.Path(answers or workdir / 'answers')
+    found = _answer(
+      loaded[number],
+      datasets[number],
+      stored['train']['eval_batch_size'],
+      kept,
+      str(workdir),
+    )
+    members.append(ensemble.Member(str(workdir), loaded[number].labels, found))
+    loaded[number] = dataclasses.replace(loaded[number], variables={})
+  return Answered(
+    ensemble.Ensemble(members, class_names)
+    if cluster.is_main_process()
+    else None,
+    datasets[0],
+    tuple(loaded),
+  )
+
+
+def _check_classes(
+  loaded: run.Run,
+  workdir: epath.Path,
+  class_names: Sequence[str],
+  name: str,
+) -> None:
+  try:
+    loaded.labels.outputs_of(class_names)
+  except ValueError as error:
+    raise errors.InputError(
+      f'{workdir} cannot be evaluated on {name!r}: {error}'
+    ) from error
+
+
+def _answer(
+  loaded: run.Run,
+  dataset: dataset_lib.Dataset,
+  eval_batch_size: int,
+  folder: epath.Path,
+  name: str,
+) -> answers_lib.Answers | None:
+  """Completes the answers of one run."""
+  crop = dataset.eval_crop
+  batch_size = eval_batch_size
+  if isinstance(crop, crop_spec.MultiCrop):
+    # Some crops each of some images at a time, in all what one crop has.
+    batch_size = -(-eval_batch_size // _CROPS_AT_A_TIME)
+  # What is too much is padding, so any number of devices will do.
+  num_devices = jax.device_count()
+  batch_size = -(-batch_size // num_devices) * num_devices
+  identity = {
+    'network': loaded.digest,
+    'crop': [type(crop).__name__, dataclasses.asdict(crop)],
+    'data': dataset.eval.fingerprint(),
+  }
+  found = None
+  if cluster.is_main_process():
+    found = answers_lib.Answers(
+      folder / answers_lib.digest(identity),
+      identity,
+      views=multi_crop.views(crop),
+      num_images=len(dataset.eval),
+      num_outputs=loaded.model.num_classes,
+      batch_size=batch_size,
+    )
+  views_fn = multi_crop.create_views_fn(
+    loaded.model, loaded.preprocessing, crop, _CROPS_AT_A_TIME
+  )
+  slots = cluster.local_slots(batch_size)
+  answering.complete(
+    found,
+    step_lib.parallelize_answer_step(views_fn),
+    device.replicate(loaded.variables),
+    lambda start, stop: dataset.eval_batches(
+      batch_size=batch_size, slots=slots, start=start, stop=stop
+    ),
+    name,
+  )
+  return found
+
+
+def _open_dataset(
+  data: Mapping[str, Any],
+  loaded: run.Run,
+  workdir: epath.Path,
+  protocol: Protocol,
+) -> dataset_lib.Dataset:
+  """What to evaluate on, cut for a run."""
+  data = {**data, 'image_size': loaded.eval_crop.size}
+  if data.get('eval_crop') is None:
+    data['eval_crop'] = loaded.eval_crop.name
+  if data.get('name') is None:
+    raise errors.InputError(
+      f'{workdir} does not say what to evaluate on; give --config'
+    )
+  dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
+  if protocol.name == 'single':
+    return dataset
+  if data['name'] == dataset_lib.FAKE:
+    raise errors.InputError(
+      f'--protocol={protocol.name} needs pictures; noise has one crop only'
+    )
+  return dataclasses.replace(
+    dataset, eval_crop=protocol.crop(loaded.eval_crop.size)
+  )
