@@ -9,6 +9,7 @@ from absl import flags as absl_flags
 
 from inception_jax import (
   cluster,
+  ensemble,
   errors,
   evaluate,
   inspection,
@@ -144,11 +145,15 @@ _EVALUATION = (
   'answers',
 )
 
+
+def _train(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+  if ensemble.is_ensemble(flags.config):
+    return ensemble.train_ensemble(flags.config, flags.workdir)
+  return train.train(flags.config, flags.workdir)
+
+
 MODES = {
-  'train': Mode(
-    lambda flags, _: train.train(flags.config, flags.workdir),
-    needs=('config', 'workdir'),
-  ),
+  'train': Mode(_train, needs=('config', 'workdir')),
   'evaluate': Mode(_evaluate, needs=('workdir',), takes=_EVALUATION),
   'report': Mode(_report, needs=('workdir',), takes=(*_EVALUATION, 'output')),
   'predict': Mode(

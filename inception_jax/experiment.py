@@ -71,7 +71,10 @@ class Experiment:
   @property
   def keys(self) -> tuple[jax.Array, jax.Array]:
     """Keys of the initial weights, and of augmentation and dropout."""
-    init_key, step_key = jax.random.split(jax.random.key(self.options.seed))
+    seed, init_seed = self.options.seed, self.options.init_seed
+    init_key, step_key = jax.random.split(jax.random.key(seed))
+    if init_seed is not None:
+      init_key, _ = jax.random.split(jax.random.key(init_seed))
     return init_key, step_key
 
   @property

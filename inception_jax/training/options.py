@@ -13,6 +13,7 @@ class TrainOptions:
     num_epochs: passes over the training set, if `num_train_steps` is None.
     num_train_steps: updates, or None to go by `num_epochs`.
     seed: of weights, order, crops, augmentation and dropout.
+    init_seed: of the initial weights alone; None is `seed`.
     aux_weight: weight of each auxiliary loss (section 5: 0.3).
     num_microbatches: parts of a device's batch, handled one after another.
     polyak_start_epoch: epochs after which the uniform mean of the weights
@@ -30,6 +31,7 @@ class TrainOptions:
   num_epochs: float | None = None
   num_train_steps: int | None = None
   seed: int = 0
+  init_seed: int | None = None
   aux_weight: float = 0.3
   num_microbatches: int = 1
   polyak_start_epoch: float | None = None

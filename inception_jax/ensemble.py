@@ -1,0 +1,156 @@
+"""Training of several runs that are evaluated together.
+
+A folder holds a run directory for each member, and `ensemble.json`, which names
+them in order.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from absl import logging
+from etils import epath
+import jax
+import ml_collections
+
+from inception_jax import cluster, errors, evaluate, fields, json_files, train
+from inception_jax import experiment as experiment_lib
+
+SECTION = 'ensemble'
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleOptions:
+  """Section `ensemble` of a config.
+
+  Attributes:
+    members: by name, the fields in which a member's config differs, a section
+      at a time: `{'wide': {'model': {'width': 1.25}}}`. Each has a seed of its
+      own, `train.seed` plus its number from 0, unless it gives one.
+    same_initial_weights: whether all begin with the weights that `train.seed`
+      draws (section 7: "trained with the same initialization (even with the
+      same initial weights, mainly because of an oversight)"), or each with
+      weights of its own. A wider member has others in any case.
+    only: the members to train now; none is all. Give each machine some of them,
+      and the same folder, to train them at the same time.
+  """
+
+  members: dict[str, Any]
+  same_initial_weights: bool = True
+  only: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    if not self.members:
+      raise ValueError('members must name at least one')
+    for name in self.members:
+      if not name or epath.Path(name).name != name or name.startswith('.'):
+        raise ValueError(f'{name!r} cannot be the name of a folder')
+    for name in self.only:
+      if name not in self.members:
+        raise ValueError(
+          f'only names {name!r}, which is no member'
+          f'{errors.suggestion(name, self.members)}'
+        )
+
+
+def is_ensemble(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+) -> bool:
+  """Whether a config describes several runs."""
+  return SECTION in config
+
+
+def member_configs(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+) -> tuple[EnsembleOptions, dict[str, dict[str, Any]]]:
+  """The config of each member, by name.
+
+  Args:
+    config: as of a single run, with a section `ensemble`.
+
+  Raises:
+    InputError: if a field is unknown or out of its range.
+  """
+  config = fields.plain(config)
+  options = fields.call_with_section(
+    EnsembleOptions, SECTION, config.pop(SECTION)
+  )
+  config = experiment_lib.sections(config)
+  seed = config['train'].get('seed', 0)
+  configs = {}
+  for number, (name, changes) in enumerate(options.members.items()):
+    member = {section: dict(values) for section, values in config.items()}
+    member['train']['seed'] = seed + number
+    if options.same_initial_weights:
+      member['train']['init_seed'] = seed
+    for section, values in (changes or {}).items():
+      if section not in member or not isinstance(values, dict):
+        raise errors.InputError(
+          f'config.ensemble.members.{name}.{section} is no section of fields'
+          f'{errors.suggestion(section, member)}'
+        )
+      member[section].update(values)
+    configs[name] = member
+  return options, configs
+
+
+def train_ensemble(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+  workdir: epath.PathLike,
+) -> dict[str, Any]:
+  """Trains the members one after the other, or goes on where it stopped.
+
+  Args:
+    config: see `member_configs`.
+    workdir: folder of the ensemble, new or of the same members.
+
+  Returns:
+    `workdir`, and `members`: the result of `train.train` of each.
+
+  Raises:
+    InputError: if something given cannot be used; nothing is written then.
+    TrainingError: if training cannot go on.
+    Interrupted: after SIGTERM or SIGINT, once the state is saved.
+  """
+  options, configs = member_configs(config)
+  for name, member in configs.items():
+    try:  # Before hours are spent on the first.
+      experiment_lib.create_experiment(member)
+    except errors.InputError as error:
+      raise errors.InputError(f'member {name!r}: {error}') from error
+  folder = epath.Path(workdir)
+  if cluster.is_main_process():
+    _describe(folder, list(configs))
+  results = []
+  for name in options.only or configs:
+    logging.info(
+      'member %s, %d of %d', name, list(configs).index(name) + 1, len(configs)
+    )
+    results.append(train.train(configs[name], folder / name))
+    # Each has programs of its own; all together they would fill the memory.
+    jax.clear_caches()
+  return {'workdir': str(folder), 'members': results}
+
+
+def _describe(folder: epath.Path, members: list[str]) -> None:
+  path = folder / evaluate.ENSEMBLE_FILE
+  if path.exists():
+    stored = json_files.read_json(path)
+    if stored != {'members': members}:
+      raise errors.InputError(
+        f'{folder} is an ensemble of other members ({path}); give another'
+        ' --workdir or the same config'
+      )
+    return
+  if (folder / 'config.json').exists():
+    raise errors.InputError(
+      f'{folder} is the run directory of one run; give another --workdir'
+    )
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.InputError(
+      f'--workdir={folder} cannot be made ({error.strerror or error}); give'
+      ' another folder'
+    ) from error
+  json_files.write_json(path, {'members': members})
