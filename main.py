@@ -23,7 +23,7 @@ for name, text in {
   'protocol': 'How to evaluate: single, ten_crop or multi_crop_144.',
   'aggregation': 'Of crops: mean_probability, max_probability, mean_logit.',
   'weights': 'raw, ema or polyak; by default ema where it is kept.',
-  'source': 'Whose weights to import: google or safetensors.',
+  'source': 'Of weights: google, caffe, torchvision, tf_slim, safetensors.',
   'labels': 'The file that names the outputs of imported weights.',
   'format': 'What to export: safetensors, onnx or npz.',
 }.items():
