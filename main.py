@@ -25,7 +25,7 @@ for name, text in {
   'weights': 'raw, ema or polyak; by default ema where it is kept.',
   'source': 'Of weights: google, caffe, torchvision, tf_slim, safetensors.',
   'labels': 'The file that names the outputs of imported weights.',
-  'format': 'What to export: safetensors, onnx or npz.',
+  'format': 'What to export: safetensors, onnx, npz or torchvision.',
 }.items():
   flags.DEFINE_string(name, None, text)
 flags.DEFINE_boolean('download', False, 'Fetch the weights to import.')

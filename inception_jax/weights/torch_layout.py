@@ -65,14 +65,19 @@ def shape_of(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
   return (shape[3], shape[2], shape[0], shape[1])
 
 
-def to_ours(path: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-  """An array of theirs as a variable of ours, of `shape`."""
+def to_ours(
+  path: str, array: np.ndarray, shape: tuple[int, ...], channels: int = 128
+) -> np.ndarray:
+  """An array of theirs as a variable of ours, of `shape`.
+
+  `channels` are those that the dense layer of a head reads.
+  """
   if not path.endswith('/kernel'):
     return array
   if array.ndim == 4:
     return array.transpose(2, 3, 1, 0)
   if path.endswith('/dense/kernel'):
-    side = head_side(shape)
+    side = head_side(shape, channels)
     maps = array.reshape(len(array), -1, side, side)
     array = maps.transpose(0, 2, 3, 1).reshape(len(array), -1)
   return array.T
@@ -97,6 +102,6 @@ def to_theirs(path: str, array: np.ndarray, side: int = 4) -> np.ndarray:
   return array
 
 
-def head_side(shape: tuple[int, ...]) -> int:
-  """Side of what the dense layer of a published head, `[in, out]`, reads."""
-  return round((shape[0] / 128) ** 0.5)
+def head_side(shape: tuple[int, ...], channels: int) -> int:
+  """Side of what the dense layer of a head, of shape `[in, out]`, reads."""
+  return round((shape[0] / channels) ** 0.5)

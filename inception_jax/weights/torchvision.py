@@ -94,13 +94,20 @@ def _read_ours(
   """The network of a file of ours, verified."""
   try:
     shapes = json.loads(metadata['shapes'])
-    flat = {
-      name: np.ascontiguousarray(
-        torch_layout.to_ours(name, arrays[torch_layout.name_of(name)], shape)
-      ).reshape(shape)
-      for name, shape in shapes.items()
-    }
-  except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+    flat = {}
+    for name, shape in shapes.items():
+      array = arrays[torch_layout.name_of(name)]
+      conv = name.replace('/dense/', '/conv/')
+      channels = shapes.get(conv, shape)[-1]
+      array = torch_layout.to_ours(name, array, shape, channels)
+      flat[name] = np.ascontiguousarray(array).reshape(shape)
+  except (
+    AttributeError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+  ) as error:
     raise errors.InputError(
       f'{path} is damaged ({type(error).__name__}:'
       f' {errors.first_line(error)}); export or copy it again'

@@ -5,13 +5,13 @@ a file of its own kind and the importer, into a network of ours. Then one slip
 at a time is made in the peer, as public ports make them, and must show.
 """
 
+from imported_ends import ends_of
 import jax
 import numpy as np
 import published_files
 import pytest
 
 from inception_jax import errors
-from inception_jax.models import create_model, modules
 from inception_jax.weights import caffe, torchvision
 
 torch = pytest.importorskip('torch')
@@ -47,36 +47,6 @@ def ends_of_peer(network, pixels, **slips):
     name: x.permute(0, 2, 3, 1).numpy() if x.ndim == 4 else x.numpy()
     for name, x in ends.items()
   }
-
-
-def ends_of(network, pixels):
-  """End points of an imported network, those of its heads as well."""
-  model = create_model(**network.model_arguments)
-
-  @jax.jit
-  def apply(variables, x):
-    _, ends = model.apply(variables, x)
-    for block in ('4a', '4d') if model.use_aux else ():
-      name = f'aux_{block}'
-      params = variables['params'][name]
-      head = modules.AuxiliaryHead(
-        model.num_classes,
-        params['conv']['kernel'].shape[-1],
-        params['dense']['kernel'].shape[-1],
-        model._conv_factory(),
-        0.0,
-        model.architecture.head_pool,
-        model.dtype,
-      )
-      own = {
-        kind: tree[name] for kind, tree in variables.items() if name in tree
-      }
-      x = ends[f'inception_{block}']
-      ends[f'aux_logits_{block}'] = head.apply(own, x, False, None)
-    return ends
-
-  ends = apply(network.variables, network.preprocessing(pixels))
-  return {name: np.asarray(x) for name, x in ends.items()}
 
 
 def differing(ours, theirs):
