@@ -44,4 +44,5 @@ clean:
 .venv/parity: .venv/test
 	$(BIN)/pip install --quiet '$(TORCH)'
 	$(BIN)/pip install --quiet --editable '.[data,test,parity]'
+	$(BIN)/pip install --quiet --no-deps tf_keras
 	touch $@

@@ -76,6 +76,7 @@ def _import(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
     path=flags.input,
     label_file=flags.labels,
     download=flags.download,
+    weights=flags.weights,
   )
 
 
@@ -171,7 +172,7 @@ MODES = {
   'import': Mode(
     _import,
     needs=('source', 'workdir'),
-    takes=('input', 'labels', 'download'),
+    takes=('input', 'labels', 'download', 'weights'),
   ),
   'export': Mode(
     _export,

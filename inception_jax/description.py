@@ -122,13 +122,16 @@ def _read_pixels(
   try:
     crop = crop_spec.EvaluationCrop(**stored['crop'])
     scale, mean = float(stored['scale']), tuple(map(float, stored['mean']))
+    bgr = stored.get('bgr', False)
+    if not isinstance(bgr, bool):
+      raise ValueError(f'bgr is true or false, not {bgr!r}')
     if len(mean) != 3:
       raise ValueError(f'the mean has {len(mean)} values, not 3')
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise WrongPartError(
       'preprocessing', f'{type(error).__name__}: {error}'
     ) from error
-  return preprocess.Preprocessing(scale, mean), crop
+  return preprocess.Preprocessing(scale, mean, bgr), crop
 
 
 def _read_labels(stored: Any) -> labels_lib.LabelMap:

@@ -16,9 +16,9 @@ for name, text in {
   'aggregation': 'Of crops: mean_probability, max_probability, mean_logit.',
   'answers': 'Folder to keep answers of evaluations in.',
   'weights': 'raw, ema or polyak; by default ema where it is kept.',
-  'source': 'Whose weights to import: google or safetensors.',
+  'source': 'Of weights: google, caffe, torchvision, tf_slim, safetensors.',
   'labels': 'The file that names the outputs of imported weights.',
-  'format': 'What to export: safetensors, onnx or npz.',
+  'format': 'What to export: safetensors, onnx, npz or torchvision.',
 }.items():
   flags.DEFINE_string(name, None, text)
 for name, default, text in (
@@ -28,7 +28,7 @@ for name, default, text in (
   ('softmax', False, 'Export ONNX with probabilities.'),
 ):
   flags.DEFINE_boolean(name, default, text)
-flags.DEFINE_integer('top_k', 5, 'Number of classes to predict.')
+flags.DEFINE_integer('top_k', None, 'Number of classes to predict.')
 for name, text in {
   'scales': 'Of a protocol: 256, 288, 320, 352.',
   'squares': 'Of a protocol: first, center, last.',

@@ -8,15 +8,17 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-  """Affine map of RGB pixels: `pixel * scale - mean`.
+  """Affine map of RGB pixels: `pixel * scale - mean`, then their order.
 
   Attributes:
     scale: factor of every pixel value (0 to 255).
     mean: what is subtracted from red, green and blue, after scaling.
+    bgr: whether the network takes blue, green and red, in this order.
   """
 
   scale: float
   mean: tuple[float, float, float]
+  bgr: bool = False
 
   def __call__(self, images: jax.Array) -> jax.Array:
     """Maps images to network input.
@@ -27,12 +29,13 @@ class Preprocessing:
     Returns:
       float32 array of the same shape.
     """
-    return images.astype(jnp.float32) * self.scale - jnp.asarray(
-      self.mean, jnp.float32
-    )
+    x = images.astype(jnp.float32) * self.scale
+    x = x - jnp.asarray(self.mean, jnp.float32)
+    return x[..., ::-1] if self.bgr else x
 
   def invert(self, inputs: jax.Array) -> jax.Array:
     """Network input back to float pixels in 0 to 255, for pictures."""
+    inputs = inputs[..., ::-1] if self.bgr else inputs
     return (inputs + jnp.asarray(self.mean, jnp.float32)) / self.scale
 
 
@@ -41,3 +44,9 @@ class Preprocessing:
 MEAN_RGB = Preprocessing(scale=1.0, mean=(123.68, 116.779, 103.939))
 # The authors' released network.
 GOOGLE = Preprocessing(scale=256 / 255, mean=(117.0, 117.0, 117.0))
+# Caffe's data layer, which reads BGR and subtracts 104, 117 and 123.
+CAFFE = Preprocessing(scale=1.0, mean=(123.0, 117.0, 104.0), bgr=True)
+# To [-1, 1]. torchvision normalises by ImageNet's mean and deviation, and its
+# `transform_input` undoes that: (p / 255 - m) / s * (s / 0.5) + (m - 0.5) / 0.5
+# is p / 127.5 - 1.
+UNIT = Preprocessing(scale=1 / 127.5, mean=(1.0, 1.0, 1.0))

@@ -28,5 +28,8 @@ PROFILES: Mapping[str, Profile] = types.MappingProxyType(
     'inception_v1_google': Profile(preprocess.GOOGLE, num_classes=1008),
     'inception_v1_bn': Profile(preprocess.MEAN_RGB, num_classes=1000),
     'inception_v1_lucid': Profile(preprocess.MEAN_RGB, num_classes=1000),
+    'inception_v1_caffe': Profile(preprocess.CAFFE, 1000, 'warp'),
+    'inception_v1_torchvision': Profile(preprocess.UNIT, num_classes=1000),
+    'inception_v1_tf_slim': Profile(preprocess.UNIT, 1001, 'central_fraction'),
   }
 )

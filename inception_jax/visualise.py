@@ -163,6 +163,8 @@ def _figures(
 ) -> Iterable[tuple[str, mpl_figure.Figure]]:
   """Every figure with the name of its file."""
   kernel = loaded.variables['params']['conv1']['kernel']
+  if loaded.preprocessing.bgr:
+    kernel = kernel[:, :, ::-1]
   yield 'filters_conv1.png', figures.draw_filters(kernel)
   look_fn = create_look_fn(loaded, (*end_points, _LAST, _FEATURE_END_POINT))
   names = file_names(pictures.files)

@@ -91,7 +91,36 @@ def test_profiles_are_those_of_the_published_networks():
     for name, profile in profiles.PROFILES.items()
   }
   assert rows.pop('inception_v1_google') == (preprocess.GOOGLE, 1008)
+  assert rows.pop('inception_v1_caffe') == (preprocess.CAFFE, 1000)
+  assert rows.pop('inception_v1_torchvision') == (preprocess.UNIT, 1000)
+  assert rows.pop('inception_v1_tf_slim') == (preprocess.UNIT, 1001)
   assert set(rows.values()) == {(preprocess.MEAN_RGB, 1000)}
+
+
+def test_crops_are_those_of_the_published_networks():
+  crops = {name: x.eval_crop for name, x in profiles.PROFILES.items()}
+  assert crops.pop('inception_v1_caffe') == 'warp'
+  assert crops.pop('inception_v1_tf_slim') == 'central_fraction'
+  assert set(crops.values()) == {'shorter_side'}
+
+
+def test_caffe_takes_bgr(all_values):
+  """Reversed, minus 104, 117 and 123, as its data layer has it."""
+  expected = all_values[..., ::-1] - np.array([104, 117, 123], np.float32)
+  inputs = preprocess.CAFFE(jnp.asarray(all_values))
+  np.testing.assert_array_equal(inputs, expected)
+  assert np.abs(inputs - inputs[..., ::-1]).max() > 1
+
+
+def test_torchvision_undoes_its_normalisation(all_values):
+  """Normalised for ImageNet, then by `transform_input`."""
+  mean = np.array([0.485, 0.456, 0.406])
+  deviation = np.array([0.229, 0.224, 0.225])
+  normalised = (all_values / 255 - mean) / deviation
+  expected = normalised * (deviation / 0.5) + (mean - 0.5) / 0.5
+  inputs = preprocess.UNIT(jnp.asarray(all_values))
+  np.testing.assert_allclose(inputs, expected, atol=1e-6)
+  assert inputs.min() == -1 and inputs.max() == 1
 
 
 def test_profiles_cannot_be_changed():

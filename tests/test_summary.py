@@ -28,7 +28,7 @@ def claims():
   return paper_claims.compare_with_paper(create_model())
 
 
-def multiply_adds_by_hand(specs, num_classes=1000):
+def multiply_adds_by_hand(arch, num_classes=1000):
   """By row, at 224 pixels, from the widths alone."""
   counts = {
     'conv1': 112 * 112 * 7 * 7 * 3 * 64,
@@ -36,16 +36,16 @@ def multiply_adds_by_hand(specs, num_classes=1000):
     'conv2': 56 * 56 * 9 * 64 * 192,
   }
   channels, sides = 192, {'3': 28, '4': 14, '5': 7}
-  for block, spec in specs:
+  for block, spec in arch.specs:
     (reduce_3, out_3), (reduce_5, out_5) = spec.conv_3x3, spec.conv_5x5
     each_place = (
       channels * (spec.conv_1x1 + reduce_3 + reduce_5 + spec.pool_proj)
       + 9 * reduce_3 * out_3
-      + 25 * reduce_5 * out_5
+      + arch.window_5x5**2 * reduce_5 * out_5
     )
     counts[f'inception_{block}'] = sides[block[0]] ** 2 * each_place
     channels = spec.features
-    if block in ('4a', '4d'):
+    if block in ('4a', '4d') and arch.has_heads:
       counts[f'aux_{block}'] = (
         16 * channels * 128 + 2048 * 1024 + 1024 * num_classes
       )
@@ -56,7 +56,7 @@ def multiply_adds_by_hand(specs, num_classes=1000):
 @pytest.mark.parametrize('name', sorted(ARCHITECTURES))
 def test_multiply_adds_are_those_of_the_widths(name):
   rows = rows_of(create_model(name))
-  expected = multiply_adds_by_hand(ARCHITECTURES[name].specs)
+  expected = multiply_adds_by_hand(ARCHITECTURES[name])
   counted = {k: r.multiply_adds for k, r in rows.items() if r.multiply_adds}
   assert counted == expected
 
@@ -72,6 +72,12 @@ def test_totals():
   table = summarize(released)
   assert table.multiply_adds == 1_584_881_536
   assert (table.params, table.params_with_heads) == (7_066_380, 13_461_996)
+  table = summarize(create_model('inception_v1_torchvision'))
+  assert table.multiply_adds == 1_498_376_192
+  assert (table.params, table.params_with_heads) == (6_624_904, 13_004_888)
+  table = summarize(create_model('inception_v1_tf_slim', num_classes=1001))
+  assert table.multiply_adds == 1_498_377_216
+  assert table.params == table.params_with_heads == 6_618_649
   table = summarize(create_model(use_aux=False))
   assert table.params == table.params_with_heads == 6_998_552
   assert table.multiply_adds == 1_582_671_872

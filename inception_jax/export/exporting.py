@@ -14,6 +14,7 @@ from inception_jax import checkpoint, errors, models, optional, run
 from inception_jax.export import checking, npz_file
 from inception_jax.weights import exported
 from inception_jax.weights import safetensors_file as safetensors_reader
+from inception_jax.weights import torchvision as torchvision_reader
 
 CHECK_FILE = 'check.json'
 
@@ -24,19 +25,21 @@ class Format:
 
   Attributes:
     packages: what it needs beyond ours.
-    exact: whether the file holds the weights as they are, so that every bit
-      must come back.
+    exact: whether the file is run as we run it, so that every bit must come
+      back.
+    ending: of the file.
   """
 
   packages: tuple[str, ...]
   exact: bool
+  ending: str
 
 
-# The name is the ending of the files as well.
 FORMATS = {
-  'safetensors': Format(packages=('safetensors',), exact=True),
-  'onnx': Format(packages=('onnx', 'onnxruntime'), exact=False),
-  'npz': Format(packages=(), exact=True),
+  'safetensors': Format(('safetensors',), True, '.safetensors'),
+  'onnx': Format(('onnx', 'onnxruntime'), False, '.onnx'),
+  'npz': Format((), True, '.npz'),
+  'torchvision': Format(('safetensors',), False, '.safetensors'),
 }
 
 
@@ -58,9 +61,11 @@ def export(
   Args:
     workdir: run directory.
     format: one of `FORMATS`. 'safetensors' and 'npz' hold every parameter,
-      'onnx' the inference network, without auxiliary heads.
+      'onnx' the inference network, without auxiliary heads, 'torchvision' a
+      state dict of its keys, beside which `torchvision_file.companions` go.
     weights: 'raw', 'ema' or 'polyak'; see `run.load_run`.
-    output: the file; None is `WORKDIR/export/FORMAT/model.FORMAT`.
+    output: the file; None is `model` with the format's ending in
+      `WORKDIR/export/FORMAT`.
     uint8_input: see `onnx_graph.create_model`.
     softmax: likewise.
 
@@ -89,7 +94,10 @@ def export(
     'num_bytes': len(data),
     'versions': _versions(format),
   }
-  _write(path, data, loaded, softmax, result)
+  beside = _companions(format, path, loaded, arrays)
+  if beside:
+    result['beside'] = [str(file) for file in beside]
+  _write(path, data, beside, loaded, softmax, result)
   logging.info(
     'exported %s: %s differ by at most %.2g',
     path,
@@ -119,12 +127,13 @@ def _output_path(
   workdir: epath.PathLike, format: str, output: epath.PathLike | None
 ) -> epath.Path:
   if output is None:
-    return epath.Path(workdir) / 'export' / format / f'model.{format}'
+    folder = epath.Path(workdir) / 'export' / format
+    return folder / f'model{FORMATS[format].ending}'
   path = epath.Path(output)
-  if path.suffix != f'.{format}' or path.is_dir():
+  if path.suffix != FORMATS[format].ending or path.is_dir():
     raise errors.InputError(
-      f'--output={output} does not name a file that ends in .{format}; give'
-      ' one, or leave it out'
+      f'--output={output} does not name a file that ends in'
+      f' {FORMATS[format].ending}; give one, or leave it out'
     )
   return path
 
@@ -155,6 +164,10 @@ def _serialize(
     return safetensors_file.serialize(arrays, about)
   if format == 'npz':
     return npz_file.serialize(arrays, about)
+  if format == 'torchvision':
+    from inception_jax.export import torchvision_file
+
+    return torchvision_file.serialize(arrays, about)
   from inception_jax.export import onnx_graph
 
   return onnx_graph.create_model(
@@ -162,31 +175,51 @@ def _serialize(
   ).SerializeToString(deterministic=True)
 
 
+def _companions(
+  format: str,
+  path: epath.Path,
+  loaded: run.Run,
+  arrays: Mapping[str, np.ndarray],
+) -> dict[epath.Path, bytes]:
+  """Contents of the files that go beside `path`."""
+  if format != 'torchvision':
+    return {}
+  from inception_jax.export import torchvision_file
+
+  files = torchvision_file.companions(loaded, arrays)
+  return {path.with_suffix(ending): data for ending, data in files.items()}
+
+
 def _write(
   path: epath.Path,
   data: bytes,
+  beside: Mapping[epath.Path, bytes],
   loaded: run.Run,
   softmax: bool,
   result: dict[str, Any],
 ) -> None:
-  """Writes the file and `check.json`, both or neither; completes `result`."""
+  """Writes the files and `check.json`, all or none; completes `result`."""
   partial = path.with_name(f'.{path.name}.partial')
   check_file = path.with_name(CHECK_FILE)
   partial_check = path.with_name(f'.{CHECK_FILE}.partial')
-  leftovers, made = [partial, partial_check], []
+  parts = {x: x.with_name(f'.{x.name}.partial') for x in beside}
+  leftovers, made = [partial, partial_check, *parts.values()], []
   try:
     made = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     earlier = _earlier_checks(check_file, path)
     partial.write_bytes(data)
+    for file, part in parts.items():
+      part.write_bytes(beside[file])
     result |= _check(path, partial, loaded, result, softmax)
     checks = {**result, 'earlier': earlier} if earlier else result
     text = json.dumps(checks, indent=2, sort_keys=True)
     partial_check.write_text(text + '\n')
     # At no moment does it speak of another file.
     check_file.unlink(missing_ok=True)
-    partial.replace(path)
-    leftovers.append(path)
+    for file, part in {path: partial, **parts}.items():
+      part.replace(file)
+      leftovers.append(file)
     partial_check.replace(check_file)
     leftovers, made = [], []
   except OSError as error:
@@ -235,7 +268,7 @@ def _check(
     loaded.model, loaded.variables, loaded.preprocessing, pixels
   )
   try:
-    outputs = _outputs_of(partial, loaded, result, pixels)
+    outputs = _outputs_of(path, partial, loaded, result, pixels)
   except OSError:
     raise
   except Exception as error:  # Of as many kinds as there are runtimes.
@@ -250,19 +283,22 @@ def _check(
 
 
 def _outputs_of(
+  path: epath.Path,
   file: epath.Path,
   loaded: run.Run,
   result: Mapping[str, Any],
   pixels: np.ndarray,
 ) -> np.ndarray:
-  """What a file gives for `pixels`, logits or probabilities."""
+  """What `file`, which is to be `path`, gives: logits or probabilities."""
   if result['format'] == 'onnx':
     from inception_jax.export import onnx_runtime
 
     return onnx_runtime.outputs_of(
       file.read_bytes(), loaded.preprocessing, pixels
     )
-  if result['format'] == 'safetensors':
+  if result['format'] == 'torchvision':
+    network = torchvision_reader.read(file)
+  elif result['format'] == 'safetensors':
     network = safetensors_reader.read(file)
   else:
     network = exported.network_of(
@@ -270,6 +306,24 @@ def _outputs_of(
     )
   if network.card['digest'] != result['digest']:
     raise ValueError('it holds other weights')
+  if result['format'] == 'torchvision':
+    from inception_jax.export import torchvision_file
+
+    files = {
+      path.suffix: file,
+      **{
+        epath.Path(x).suffix: path.with_name(f'.{epath.Path(x).name}.partial')
+        for x in result.get('beside', ())
+      },
+    }
+    outputs = torchvision_file.outputs_of(
+      loaded,
+      checkpoint.flatten(network.variables),
+      {ending: x.read_bytes() for ending, x in files.items()},
+      pixels,
+    )
+    if outputs is not None:
+      return outputs
   return checking.logits_of(
     models.create_model(**network.model_arguments),
     network.variables,

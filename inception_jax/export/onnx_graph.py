@@ -112,18 +112,19 @@ def _network(graph: Graph, x: Tensor, module_form: str) -> None:
   """From `x` to 'logits'; follows `GoogLeNet.__call__`."""
   arch = graph.architecture
   x = _convolution(graph, x, 'conv1', stride=2)
-  x = _max_pool(graph, x, 'pool1', stride=2)
+  x = _max_pool(graph, x, 'pool1', arch.pool_padding)
   if arch.lrn:
     x = _local_response_norm(graph, x, 'lrn1')
   x = _convolution(graph, x, 'conv2_reduce')
   x = _convolution(graph, x, 'conv2')
   if arch.lrn:
     x = _local_response_norm(graph, x, 'lrn2')
-  x = _max_pool(graph, x, 'pool2', stride=2)
+  x = _max_pool(graph, x, 'pool2', arch.pool_padding)
   stage = '3'
   for block, _ in arch.specs:
     if block[0] != stage:
-      x = _max_pool(graph, x, f'pool{stage}', stride=2)
+      window = arch.last_pool if block == '5a' else 3
+      x = _max_pool(graph, x, f'pool{stage}', arch.pool_padding, window)
       stage = block[0]
     x = _inception_module(graph, x, f'inception_{block}', module_form)
   mean = _add(graph, 'GlobalAveragePool', [x.name], 'global_pool')
@@ -146,7 +147,9 @@ def _inception_module(graph: Graph, x: Tensor, path: str, form: str) -> Tensor:
     to_5x5 = _convolution(graph, x, f'{path}/reduce_5x5')
   branch_3x3 = _convolution(graph, to_3x3, f'{path}/conv_3x3')
   branch_5x5 = _convolution(graph, to_5x5, f'{path}/conv_5x5')
-  pooled = _max_pool(graph, x, f'{path}/pool', stride=1)
+  pooled = _max_pool(
+    graph, x, f'{path}/pool', graph.architecture.padding, stride=1
+  )
   if form != 'naive_as_drawn':
     pooled = _convolution(graph, pooled, f'{path}/pool_proj')
   branches = [branch_1x1, branch_3x3, branch_5x5, pooled]
@@ -160,7 +163,8 @@ def _convolution(graph: Graph, x: Tensor, path: str, stride: int = 1) -> Tensor:
     graph.arrays, path, graph.architecture.batch_norm_epsilon
   )
   window = kernel.shape[0]
-  pads, size = _window(graph, x, window, stride)
+  padding = graph.architecture.padding
+  pads, size = _window(x, window, stride, padding)
   summed = _add(
     graph,
     'Conv',
@@ -202,21 +206,30 @@ def fold_batch_norm(
     bias = wide(f'params/{path}/bias')
   if epsilon is not None:
     var = wide(f'batch_stats/{path}/bn/var')
-    factor = wide(f'params/{path}/bn/scale') / np.sqrt(var + epsilon)
+    factor = 1 / np.sqrt(var + epsilon)
+    if f'params/{path}/bn/scale' in arrays:  # Not in TF-slim's.
+      factor = factor * wide(f'params/{path}/bn/scale')
     kernel = kernel * factor
     bias = (bias - wide(f'batch_stats/{path}/bn/mean')) * factor
     bias = bias + wide(f'params/{path}/bn/bias')
   return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def _max_pool(graph: Graph, x: Tensor, name: str, stride: int) -> Tensor:
-  pads, size = _window(graph, x, 3, stride)
+def _max_pool(
+  graph: Graph,
+  x: Tensor,
+  name: str,
+  padding: str,
+  window: int = 3,
+  stride: int = 2,
+) -> Tensor:
+  pads, size = _window(x, window, stride, padding)
   _add(
     graph,
     'MaxPool',
     [x.name],
     name,
-    kernel_shape=[3, 3],
+    kernel_shape=[window, window],
     strides=[stride, stride],
     pads=pads,
   )
@@ -248,6 +261,10 @@ def _preprocess(graph: Graph, preprocessing: preprocess.Preprocessing) -> None:
   x = _add(graph, 'Cast', [x], f'{path}/cast', to=onnx.TensorProto.FLOAT)
   scale = np.array(preprocessing.scale, np.float32)
   mean = np.array(preprocessing.mean, np.float32).reshape(1, 3, 1, 1)
+  if preprocessing.bgr:
+    order = _initializer(graph, f'{path}/order', np.array([2, 1, 0]))
+    x = _add(graph, 'Gather', [x, order], f'{path}/bgr', axis=1)
+    mean = mean[:, ::-1]
   scale = _initializer(graph, f'{path}/scale', scale)
   mean = _initializer(graph, f'{path}/mean', mean)
   x = _add(graph, 'Mul', [x, scale], f'{path}/scaled')
@@ -255,12 +272,10 @@ def _preprocess(graph: Graph, preprocessing: preprocess.Preprocessing) -> None:
 
 
 def _window(
-  graph: Graph, x: Tensor, window: int, stride: int
+  x: Tensor, window: int, stride: int, kind: str
 ) -> tuple[list[int], tuple[int, int]]:
   """ONNX's pads (top, left, bottom, right) of a window, and the size after."""
-  padding = pooling.explicit_padding(
-    graph.architecture.padding, x.size, window, stride
-  )
+  padding = pooling.explicit_padding(kind, x.size, window, stride)
   height, width = (
     (length + sum(pad) - window) // stride + 1
     for length, pad in zip(x.size, padding, strict=True)

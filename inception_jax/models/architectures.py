@@ -3,6 +3,7 @@
 References:
   Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842.
   The authors' released network: github.com/google/inception.
+  Those of others beside their names.
 """
 
 from collections.abc import Mapping
@@ -71,9 +72,14 @@ class Architecture:
     batch_norm_epsilon: batch norm with this epsilon, or None for none.
     conv_bias: whether convolutions have biases.
     conv_bias_value: their initial value.
-    padding: 'same' or 'symmetric', of convolutions and pools.
-    adaptive_heads: auxiliary pooling to 4x4 whatever the size, where the paper
-      averages 5x5 windows with stride 3.
+    padding: 'same' or 'symmetric', of convolutions and pools of stride 1.
+    pool_padding: of pools of stride 2: 'same', 'symmetric' or 'ceil'.
+    last_pool: window of the pool before 5a.
+    window_5x5: of the branch that the paper calls 5x5.
+    batch_norm_scale: whether batch norm has a factor beside its offset.
+    has_heads: whether there are auxiliary heads at all.
+    head_pool: their pooling, of `pooling.HEAD_POOLS`.
+    dropout: rate before the classifier; the paper's is 0.4 (section 5).
   """
 
   specs: tuple[tuple[str, InceptionSpec], ...]
@@ -82,11 +88,19 @@ class Architecture:
   conv_bias: bool = True
   conv_bias_value: float = 0.2
   padding: str = 'same'
-  adaptive_heads: bool = False
+  pool_padding: str = 'same'
+  last_pool: int = 3
+  window_5x5: int = 5
+  batch_norm_scale: bool = True
+  has_heads: bool = True
+  head_pool: str = 'valid'
+  dropout: float = 0.4
 
 
 # The constants of the authors' released network; the paper gives none.
 GOOGLE_LRN = LRNConstants(depth=11, alpha=1e-4, beta=0.5, k=2.0)
+# Caffe's alpha, 1e-4, is divided by the window's channels; its default k is 1.
+CAFFE_LRN = LRNConstants(depth=5, alpha=1e-4 / 5, beta=0.75, k=1.0)
 
 ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
   {
@@ -100,7 +114,7 @@ ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
       tuple(INCEPTION_SPECS.items()),
       batch_norm_epsilon=1e-3,
       conv_bias=False,
-      adaptive_heads=True,
+      head_pool='adaptive',
     ),
     # ChanLumerico/lucid: each convolution keeps a bias before its batch norm,
     # which cancels it; padding as in PyTorch.
@@ -109,7 +123,41 @@ ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
       batch_norm_epsilon=1e-5,
       conv_bias_value=0.0,
       padding='symmetric',
-      adaptive_heads=True,
+      pool_padding='symmetric',
+      head_pool='adaptive',
+    ),
+    # BVLC/caffe, models/bvlc_googlenet.
+    'inception_v1_caffe': Architecture(
+      tuple(INCEPTION_SPECS.items()),
+      lrn=CAFFE_LRN,
+      padding='symmetric',
+      pool_padding='ceil',
+      head_pool='ceil',
+    ),
+    # pytorch/vision, torchvision/models/googlenet.py; the 3x3 is an old slip
+    # (pytorch/vision issue 906) that its weights were trained with.
+    'inception_v1_torchvision': Architecture(
+      tuple(INCEPTION_SPECS.items()),
+      batch_norm_epsilon=1e-3,
+      conv_bias=False,
+      conv_bias_value=0.0,
+      padding='symmetric',
+      pool_padding='ceil',
+      last_pool=2,
+      window_5x5=3,
+      head_pool='adaptive',
+      dropout=0.2,
+    ),
+    # google-research/tf-slim, tf_slim/nets/inception_v1.py.
+    'inception_v1_tf_slim': Architecture(
+      tuple(INCEPTION_SPECS.items()),
+      batch_norm_epsilon=1e-3,
+      batch_norm_scale=False,
+      conv_bias=False,
+      last_pool=2,
+      window_5x5=3,
+      has_heads=False,
+      dropout=0.2,
     ),
   }
 )

@@ -11,7 +11,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from inception_jax.models import layers, pooling
+from inception_jax.models import layers, modules, pooling
 from inception_jax.models.architectures import (
   ARCHITECTURES,
   Architecture,
@@ -20,119 +20,9 @@ from inception_jax.models.architectures import (
 
 # Modules whose output the auxiliary classifiers read (section 5).
 AUX_TAPS = ('4a', '4d')
-MAIN_DROPOUT = 0.4  # Section 5.
-AUX_DROPOUT = 0.7  # Section 5.
 # Sides at which 4a is 5x5, the window of the paper's auxiliary pooling.
 MIN_SIZE_WITH_PAPER_HEADS = 65
 MIN_SIZE = 32
-
-# Figure 2 (b); Figure 2 (a) with the widths of Table 1 kept; Figure 2 (a) as
-# drawn, where pooling passes every channel on and modules grow.
-MODULE_FORMS = ('reduced', 'naive', 'naive_as_drawn')
-
-
-class InceptionModule(nn.Module):
-  """One Inception module, Figure 2 of the paper.
-
-  Attributes:
-    spec: widths, already scaled.
-    conv: partial of `layers.ConvBlock` with everything but the shapes.
-    form: one of `MODULE_FORMS`. 'naive' has no reductions but keeps the
-      projection after pooling, so that every width stays; 'naive_as_drawn' has
-      no projection either.
-    padding: 'same' or 'symmetric'.
-    merge_1x1: run the 1x1 convolutions that read the same input as one.
-  """
-
-  spec: InceptionSpec
-  conv: Callable[..., layers.ConvBlock]
-  form: str = 'reduced'
-  padding: str = 'same'
-  merge_1x1: bool = True
-
-  @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    """`[N, H, W, C]` -> `[N, H, W, spec.features]` (more, if as drawn)."""
-    spec, channels = self.spec, x.shape[-1]
-    conv_1x1 = self.conv(channels, spec.conv_1x1, name='conv_1x1')
-    if self.form == 'reduced':
-      blocks = [
-        conv_1x1,
-        self.conv(channels, spec.conv_3x3[0], name='reduce_3x3'),
-        self.conv(channels, spec.conv_5x5[0], name='reduce_5x5'),
-      ]
-      if self.merge_1x1:
-        branch_1x1, to_3x3, to_5x5 = layers.merged_blocks(blocks, x, train)
-      else:
-        branch_1x1, to_3x3, to_5x5 = [block(x, train) for block in blocks]
-    else:
-      branch_1x1, to_3x3, to_5x5 = conv_1x1(x, train), x, x
-    branch_3x3 = self.conv(
-      to_3x3.shape[-1], spec.conv_3x3[1], window=3, name='conv_3x3'
-    )(to_3x3, train)
-    branch_5x5 = self.conv(
-      to_5x5.shape[-1], spec.conv_5x5[1], window=5, name='conv_5x5'
-    )(to_5x5, train)
-    pooled = pooling.max_pool(x, 3, 1, self.padding)
-    if self.form != 'naive_as_drawn':
-      pooled = self.conv(channels, spec.pool_proj, name='pool_proj')(
-        pooled, train
-      )
-    return jnp.concatenate([branch_1x1, branch_3x3, branch_5x5, pooled], -1)
-
-
-class AuxiliaryHead(nn.Module):
-  """Auxiliary classifier, section 5: pool, 1x1 conv, dense, dropout, linear.
-
-  Attributes:
-    num_classes: outputs.
-    conv_features: filters of the 1x1 convolution (128 at width 1).
-    hidden_features: units of the dense layer (1024 at width 1).
-    conv: partial of `layers.ConvBlock`.
-    bias_value: initial bias of the dense layer.
-    adaptive: pool to 4x4 instead of 5x5 windows with stride 3.
-    dtype: type of the arithmetic.
-  """
-
-  num_classes: int
-  conv_features: int
-  hidden_features: int
-  conv: Callable[..., layers.ConvBlock]
-  bias_value: float
-  adaptive: bool
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(
-    self, x: jax.Array, train: bool, example_keys: jax.Array | None
-  ) -> jax.Array:
-    """`[N, H, W, C]` -> float32 logits `[N, num_classes]`."""
-    if self.adaptive:
-      x = pooling.adaptive_avg_pool(x, 4)
-    else:
-      x = pooling.avg_pool_valid(x, 5, 3)
-    x = self.conv(x.shape[-1], self.conv_features, name='conv')(x, train)
-    x = x.reshape(x.shape[0], -1)
-    x = nn.Dense(
-      self.hidden_features,
-      kernel_init=nn.initializers.lecun_uniform(),
-      bias_init=nn.initializers.constant(self.bias_value),
-      dtype=self.dtype,
-      name='dense',
-    )(x)
-    x = nn.relu(x)
-    x = layers.Dropout(AUX_DROPOUT, name='dropout')(x, train, example_keys)
-    return classifier(self.num_classes, self.dtype)(x).astype(jnp.float32)
-
-
-def classifier(num_classes: int, dtype: jnp.dtype) -> nn.Dense:
-  """The linear layer before softmax."""
-  return nn.Dense(
-    num_classes,
-    kernel_init=nn.initializers.lecun_uniform(),
-    dtype=dtype,
-    name='classifier',
-  )
 
 
 class GoogLeNet(nn.Module):
@@ -143,7 +33,7 @@ class GoogLeNet(nn.Module):
     num_classes: outputs of every classifier.
     use_aux: whether the auxiliary heads exist.
     width: multiplier of every convolution's filters.
-    module_form: one of `MODULE_FORMS`.
+    module_form: one of `modules.MODULE_FORMS`.
     merge_1x1: run 1x1 convolutions that read the same input as one.
     batch_norm_momentum: share of the old running statistics kept a step.
     axis_name: pmapped axis over which batch norm takes its statistics, or None
@@ -192,14 +82,14 @@ class GoogLeNet(nn.Module):
     check_image_size(arch, x.shape[1:3], heads)
     conv, scale = self._conv_factory(), self._scale
     pool = functools.partial(
-      pooling.max_pool, window=3, stride=2, padding=arch.padding
+      pooling.max_pool, stride=2, padding=arch.pool_padding
     )
     ends = {}
     x = x.astype(self.dtype)
 
     x = conv(3, scale(64), window=7, stride=2, name='conv1')(x, train)
     ends['conv1'] = x
-    x = ends['pool1'] = pool(x)
+    x = ends['pool1'] = pool(x, 3)
     if arch.lrn:
       x = ends['lrn1'] = layers.local_response_norm(x, *arch.lrn)
     x = conv(x.shape[-1], scale(64), name='conv2_reduce')(x, train)
@@ -208,37 +98,41 @@ class GoogLeNet(nn.Module):
     ends['conv2'] = x
     if arch.lrn:
       x = ends['lrn2'] = layers.local_response_norm(x, *arch.lrn)
-    x = ends['pool2'] = pool(x)
+    x = ends['pool2'] = pool(x, 3)
 
     stage = '3'
     for block, spec in arch.specs:
       if block[0] != stage:
-        x = ends[f'pool{stage}'] = pool(x)
+        x = pool(x, arch.last_pool if block == '5a' else 3)
+        ends[f'pool{stage}'] = x
         stage = block[0]
-      x = InceptionModule(
+      x = modules.InceptionModule(
         spec=InceptionSpec(*jax.tree.map(scale, tuple(spec))),
         conv=conv,
         form=self.module_form,
         padding=arch.padding,
         merge_1x1=self.merge_1x1,
+        window_5x5=arch.window_5x5,
         name=f'inception_{block}',
       )(x, train)
       ends[f'inception_{block}'] = x
       if heads and block in AUX_TAPS:
-        ends[f'aux_logits_{block}'] = AuxiliaryHead(
+        ends[f'aux_logits_{block}'] = modules.AuxiliaryHead(
           num_classes=self.num_classes,
           conv_features=scale(128),
           hidden_features=scale(1024),
           conv=conv,
           bias_value=arch.conv_bias_value,
-          adaptive=arch.adaptive_heads,
+          pool=arch.head_pool,
           dtype=self.dtype,
           name=f'aux_{block}',
         )(x, train, example_keys)
 
     x = ends['avg_pool'] = x.mean((1, 2), dtype=jnp.float32).astype(self.dtype)
-    x = layers.Dropout(MAIN_DROPOUT, name='dropout')(x, train, example_keys)
-    logits = classifier(self.num_classes, self.dtype)(x).astype(jnp.float32)
+    x = layers.Dropout(arch.dropout, name='dropout')(x, train, example_keys)
+    logits = modules.classifier(self.num_classes, self.dtype)(x).astype(
+      jnp.float32
+    )
     ends['logits'] = logits
     return logits, ends
 
@@ -253,6 +147,7 @@ class GoogLeNet(nn.Module):
         nn.BatchNorm,
         momentum=self.batch_norm_momentum,
         epsilon=arch.batch_norm_epsilon,
+        use_scale=arch.batch_norm_scale,
         axis_name=self.axis_name,
       )
     return functools.partial(
@@ -270,7 +165,7 @@ def check_image_size(
 ) -> None:
   """Raises ValueError if images of `size` (height, width) are too small."""
   smallest = MIN_SIZE
-  if use_aux and not architecture.adaptive_heads:
+  if use_aux and architecture.head_pool != 'adaptive':
     smallest = MIN_SIZE_WITH_PAPER_HEADS
   if min(size) >= smallest:
     return
@@ -302,7 +197,8 @@ def create_model(
   Args:
     name: a key of `ARCHITECTURES`.
     num_classes: outputs of every classifier.
-    use_aux: whether to have the auxiliary heads (they run in training only).
+    use_aux: whether to have the auxiliary heads, if the network has any (they
+      run in training only).
     width: multiplier of the filters of every convolution, rounded to the
       nearest and at least 1. In the heads it scales the 1x1 convolution (128)
       and the dense layer (1024) alike; the outputs stay `num_classes`.
@@ -326,10 +222,10 @@ def create_model(
     raise ValueError(f'num_classes must be positive, not {num_classes}')
   if not width > 0:
     raise ValueError(f'width must be positive, not {width}')
-  if module_form not in MODULE_FORMS:
+  if module_form not in modules.MODULE_FORMS:
     raise ValueError(
       f'unknown module_form {module_form!r}; known are'
-      f' {", ".join(MODULE_FORMS)}'
+      f' {", ".join(modules.MODULE_FORMS)}'
     )
   if not 0 <= batch_norm_momentum < 1:
     raise ValueError(
@@ -338,7 +234,7 @@ def create_model(
   return GoogLeNet(
     architecture=ARCHITECTURES[name],
     num_classes=num_classes,
-    use_aux=use_aux,
+    use_aux=use_aux and ARCHITECTURES[name].has_heads,
     width=width,
     module_form=module_form,
     merge_1x1=merge_1x1,

@@ -9,6 +9,10 @@ import jax.numpy as jnp
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
+# Of the auxiliary heads: 5x5 windows with stride 3, whole ones only; these and
+# what is left at the edge; or to 4x4 whatever the size.
+HEAD_POOLS = ('valid', 'ceil', 'adaptive')
+
 
 def same_padding(size: Sequence[int], window: int, stride: int) -> Padding:
   """Padding of TensorFlow's SAME: output `ceil(size / stride)`, excess after.
@@ -31,12 +35,21 @@ def same_padding(size: Sequence[int], window: int, stride: int) -> Padding:
 def explicit_padding(
   kind: str, size: Sequence[int], window: int, stride: int
 ) -> Padding:
-  """Padding in pixels for `same` or `symmetric` (`window // 2` a side)."""
+  """Padding in pixels for `same`, `symmetric` (`window // 2` a side) or `ceil`.
+
+  `ceil` is Caffe's and PyTorch's rounding of pools without padding: none
+  before, and after what the last, partial window lacks. Of even sizes, a 3x3
+  window with stride 2 is where `same` has it; of odd ones it is not.
+  """
   if kind == 'same':
     return same_padding(size, window, stride)
   if kind == 'symmetric':
     return ((window // 2, window // 2),) * 2
-  raise ValueError(f"padding must be 'same' or 'symmetric', not {kind!r}")
+  if kind == 'ceil':
+    return tuple((0, (window - length) % stride) for length in size)
+  raise ValueError(
+    f"padding must be 'same', 'symmetric' or 'ceil', not {kind!r}"
+  )
 
 
 def max_pool(
@@ -54,7 +67,7 @@ def max_pool(
     x: `[batch, height, width, channels]`.
     window: side of the square window.
     stride: step of the window.
-    padding: 'same' or 'symmetric'; padded places never win.
+    padding: see `explicit_padding`; padded places never win.
 
   Returns:
     `[batch, out_height, out_width, channels]`, of the type of `x`.
@@ -142,6 +155,25 @@ def avg_pool_valid(x: jax.Array, window: int, stride: int) -> jax.Array:
     'VALID',
   )
   return total / (window * window)
+
+
+def avg_pool_ceil(x: jax.Array, window: int, stride: int) -> jax.Array:
+  """As `avg_pool_valid`, and also over the part of a window at the edge."""
+  pads = explicit_padding('ceil', x.shape[1:3], window, stride)
+  if pads == ((0, 0), (0, 0)):
+    return avg_pool_valid(x, window, stride)
+  sums = [
+    lax.reduce_window(
+      value,
+      0.0,
+      lax.add,
+      (1, window, window, 1),
+      (1, stride, stride, 1),
+      ((0, 0), *pads, (0, 0)),
+    )
+    for value in (x, jnp.ones((1, *x.shape[1:3], 1), x.dtype))
+  ]
+  return sums[0] / sums[1]
 
 
 def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:

@@ -1,10 +1,12 @@
 """Published files: where they are, and fetching them."""
 
+from collections.abc import Mapping
 import contextlib
 import dataclasses
 import hashlib
 import http.client
 import sys
+from typing import Any
 import urllib.error
 import urllib.request
 
@@ -14,6 +16,8 @@ import tqdm
 
 from inception_jax import errors
 
+# The published files have 27 to 54 MB.
+MAX_BYTES = 2**28
 _CHUNK_BYTES = 2**20
 _TIMEOUT_SECONDS = 60
 
@@ -25,12 +29,22 @@ class Release:
   Attributes:
     url: where it is.
     file_name: of the file.
-    sha256: of its contents.
+    sha256: of its contents, or the beginning of it; empty if nobody says.
+    sha1: likewise.
   """
 
   url: str
   file_name: str
-  sha256: str
+  sha256: str = ''
+  sha1: str = ''
+
+  def is_published(self, digests: Mapping[str, str]) -> bool | None:
+    """Whether a file with these `digests_of` is it; None if nobody knows."""
+    if not self.sha256 and not self.sha1:
+      return None
+    return digests['sha256'].startswith(self.sha256) and digests[
+      'sha1'
+    ].startswith(self.sha1)
 
 
 def sha256_of(path: epath.Path) -> str:
@@ -39,16 +53,53 @@ def sha256_of(path: epath.Path) -> str:
   Raises:
     InputError: if it cannot be read.
   """
-  digest = hashlib.sha256()
+  return digests_of(path)['sha256']
+
+
+def digests_of(path: epath.Path) -> dict[str, str]:
+  """SHA-256 and SHA-1 of a file, as `sha256` and `sha1`.
+
+  Raises:
+    InputError: if it cannot be read.
+  """
+  digests = _new_digests()
   try:
     with path.open('rb') as file:
       while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
+        for digest in digests.values():
+          digest.update(chunk)
   except OSError as error:
     raise errors.InputError(
       f'{path} cannot be read ({error.strerror or error}); check the path'
     ) from error
-  return digest.hexdigest()
+  return {name: digest.hexdigest() for name, digest in digests.items()}
+
+
+def _new_digests() -> dict[str, Any]:
+  # SHA-1 only because some have published no other.
+  sha1 = hashlib.sha1(usedforsecurity=False)
+  return {'sha256': hashlib.sha256(), 'sha1': sha1}
+
+
+def read_bounded(path: epath.Path) -> bytes:
+  """A file's contents.
+
+  Raises:
+    InputError: if it cannot be read, or has more than `MAX_BYTES`.
+  """
+  try:
+    with path.open('rb') as file:
+      data = file.read(MAX_BYTES + 1)
+  except OSError as error:
+    raise errors.InputError(
+      f'{path} cannot be read ({error.strerror or error}); check --input'
+    ) from error
+  if len(data) > MAX_BYTES:
+    raise errors.InputError(
+      f'{path} has more than the {MAX_BYTES:,} bytes of any file of this'
+      ' network; give another file'
+    )
+  return data
 
 
 def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
@@ -59,7 +110,7 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
     path: where to; None is the user's cache.
 
   Returns:
-    The file, whose hash is right.
+    The file, whose hash is right, if one was published.
 
   Raises:
     InputError: if it cannot be downloaded or written, or is another file than
@@ -69,7 +120,7 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
     path = epath.Path('~/.cache/inception_jax').expanduser() / release.file_name
   path = epath.Path(path)
   if path.exists():
-    if sha256_of(path) == release.sha256:
+    if release.is_published(digests_of(path)) is not False:
       logging.info('%s is there already', path)
       return path
     raise errors.InputError(
@@ -82,11 +133,12 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
     made = [x for x in (path.parent, *path.parent.parents) if not x.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     found = _copy(release.url, partial)
-    if found != release.sha256:
+    if release.is_published(found) is False:
+      kind = 'sha256' if release.sha256 else 'sha1'
       raise errors.InputError(
-        f'{release.url} is not the file it was: its SHA-256 is {found}, not'
-        f' {release.sha256}; get {release.file_name} elsewhere and give it as'
-        ' --input'
+        f'{release.url} is not the file it was: its {kind} is {found[kind]},'
+        f' not {getattr(release, kind)}; get {release.file_name} elsewhere and'
+        ' give it as --input'
       )
     partial.rename(path)
     made = []
@@ -110,9 +162,9 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
   return path
 
 
-def _copy(url: str, path: epath.Path) -> str:
-  """Copies what is at `url` to a file and returns its SHA-256."""
-  digest = hashlib.sha256()
+def _copy(url: str, path: epath.Path) -> dict[str, str]:
+  """Copies what is at `url` to a file and returns its `digests_of`."""
+  digests = _new_digests()
   with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
     length = response.length  # None if the server does not say.
     with (
@@ -128,8 +180,9 @@ def _copy(url: str, path: epath.Path) -> str:
     ):
       while chunk := response.read(_CHUNK_BYTES):
         file.write(chunk)
-        digest.update(chunk)
+        for digest in digests.values():
+          digest.update(chunk)
         bar.update(len(chunk))
     if length is not None and bar.n != length:
       raise urllib.error.URLError(f'it broke off after {bar.n:,} bytes')
-  return digest.hexdigest()
+  return {name: digest.hexdigest() for name, digest in digests.items()}

@@ -14,7 +14,13 @@ from inception_jax.weights import imported
 
 # Source and the module that reads it; imported when used, since some need
 # packages that others do not.
-SOURCES = {'google': 'google', 'safetensors': 'safetensors_file'}
+SOURCES = {
+  'google': 'google',
+  'caffe': 'caffe',
+  'torchvision': 'torchvision',
+  'tf_slim': 'tf_slim',
+  'safetensors': 'safetensors_file',
+}
 _EVAL_BATCH_SIZE = 50
 
 
@@ -25,6 +31,7 @@ def import_weights(
   path: epath.PathLike | None = None,
   label_file: epath.PathLike | None = None,
   download: bool = False,
+  weights: str | None = None,
 ) -> dict[str, Any]:
   """Makes a run directory of weights that were trained elsewhere.
 
@@ -34,6 +41,8 @@ def import_weights(
     path: the file; with `download`, where to put it.
     label_file: names the outputs, for sources without labels of their own.
     download: fetch the published file.
+    weights: of `tf_slim`: 'raw' or 'ema'; None is the moving averages where
+      they exist.
 
   Returns:
     `workdir, profile, num_params, missing, unused, sha256, labels`.
@@ -54,7 +63,7 @@ def import_weights(
     raise errors.InputError(
       f'--workdir={workdir} is there already; give another, or delete it'
     )
-  network = _read(source, path, label_file, download)
+  network = _read(source, path, label_file, download, weights)
   card = _write(network, workdir, source)
   logging.info(
     'imported %s: %s parameters, model card in %s',
@@ -78,7 +87,13 @@ def _read(
   path: epath.PathLike | None,
   label_file: epath.PathLike | None,
   download: bool,
+  weights: str | None,
 ) -> imported.ImportedNetwork:
+  if weights is not None and source != 'tf_slim':
+    raise errors.InputError(
+      f'--weights is of no use with --source={source}, whose files hold one set'
+      ' of weights; leave it out'
+    )
   reader = importlib.import_module(f'inception_jax.weights.{SOURCES[source]}')
   release = getattr(reader, 'RELEASE', None)
   if download:
@@ -92,6 +107,8 @@ def _read(
     raise errors.InputError(
       f'--mode=import needs --input, the file to import{where}'
     )
+  if label_file is None and weights is not None:
+    return reader.read(path, weights)
   if label_file is None:
     return reader.read(path)
   if source != 'google':

@@ -18,8 +18,8 @@ from inception_jax.models import (
   ARCHITECTURES,
   architectures,
   create_model,
-  inception_v1,
   layers,
+  modules,
 )
 
 # Szegedy et al. 2014, Table 1, 'output size'; LRN keeps the size.
@@ -55,6 +55,11 @@ PARAMS = {
   'inception_v1_google': (7_058_180, 13_437_396),
   'inception_v1_bn': (7_005_832, 13_385_816),
   'inception_v1_lucid': (7_013_112, 13_393_352),
+  'inception_v1_caffe': (6_998_552, 13_378_280),
+  # As torchvision states them.
+  'inception_v1_torchvision': (6_624_904, 13_004_888),
+  # 6,618,649 with the 1001 outputs of the published network; no heads.
+  'inception_v1_tf_slim': (6_617_624, 6_617_624),
 }
 
 
@@ -146,7 +151,7 @@ def test_end_points_are_those_of_table_1(name, train):
     del expected['lrn1'], expected['lrn2']
   if name == 'inception_v1_google':
     expected['inception_4a'] = (14, 14, 508)
-  if train:
+  if train and ARCHITECTURES[name].has_heads:
     expected |= AUX_END_POINTS
   assert {k: v.shape for k, v in ends.items()} == {
     k: (3, *shape) for k, shape in expected.items()
@@ -170,11 +175,21 @@ def test_number_of_parameters_of_the_released_network():
   make = functools.partial(create_model, 'inception_v1_google', 1008)
   assert num_params(shapes_of(make(use_aux=False))) == 7_066_380
   assert num_params(shapes_of(make())) == 13_461_996
+  slim = shapes_of(create_model('inception_v1_tf_slim', 1001))
+  assert num_params(slim) == 6_618_649
+  # What tf_slim's own test asserts: without classifier, with statistics.
+  backbone = num_params(slim) - 1025 * 1001
+  statistics = sum(math.prod(x.shape) for x in jax.tree.leaves(slim)) - (
+    num_params(slim)
+  )
+  assert backbone + statistics == 5_607_184
 
 
 @pytest.mark.parametrize('name', sorted(ARCHITECTURES))
 def test_kernels_have_the_sizes_that_their_names_say(name):
   params = shapes_of(create_model(name))['params']
+  # Two well-known libraries have 3x3 there.
+  side = 3 if name.endswith(('torchvision', 'tf_slim')) else 5
   assert params['conv1']['kernel'].shape == (7, 7, 3, 64)
   modules = [key for key in params if key.startswith('inception')]
   assert len(modules) == 9
@@ -185,7 +200,7 @@ def test_kernels_have_the_sizes_that_their_names_say(name):
       'reduce_3x3': (1, 1),
       'conv_3x3': (3, 3),
       'reduce_5x5': (1, 1),
-      'conv_5x5': (5, 5),  # Not 3x3, as in two well-known libraries.
+      'conv_5x5': (side, side),
       'pool_proj': (1, 1),
     }
 
@@ -210,7 +225,9 @@ def test_widths_of_the_released_network():
 # --- Auxiliary heads ---------------------------------------------------------
 
 
-@pytest.mark.parametrize('name', sorted(ARCHITECTURES))
+@pytest.mark.parametrize(
+  'name', sorted(k for k, arch in ARCHITECTURES.items() if arch.has_heads)
+)
 def test_heads_read_4a_and_4d(name):
   params = shapes_of(create_model(name, num_classes=7))['params']
   after_4a = 508 if name == 'inception_v1_google' else 512
@@ -264,7 +281,11 @@ def test_the_shorter_side_counts():
 @pytest.mark.parametrize(
   'name, use_aux',
   [(name, False) for name in ARCHITECTURES]
-  + [(k, True) for k, arch in ARCHITECTURES.items() if arch.adaptive_heads],
+  + [
+    (k, True)
+    for k, arch in ARCHITECTURES.items()
+    if arch.head_pool == 'adaptive'
+  ],
 )
 def test_smallest_image_without_the_paper_heads(name, use_aux):
   model = create_model(name, use_aux=use_aux)
@@ -276,8 +297,8 @@ def test_smallest_image_without_the_paper_heads(name, use_aux):
 
 def test_dropout_rates_are_the_paper_s():
   """Section 5: 40 % before the classifier, 70 % in the heads."""
-  assert inception_v1.MAIN_DROPOUT == 0.4
-  assert inception_v1.AUX_DROPOUT == 0.7
+  assert ARCHITECTURES['inception_v1'].dropout == 0.4
+  assert modules.AUX_DROPOUT == 0.7
   rates = {}
 
   def record(next_fn, args, kwargs, context):
@@ -302,10 +323,10 @@ def test_initial_values_of_a_module_and_a_head(name):
   arch = ARCHITECTURES[name]
   conv = create_model(name)._conv_factory()
   x = jnp.zeros((1, 14, 14, 16))
-  spec = inception_v1.InceptionSpec(4, (3, 5), (2, 6), 7)
-  module = inception_v1.InceptionModule(spec, conv)
-  head = inception_v1.AuxiliaryHead(
-    10, 8, 32, conv, arch.conv_bias_value, arch.adaptive_heads, jnp.float32
+  spec = architectures.InceptionSpec(4, (3, 5), (2, 6), 7)
+  module = modules.InceptionModule(spec, conv)
+  head = modules.AuxiliaryHead(
+    10, 8, 32, conv, arch.conv_bias_value, arch.head_pool, jnp.float32
   )
   init = jax.jit(
     lambda key: (
@@ -332,7 +353,7 @@ def test_initial_values_of_a_module_and_a_head(name):
 
 
 def test_initial_values_of_the_classifier():
-  layer = inception_v1.classifier(50, jnp.float32)
+  layer = modules.classifier(50, jnp.float32)
   params = layer.init(jax.random.key(0), jnp.zeros((1, 300)))['params']
   assert 0.09 < np.abs(params['kernel']).max() <= 0.1  # sqrt(3 / 300)
   np.testing.assert_array_equal(params['bias'], np.zeros(50, np.float32))
@@ -385,11 +406,11 @@ def test_merged_network_equals_unmerged():
 
 def test_merged_batch_norm_module_equals_unmerged():
   conv = create_model('inception_v1_bn')._conv_factory()
-  spec = inception_v1.InceptionSpec(4, (3, 5), (2, 6), 7)
+  spec = architectures.InceptionSpec(4, (3, 5), (2, 6), 7)
   x = random_images(8, batch=4)
   results = []
   for merge in (True, False):
-    module = inception_v1.InceptionModule(spec, conv, merge_1x1=merge)
+    module = modules.InceptionModule(spec, conv, merge_1x1=merge)
     shapes = jax.eval_shape(
       functools.partial(module.init, train=False), jax.random.key(0), x
     )

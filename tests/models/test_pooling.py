@@ -40,6 +40,33 @@ def test_symmetric_padding_ignores_size_and_stride():
     assert pads == ((3, 3), (3, 3))
 
 
+@pytest.mark.parametrize('window, stride', [(3, 2), (2, 2), (5, 3)])
+def test_ceil_is_like_same_where_windows_begin_at_the_edge(window, stride):
+  """And the last window holds at least one pixel of the picture."""
+  for size in range(window, 40):
+    (before, after), _ = pooling.explicit_padding(
+      'ceil', (size, size), window, stride
+    )
+    assert before == 0 and 0 <= after < stride
+    outputs = (size + after - window) / stride + 1
+    assert outputs == -(-(size - window) // stride) + 1
+    same = pooling.same_padding((size, size), window, stride)[0]
+    if (window, stride) == (3, 2) and size % 2 == 0:
+      assert same == (before, after)
+  assert pooling.same_padding((9, 9), 3, 2)[0] == (1, 1)
+  assert pooling.explicit_padding('ceil', (9, 9), 3, 2)[0] == (0, 0)
+
+
+def test_average_at_the_edge_is_of_what_is_there():
+  x = np.random.default_rng(0).random((2, 6, 14, 3), np.float32)
+  y = pooling.avg_pool_ceil(jnp.asarray(x), 5, 3)
+  assert y.shape == (2, 2, 4, 3)
+  np.testing.assert_allclose(y[:, 1, 3], x[:, 3:, 9:].mean((1, 2)), rtol=1e-5)
+  np.testing.assert_allclose(y[:, 0, 1], x[:, :5, 3:8].mean((1, 2)), rtol=1e-5)
+  even = pooling.avg_pool_ceil(jnp.asarray(x[:, :, :8]), 5, 3)
+  assert even.shape == (2, 2, 2, 3)
+
+
 def test_unknown_padding_is_named():
   with pytest.raises(ValueError, match="not 'valid'"):
     pooling.explicit_padding('valid', (8, 8), 3, 1)

@@ -185,6 +185,7 @@ def test_exported_file_describes_itself(lrn_workdir):
   assert json.loads(metadata['card']) == {'licence': 'Apache-2.0'}
   assert json.loads(metadata['preprocessing']) == {
     'scale': 256 / 255,
+    'bgr': False,
     'mean': [117.0] * 3,
     'crop': {'size': 64, 'name': 'center_square'},
   }

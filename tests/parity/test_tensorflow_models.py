@@ -201,7 +201,7 @@ SLIPS = {
     x,
   ),
   'symmetric padding': lambda m, p, x: (
-    with_architecture(m, padding='symmetric'),
+    with_architecture(m, padding='symmetric', pool_padding='symmetric'),
     p,
     x,
   ),

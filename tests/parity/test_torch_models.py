@@ -11,8 +11,8 @@ import pytest
 from inception_jax.models import (
   ARCHITECTURES,
   create_model,
-  inception_v1,
   layers,
+  modules,
   pooling,
 )
 
@@ -260,13 +260,13 @@ def head_logits(model, variables, head, x):
   """One auxiliary head of ours in inference on `x`."""
   arch = model.architecture
   params = variables['params'][head]
-  module = inception_v1.AuxiliaryHead(
+  module = modules.AuxiliaryHead(
     num_classes=model.num_classes,
     conv_features=params['conv']['kernel'].shape[-1],
     hidden_features=params['dense']['bias'].shape[0],
     conv=model._conv_factory(),
     bias_value=arch.conv_bias_value,
-    adaptive=arch.adaptive_heads,
+    pool=arch.head_pool,
     dtype=model.dtype,
   )
   own = {k: v[head] for k, v in variables.items()}
@@ -318,7 +318,10 @@ def test_other_padding_and_epsilon_would_show():
       network(torch.tensor(x.transpose(0, 3, 1, 2)))['logits']
     )
   arch = model.architecture
-  for changes in ({'padding': 'same'}, {'batch_norm_epsilon': 1e-3}):
+  for changes in (
+    {'padding': 'same', 'pool_padding': 'same'},
+    {'batch_norm_epsilon': 1e-3},
+  ):
     other = model.clone(
       architecture=arch.__class__(**{**vars(arch), **changes})
     )

@@ -1,0 +1,194 @@
+"""Writes a network under torchvision's keys, and a PyTorch module for it."""
+
+from collections.abc import Mapping
+import importlib
+import importlib.resources
+import io
+import json
+import pprint
+import types
+from typing import Any
+
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+
+from inception_jax import errors, run
+from inception_jax.weights import exported, torch_layout, torchvision
+
+_BRANCHES = (
+  'conv_1x1',
+  'reduce_3x3',
+  'conv_3x3',
+  'reduce_5x5',
+  'conv_5x5',
+  'pool_proj',
+)
+_START, _END = '# --- settings of this network ---', '# --- end of settings ---'
+
+
+def state_dict(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """A network's variables under torchvision's keys and in its layout.
+
+  Batch norm gets what `torch.nn.BatchNorm2d` has and ours lacks: a factor of
+  one where there is none, and a counter of batches.
+  """
+  state = {}
+  for path, array in arrays.items():
+    side = 4
+    if path.endswith('/dense/kernel'):
+      head = path.removesuffix('/dense/kernel')
+      side = torch_layout.head_side(
+        array.shape, arrays[f'{head}/conv/kernel'].shape[-1]
+      )
+    name = torch_layout.name_of(path)
+    state[name] = np.ascontiguousarray(
+      torch_layout.to_theirs(path, array, side)
+    )
+    if name.endswith('running_var'):
+      norm = name.removesuffix('running_var')
+      state[norm + torch_layout.COUNTER] = np.array(0, np.int64)
+      if (
+        path.replace('/var', '/scale').replace('batch_stats', 'params', 1)
+        not in arrays
+      ):
+        state[f'{norm}weight'] = np.ones_like(array)
+  return dict(sorted(state.items()))
+
+
+def serialize(
+  arrays: Mapping[str, np.ndarray], description: Mapping[str, str]
+) -> bytes:
+  """A safetensors file of `state_dict`; `weights.torchvision` reads it back."""
+  shapes = {path: array.shape for path, array in arrays.items()}
+  metadata = {
+    **description,
+    'format': 'pt',  # By the convention of safetensors.
+    torchvision.EXPORTED_BY: exported.FORMAT,
+    'shapes': json.dumps(shapes, sort_keys=True),
+  }
+  return safetensors_numpy.save(state_dict(arrays), metadata)
+
+
+def companions(
+  loaded: run.Run, arrays: Mapping[str, np.ndarray]
+) -> dict[str, bytes]:
+  """What goes beside the weights, by the ending of its name.
+
+  The same state dict as `.pt`, if PyTorch is installed; and, but for
+  torchvision's own network, a module as `.py`.
+  """
+  files = {}
+  torch = _torch()
+  if torch is not None:
+    data = io.BytesIO()
+    state = state_dict(arrays)
+    torch.save({name: torch.tensor(x) for name, x in state.items()}, data)
+    files['.pt'] = data.getvalue()
+  if exported.model_arguments(loaded.model)['name'] != (
+    torchvision.LAYOUT.profile
+  ):
+    files['.py'] = module_source(loaded, arrays).encode()
+  return files
+
+
+def module_source(loaded: run.Run, arrays: Mapping[str, np.ndarray]) -> str:
+  """Text of a PyTorch module of a network, of this very width.
+
+  Raises:
+    InputError: if its modules are not of the reduced form.
+  """
+  model = loaded.model
+  if model.module_form != 'reduced':
+    raise errors.InputError(
+      f'--format=torchvision has no modules of the form {model.module_form!r};'
+      ' give another --format'
+    )
+  settings = pprint.pformat(_settings(loaded, arrays), sort_dicts=False)
+  source = importlib.resources.files('inception_jax.export')
+  text = source.joinpath('pytorch_network.py').read_text()
+  before, rest = text.split(_START)
+  _, after = rest.split(_END)
+  return f'{before}{_START}\nSETTINGS = {settings}\n{_END}{after}'
+
+
+def _settings(
+  loaded: run.Run, arrays: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+  """`SETTINGS` of `pytorch_network`."""
+  arch = loaded.model.architecture
+  width = lambda layer: arrays[f'params/{layer}/kernel'].shape[-1]
+  heads = {
+    block: (
+      width(f'aux_{block}/conv'),
+      arrays[f'params/aux_{block}/dense/kernel'].shape[0],
+      width(f'aux_{block}/dense'),
+    )
+    for block, _ in arch.specs
+    if f'params/aux_{block}/dense/kernel' in arrays
+  }
+  return {
+    'num_classes': loaded.model.num_classes,
+    'stem': tuple(map(width, ('conv1', 'conv2_reduce', 'conv2'))),
+    'blocks': {
+      block: tuple(width(f'inception_{block}/{x}') for x in _BRANCHES)
+      for block, _ in arch.specs
+    },
+    'heads': heads,
+    'head_pool': arch.head_pool,
+    'lrn': None if arch.lrn is None else tuple(arch.lrn),
+    'batch_norm_epsilon': arch.batch_norm_epsilon,
+    'conv_bias': arch.conv_bias,
+    'padding': arch.padding,
+    'pool_padding': arch.pool_padding,
+    'last_pool': arch.last_pool,
+    'window_5x5': arch.window_5x5,
+    'dropout': arch.dropout,
+    'image_size': loaded.eval_crop.size,
+    'scale': float(loaded.preprocessing.scale),
+    'mean': tuple(map(float, loaded.preprocessing.mean)),
+    'bgr': loaded.preprocessing.bgr,
+  }
+
+
+def outputs_of(
+  loaded: run.Run,
+  arrays: Mapping[str, np.ndarray],
+  files: Mapping[str, bytes],
+  pixels: np.ndarray,
+) -> np.ndarray | None:
+  """Logits of the files in PyTorch, or None if it is not installed.
+
+  Args:
+    loaded: the run.
+    arrays: its variables by their flat names.
+    files: contents by ending, '.safetensors' among them.
+    pixels: uint8 `[batch, height, width, 3]`.
+
+  Raises:
+    ValueError: if the files hold different weights.
+  """
+  torch = _torch()
+  if torch is None:
+    return None
+  from safetensors import torch as safetensors_torch
+
+  state = safetensors_torch.load(files['.safetensors'])
+  pickled = torch.load(io.BytesIO(files['.pt']), weights_only=True)
+  if state.keys() != pickled.keys() or not all(
+    torch.equal(value, pickled[name]) for name, value in state.items()
+  ):
+    raise ValueError('.pt and .safetensors hold different weights')
+  text = files.get('.py', module_source(loaded, arrays).encode())
+  module = types.ModuleType('exported_network')
+  exec(compile(text, 'model.py', 'exec'), module.__dict__)
+  network = module.GoogLeNet()
+  network.load_state_dict(pickled)
+  with torch.no_grad():
+    return network.eval()(module.preprocess(torch.tensor(pixels))).numpy()
+
+
+def _torch() -> types.ModuleType | None:
+  try:
+    return importlib.import_module('torch')
+  except ImportError:
+    return None

@@ -1,0 +1,396 @@
+"""The importers of Caffe, torchvision and TF-slim on good and bad files.
+
+`tests/parity` compares what the networks compute.
+"""
+
+import gzip
+import io
+import json
+import struct
+import sys
+import tarfile
+
+import jax
+import numpy as np
+import published_files
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+from inception_jax import errors, run
+from inception_jax.weights import (
+  caffe,
+  caffe_model,
+  conversion,
+  download,
+  importing,
+  state_dict,
+  tf_slim,
+  torch_layout,
+  torchvision,
+)
+
+tf = pytest.importorskip('tensorflow')
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+  """A good file of each source, and what is in it by its names."""
+  folder = tmp_path_factory.mktemp('published')
+  made = {}
+  for module, name in (
+    (caffe, 'x.caffemodel'),
+    (torchvision, 'x.safetensors'),
+    (tf_slim, 'inception_v1.ckpt'),
+  ):
+    num_outputs = 1001 if module is tf_slim else 1000
+    arrays = published_files.random_arrays(module.LAYOUT, num_outputs)
+    write(folder / name, arrays)
+    made[module] = folder / name, arrays
+  return made
+
+
+def write(path, arrays):
+  """A file of the kind that its ending says."""
+  if path.suffix == '.caffemodel':
+    layers = published_files.caffe_layers(arrays)
+    path.write_bytes(published_files.caffemodel(layers))
+  elif path.suffix == '.safetensors':
+    safetensors_numpy.save_file(arrays, path)
+  else:
+    tf.raw_ops.SaveV2(
+      prefix=str(path),
+      tensor_names=list(arrays),
+      shape_and_slices=[''] * len(arrays),
+      tensors=[tf.constant(x) for x in arrays.values()],
+    )
+
+
+def changed(files, module, tmp_path, changes):
+  """A copy of a good file with other arrays, or without some (None)."""
+  path, arrays = files[module]
+  arrays = {k: v for k, v in {**arrays, **changes}.items() if v is not None}
+  write(tmp_path / path.name, arrays)
+  return tmp_path / path.name
+
+
+@pytest.mark.parametrize(
+  'module, num_params',
+  [(caffe, 13_378_280), (torchvision, 13_004_888), (tf_slim, 6_618_649)],
+)
+def test_every_array_has_its_place(files, module, num_params):
+  path, arrays = files[module]
+  found = module.read(path)
+  assert found.missing == found.unused == ()
+  params = jax.tree.leaves(found.variables['params'])
+  assert sum(x.size for x in params) == num_params
+  leaves = jax.tree.leaves(found.variables)
+  assert len(leaves) == len(arrays)
+  ours = sorted(float(x.sum(dtype=np.float64)) for x in leaves)
+  theirs = sorted(float(x.sum(dtype=np.float64)) for x in arrays.values())
+  np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+  assert found.labels[-1].class_name == 'n15075141'
+  assert found.card['sha256'] == download.sha256_of(
+    path if path.exists() else path.with_name(path.name + '.index')
+  )
+  expected = None if module is tf_slim else False
+  assert found.card['is_published'] is expected
+
+
+def test_names_in_the_sources():
+  """A few that are easy to get wrong, written out."""
+  kernel = 'params/{}/kernel'.format
+  assert [
+    caffe.name_of(kernel(x)) for x in ('conv1', 'aux_4d/dense', 'classifier')
+  ] == ['conv1/7x7_s2[0]', 'loss2/fc[0]', 'loss3/classifier[0]']
+  assert [
+    torch_layout.name_of(x)
+    for x in (
+      kernel('conv2'),
+      kernel('inception_4a/conv_5x5'),
+      'batch_stats/aux_4d/conv/bn/var',
+      'params/aux_4a/classifier/bias',
+    )
+  ] == [
+    'conv3.conv.weight',
+    'inception4a.branch3.1.conv.weight',
+    'aux2.conv.bn.running_var',
+    'aux1.fc2.bias',
+  ]
+  assert [
+    tf_slim.name_of(kernel(f'inception_{x}/conv_5x5')) for x in ('4e', '5a')
+  ] == [
+    'InceptionV1/Mixed_4f/Branch_2/Conv2d_0b_3x3/weights',
+    'InceptionV1/Mixed_5b/Branch_2/Conv2d_0a_3x3/weights',
+  ]
+
+
+def test_axes_go_there_and_back():
+  rng = np.random.default_rng(0)
+  for path, shape in {
+    'params/conv1/kernel': (7, 7, 3, 8),
+    'params/aux_4a/dense/kernel': (2048, 10),
+    'params/classifier/kernel': (4, 6),
+    'params/conv1/bias': (5,),
+  }.items():
+    array = rng.random(shape)
+    theirs = torch_layout.to_theirs(path, array)
+    assert theirs.shape == torch_layout.shape_of(path, shape)
+    again = torch_layout.to_ours(path, theirs, shape)
+    np.testing.assert_array_equal(again, array)
+
+
+@pytest.mark.parametrize(
+  'module, name',
+  [(caffe, 'loss1/fc[0]'), (torchvision, 'aux2.conv.bn.weight')],
+)
+def test_without_all_of_its_heads(files, tmp_path, module, name):
+  changes = {name: None}
+  if module is caffe:
+    changes['loss1/fc[1]'] = None
+  path = changed(files, module, tmp_path, changes)
+  found = module.read(path)
+  assert set(found.missing) == set(changes) and found.unused
+  assert not found.model_arguments['use_aux']
+  assert not [x for x in found.variables['params'] if x.startswith('aux')]
+
+
+def test_what_is_left_over_is_listed(files, tmp_path):
+  extra = {'mine[0]': np.zeros((2, 2, 1, 1), np.float32)}
+  path = changed(files, caffe, tmp_path, extra)
+  assert caffe.read(path).unused == ('mine[0]',)
+  extra = {
+    'mine': np.zeros(3, np.float32),
+    'conv1.bn.num_batches_tracked': np.array(5),
+  }
+  path = changed(files, torchvision, tmp_path, extra)
+  assert torchvision.read(path).unused == ('mine',)
+
+
+def test_other_classes_have_numbers(files, tmp_path):
+  path = changed(
+    files,
+    tf_slim,
+    tmp_path,
+    {
+      tf_slim.name_of('params/classifier/kernel'): np.zeros(
+        (1, 1, 1024, 5), np.float32
+      ),
+      tf_slim.name_of('params/classifier/bias'): np.zeros(5, np.float32),
+    },
+  )
+  found = tf_slim.read(path)
+  assert found.model_arguments['num_classes'] == len(found.labels) == 5
+  assert found.labels[3].name == 'output 3' and found.card['labels'] is None
+
+
+CHANGES = {
+  'missing': (lambda x: None, 'lacks 1 of its .* arrays'),
+  'shape': (lambda x: x[..., :-1], 'has the shape .* where'),
+  'nan': (lambda x: np.full_like(x, np.nan), 'not finite'),
+  'integers': (lambda x: x.astype(np.int32), 'int32 and no fractions|shape'),
+}
+ONE = {
+  caffe: 'inception_4a/5x5[0]',
+  torchvision: 'inception4a.branch3.1.conv.weight',
+  tf_slim: 'InceptionV1/Mixed_4b/Branch_2/Conv2d_0b_3x3/weights',
+}
+
+
+@pytest.mark.parametrize(
+  'module, change',
+  # Caffe has no integers.
+  [(x, y) for x in ONE for y in CHANGES if (x, y) != (caffe, 'integers')],
+  ids=lambda x: str(getattr(x, '__name__', x))[-11:],
+)
+def test_one_wrong_array_is_named(files, tmp_path, module, change):
+  name = ONE[module]
+  function, message = CHANGES[change]
+  path, arrays = files[module]
+  changes = {name: function(arrays[name])}
+  if (module, change) == (caffe, 'missing'):
+    changes[name.replace('[0]', '[1]')] = None
+    message = 'lacks 2 of its .* arrays'
+  path = changed(files, module, tmp_path, changes)
+  with pytest.raises(errors.InputError, match=message) as error:
+    module.read(path)
+  assert name[:-3] in str(error.value) and str(path) in str(error.value)
+
+
+def test_negative_variances_are_refused(files, tmp_path):
+  name = 'conv1.bn.running_var'
+  path = changed(files, torchvision, tmp_path, {name: -np.ones(64, np.float32)})
+  with pytest.raises(errors.InputError, match='conv1.bn.*negative variances'):
+    torchvision.read(path)
+
+
+@pytest.mark.parametrize('module', ONE, ids=lambda x: x.__name__[-7:])
+def test_files_of_other_networks_and_kinds(files, tmp_path, module):
+  path = tmp_path / 'file'
+  other = {'net/weight[0]': np.zeros((2, 3, 1, 1), np.float32)}
+  write(tmp_path / files[module][0].name, other)
+  with pytest.raises(errors.InputError, match='is not .*: it lacks .*; give'):
+    module.read(tmp_path / files[module][0].name)
+  with pytest.raises(errors.InputError, match='none cannot be read'):
+    module.read(tmp_path / 'none')
+  folder = tmp_path / 'folder'
+  folder.mkdir()
+  with pytest.raises(errors.InputError, match='folder cannot be read'):
+    module.read(folder)
+  for data in (b'', b'\0' * 100, b'\x1f\x8b' + bytes(50), b'PK\3\4' + bytes(9)):
+    path.write_bytes(data)
+    with pytest.raises(errors.InputError, match='file .*(no|cannot be) '):
+      module.read(path)
+
+
+@pytest.mark.parametrize('module', ONE, ids=lambda x: x.__name__[-7:])
+def test_truncated_files(files, tmp_path, module):
+  path, _ = files[module]
+  for file in sorted(path.parent.glob(f'{path.name}*')):
+    data = file.read_bytes()
+    cut = file.name.endswith(('.caffemodel', '.safetensors', '1'))
+    (tmp_path / file.name).write_bytes(data[: len(data) // 2] if cut else data)
+  with pytest.raises(errors.InputError, match=path.name) as error:
+    module.read(tmp_path / path.name)
+  assert '\n' not in str(error.value)
+
+
+def test_sizes_are_bounded(files, monkeypatch):
+  monkeypatch.setattr(download, 'MAX_BYTES', 10_000)
+  for module, (path, _) in files.items():
+    with pytest.raises(errors.InputError, match='more than'):
+      module.read(path)
+
+
+def test_claims_of_safetensors_cost_nothing():
+  def refused(message, **entry):
+    header = {'x': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}
+    header['x'] |= entry
+    text = json.dumps(header).encode()
+    with pytest.raises(ValueError, match=message):
+      state_dict.read_safetensors(
+        struct.pack('<Q', len(text)) + text + b'8' * 8
+      )
+
+  huge = 10**15
+  refused('cut short', shape=[huge], data_offsets=[0, 4 * huge])
+  refused('another size', shape=[huge])
+  refused('another size', shape=[1] * 5 + [3])
+  refused('unknown type', dtype='F8_E5M2')
+  refused('no proper shape', shape=[-1, -2])
+  refused('no proper shape', shape=[True, 2])
+  refused('damaged', shape=None)
+  refused('damaged', more=1)
+  deep = b'{"x":' + b'[' * 100_000
+  with pytest.raises(ValueError, match='damaged|Expecting'):
+    state_dict.read_safetensors(struct.pack('<Q', len(deep)) + deep)
+
+
+def test_claims_of_caffemodels_cost_nothing():
+  for data, message in (
+    (b'\x12\xff\xff\xff\xff\x0f', 'cut short'),
+    (b'\x12' + b'\xff' * 20, 'does not end'),
+    (b'\x13', 'unknown type 3'),
+    (b'', 'no parameters'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      caffe_model.parameters(data)
+  net = published_files.caffe_net()()
+  blob = net.layer.add(name='x').blobs.add()
+  blob.data.extend([1, 2, 3])
+  blob.shape.dim.extend([2**40, 2**40])
+  with pytest.raises(ValueError, match='a blob has 3 values'):
+    caffe_model.parameters(net.SerializeToString())
+  blob.ClearField('data')
+  blob.double_data.extend([1, 2, 3])
+  blob.shape.dim[:] = [3]
+  found = caffe_model.parameters(net.SerializeToString())
+  np.testing.assert_array_equal(found['x[0]'], [1.0, 2.0, 3.0])
+
+
+def archive_of(members):
+  data = io.BytesIO()
+  with tarfile.open(fileobj=data, mode='w:gz') as tar:
+    for member, contents in members:
+      member.size = len(contents)
+      tar.addfile(member, io.BytesIO(contents))
+  return data.getvalue()
+
+
+def test_archives_stay_in_their_folder(tmp_path, monkeypatch):
+  """Whatever their members are called, and whatever they are."""
+  folder = tmp_path / 'unpacked'
+  folder.mkdir()
+  link = tarfile.TarInfo('link.ckpt')
+  link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / 'outside')
+  through = tarfile.TarInfo('link.ckpt/../../evil.ckpt')
+  absolute = tarfile.TarInfo(str(tmp_path / 'absolute.ckpt.index'))
+  path = tmp_path / 'x.tar.gz'
+  members = [(link, b''), (through, b'1'), (absolute, b'2')]
+  path.write_bytes(archive_of(members))
+  with pytest.raises(errors.InputError, match='holds 2 checkpoints, not one'):
+    tf_slim._unpack(download.epath.Path(path), folder)
+  assert sorted(x.name for x in tmp_path.iterdir()) == ['unpacked', 'x.tar.gz']
+  assert sorted(x.name for x in folder.iterdir()) == [
+    'absolute.ckpt.index',
+    'evil.ckpt',
+  ]
+  assert not any(x.is_symlink() for x in folder.iterdir())
+
+
+def test_archives_that_unpack_to_too_much(tmp_path, monkeypatch):
+  monkeypatch.setattr(download, 'MAX_BYTES', 2**20)
+  for name in ('x.ckpt', 'other'):  # The second is passed over, but read.
+    path = tmp_path / 'x.tar.gz'
+    path.write_bytes(archive_of([(tarfile.TarInfo(name), bytes(2**22))]))
+    with pytest.raises(errors.InputError, match='unpacks to more than'):
+      tf_slim.read(path)
+  path.write_bytes(gzip.compress(b'no tar'))
+  with pytest.raises(errors.InputError, match='no whole archive'):
+    tf_slim.read(path)
+
+
+def test_pytorch_is_only_needed_for_its_own_files(files, tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'torch', None)
+  torchvision.read(files[torchvision][0])
+  (tmp_path / 'x.pth').write_bytes(b'\x80\x02}q\x00.')
+  with pytest.raises(
+    errors.InputError, match=r'x.pth needs .*torch.*inception_jax\[torch\]'
+  ):
+    torchvision.read(tmp_path / 'x.pth')
+  monkeypatch.setitem(sys.modules, 'tensorflow', None)
+  with pytest.raises(errors.InputError, match=r'inception_jax\[data\]'):
+    tf_slim.read(files[tf_slim][0])
+
+
+def test_import_makes_a_run(files, tmp_path):
+  for module, (path, _) in files.items():
+    name = module.__name__.split('.')[-1]
+    result = importing.import_weights(name, tmp_path / name, path=path)
+    assert result['profile'] == f'inception_v1_{name}'
+    loaded = run.load_run(tmp_path / name)
+    assert loaded.preprocessing == module.read(path).preprocessing
+    card = json.loads((tmp_path / name / 'card.json').read_text())
+    assert card['imported_from'] == name and card['licence']
+  with pytest.raises(errors.InputError, match='--weights is of no use'):
+    importing.import_weights('caffe', tmp_path / 'x', path='x', weights='raw')
+  with pytest.raises(errors.InputError, match="give 'ema' or 'raw'"):
+    importing.import_weights(
+      'tf_slim', tmp_path / 'x', path='x', weights='polyak'
+    )
+  with pytest.raises(errors.InputError, match='lacks 230 of its 230'):
+    tf_slim.read(files[tf_slim][0], 'ema')
+
+
+def test_hashes_that_are_known():
+  assert caffe.RELEASE.sha1 == '405fc5acd08a3bb12de8ee5e23a96bec22f08204'
+  digests = {'sha256': '1378be20' + 56 * '0', 'sha1': 'x'}
+  assert torchvision.RELEASE.is_published(digests) is True
+  assert caffe.RELEASE.is_published(digests) is False
+  assert tf_slim.RELEASE.is_published(digests) is None
+
+
+def test_shapes_are_worked_out_once():
+  one = conversion.shapes_of('inception_v1_caffe', 1000)
+  assert conversion.shapes_of('inception_v1_caffe', 1000) is one
+  with pytest.raises(TypeError):
+    one['x'] = (1,)
