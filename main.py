@@ -31,7 +31,7 @@ for name, text in {
 flags.DEFINE_boolean('download', False, 'Fetch the weights to import.')
 flags.DEFINE_boolean('uint8_input', False, 'Export ONNX that takes pixels.')
 flags.DEFINE_boolean('softmax', False, 'Export ONNX with probabilities.')
-flags.DEFINE_integer('top_k', 5, 'Number of classes to predict.')
+flags.DEFINE_integer('top_k', None, 'Number of classes to predict.')
 flags.DEFINE_list('end_points', None, 'Whose activations to visualise.')
 flags.DEFINE_list('features', None, 'END_POINT:CHANNEL or class:NAME to dream.')
 
