@@ -15,6 +15,9 @@ def get_config() -> ml_collections.ConfigDict:
   """Returns the config of the demo."""
   return ml_collections.ConfigDict(
     {
+      'init_from': config_dict.placeholder(str),
+      'init_weights': config_dict.placeholder(str),
+      'freeze': config_dict.placeholder(tuple),
       'model': {'name': 'inception_v1_bn', 'width': 0.5, 'dtype': 'float32'},
       'data': {
         'name': 'digits',
@@ -42,7 +45,11 @@ def get_config() -> ml_collections.ConfigDict:
         'init_value': 0.03,
         'warmup_epochs': 0.5,
       },
-      'optimizer': {'momentum': 0.9, 'weight_decay': 1e-4},
+      'optimizer': {
+        'momentum': 0.9,
+        'weight_decay': 1e-4,
+        'head_learning_rate_multiplier': config_dict.placeholder(float),
+      },
       'averaging': {'ema_decay': 0.95},
       'train': {
         'seed': 0,

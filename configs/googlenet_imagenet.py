@@ -20,6 +20,12 @@ def get_config() -> ml_collections.ConfigDict:
   """Returns the paper's recipe."""
   return ml_collections.ConfigDict(
     {
+      # Fine-tuning: a run directory to start from, which of its weights (by
+      # default those that it is used with), and globs over modules that are
+      # left as they are there, such as 'inception_[34]*'.
+      'init_from': config_dict.placeholder(str),
+      'init_weights': config_dict.placeholder(str),
+      'freeze': config_dict.placeholder(tuple),
       'model': {
         'name': 'inception_v1',  # Table 1, sections 3 to 5.
         'width': 1.0,
@@ -71,6 +77,8 @@ def get_config() -> ml_collections.ConfigDict:
         # Not in the paper; Caffe's GoogLeNet has 2, known to train as well.
         'bias_learning_rate_multiplier': 1.0,
         'decay_biases': False,
+        # Of classifiers that are new beside layers that are not; None is 1.
+        'head_learning_rate_multiplier': config_dict.placeholder(float),
       },
       'averaging': {
         # Not in the paper, beside its Polyak average; 10,000 steps long.

@@ -20,7 +20,7 @@ from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import device
 from inception_jax.evaluation import evaluate as evaluate_lib
 from inception_jax.evaluation import multi_crop
-from inception_jax.training import augment, optimizer, train_state
+from inception_jax.training import augment, freezing, optimizer, train_state
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import options as options_lib
 from inception_jax.training import step as step_lib
@@ -34,6 +34,8 @@ SECTIONS = (
   'averaging',
   'train',
 )
+# Beside the sections; None where they are not given.
+FIELDS = ('init_from', 'init_weights', 'freeze')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Experiment:
     learning_rate_fn: learning rate of each step.
     tx: optimizer.
     averaging: averages to keep.
+    is_frozen: what training leaves alone.
     steps_per_epoch: updates in one pass over the training set.
     num_train_steps: updates of the whole run.
   """
@@ -65,6 +68,7 @@ class Experiment:
   learning_rate_fn: optax.Schedule
   tx: optax.GradientTransformation
   averaging: averaging_lib.Averaging
+  is_frozen: freezing.IsFrozenFn
   steps_per_epoch: float
   num_train_steps: int
 
@@ -95,13 +99,14 @@ class Experiment:
     return slots
 
   def create_state(self) -> train_state.TrainState:
-    """State of step 0."""
+    """State of step 0, with weights drawn by chance."""
     return train_state.create_train_state(
       self.keys[0],
       self.model,
       self.dataset.image_size,
       self.tx,
       self.averaging,
+      self.is_frozen,
     )
 
   def create_train_step(self) -> step_lib.StepFn:
@@ -119,6 +124,7 @@ class Experiment:
         key=self.keys[1],
         aux_weight=self.options.aux_weight,
         num_microbatches=self.options.num_microbatches,
+        is_frozen=self.is_frozen,
       )
     )
 
@@ -158,7 +164,8 @@ def create_experiment(
   """Builds and checks everything a config describes; writes nothing.
 
   Args:
-    config: sections `SECTIONS`; see `configs/`.
+    config: sections `SECTIONS` and `FIELDS`; see `configs/`. What it says to
+      start from is not opened here: a run that goes on does not need it.
 
   Returns:
     The experiment.
@@ -230,29 +237,47 @@ def create_experiment(
       if start_epoch is None
       else round(start_epoch * steps_per_epoch),
     ),
+    is_frozen=freezing.nothing_is_frozen,
     steps_per_epoch=steps_per_epoch,
     num_train_steps=num_train_steps,
   )
   try:
-    jax.eval_shape(experiment.create_state)
+    state = jax.eval_shape(experiment.create_state)
   except ValueError as error:  # Images too small for the network.
     raise errors.InputError(
       f'config.data.image_size={dataset.image_size}: {error}'
     ) from error
-  return experiment
+  if not config['freeze']:
+    return experiment
+  try:
+    is_frozen = freezing.create_is_frozen(config['freeze'], state.params)
+  except ValueError as error:
+    raise errors.InputError(f'config.freeze: {error}') from error
+  return dataclasses.replace(experiment, is_frozen=is_frozen)
 
 
 def sections(
   config: ml_collections.ConfigDict | Mapping[str, Any],
 ) -> dict[str, Any]:
   """The config as plain data, with all its sections and no others."""
-  config = fields.plain(config)
+  config = {**dict.fromkeys(FIELDS), **fields.plain(config)}
+  known = (*SECTIONS, *FIELDS)
   for name in config:
-    if name not in SECTIONS:
+    if name not in known:
       raise errors.InputError(
-        f'unknown section config.{name}{errors.suggestion(name, SECTIONS)}'
+        f'unknown section config.{name}{errors.suggestion(name, known)}'
       )
   for name in SECTIONS:
     if not isinstance(config.get(name), dict):
       raise errors.InputError(f'section config.{name} is missing')
+  for name in ('init_from', 'init_weights'):
+    if not isinstance(config[name], str | None):
+      raise errors.InputError(f'config.{name} must be a text, or None')
+  globs = config['freeze']
+  if globs is not None and not (
+    isinstance(globs, list) and all(isinstance(x, str) for x in globs)
+  ):
+    raise errors.InputError(
+      f'config.freeze must be a tuple of globs, not {globs!r}'
+    )
   return config

@@ -17,6 +17,7 @@ import tqdm
 from inception_jax import errors, json_files, optional, plots, run
 from inception_jax.data import ahead, crop_spec
 
+_TOP_K = 5
 _BATCH_SIZE = 32
 # A sheet of more pictures could not be read.
 _MAX_ON_SHEET = 64
@@ -45,7 +46,7 @@ def predict(
   *,
   weights: str | None = None,
   output: epath.PathLike | None = None,
-  top_k: int = 5,
+  top_k: int | None = None,
 ) -> dict[str, Any]:
   """Classifies pictures and prints a table.
 
@@ -56,7 +57,8 @@ def predict(
     weights: see `run.load_run`.
     output: file to write as well: `.json`, `.csv`, or `.png`, a contact sheet
       of the first 64 pictures.
-    top_k: classes of each picture, the most probable first.
+    top_k: classes of each picture, the most probable first; None is 5, or all
+      where there are fewer.
 
   Returns:
     `predictions: [{file, top: [{index, synset, name, probability}]}]` in the
@@ -69,6 +71,8 @@ def predict(
   output = None if output is None else epath.Path(output)
   _check_output(output)
   loaded = run.load_run(workdir, weights)
+  if top_k is None:
+    top_k = min(_TOP_K, len(loaded.labels))
   if not 1 <= top_k <= len(loaded.labels):
     raise errors.InputError(
       f'--top_k={top_k} must be from 1 to the {len(loaded.labels)} outputs of'

@@ -147,11 +147,8 @@ def _select(
       f'weights must be one of {", ".join(WEIGHTS)}, not {weights!r}'
     )
   prefix = _PREFIXES[weights]
-  flat = {
-    name.removeprefix(prefix): value
-    for name, value in arrays.items()
-    if name.startswith((f'{prefix}params/', f'{prefix}batch_stats/'))
-  }
+  raw = _collections(arrays, '')
+  flat = _collections(arrays, prefix)
   if not flat:
     raise errors.InputError(
       f'{workdir} keeps no {weights!r} weights; its config has them off'
@@ -162,8 +159,20 @@ def _select(
     raise errors.InputError(
       f"the 'polyak' average of {workdir} has not begun at this checkpoint"
     )
-  tree = traverse_util.unflatten_dict(flat, sep='/')
+  # Of what training left alone no average is made.
+  tree = traverse_util.unflatten_dict({**raw, **flat}, sep='/')
   return {'batch_stats': {}, **tree}
+
+
+def _collections(
+  arrays: Mapping[str, np.ndarray], prefix: str
+) -> dict[str, np.ndarray]:
+  """What lies under `prefix` of the params and batch_stats."""
+  return {
+    name.removeprefix(prefix): value
+    for name, value in arrays.items()
+    if name.startswith((f'{prefix}params/', f'{prefix}batch_stats/'))
+  }
 
 
 def read_config(workdir: epath.PathLike) -> dict[str, Any]:
@@ -230,12 +239,12 @@ class RunDirectory:
     stored = traverse_util.flatten_dict(read_config(self.path), sep='.')
     wanted = traverse_util.flatten_dict(self._config, sep='.')
     absent = object()
+    # A field that is None is as good as none: runs of before it was go on.
     differing = [
       f'{name} is {_show(stored.get(name, absent), absent)} there,'
       f' {_show(wanted.get(name, absent), absent)} here'
       for name in sorted(stored.keys() | wanted.keys())
-      if stored.get(name, absent) != wanted.get(name, absent)
-      and name not in _FREE_FIELDS
+      if stored.get(name) != wanted.get(name) and name not in _FREE_FIELDS
     ]
     if differing:
       raise errors.InputError(
@@ -250,7 +259,12 @@ class RunDirectory:
     eval_crop: crop_spec.EvaluationCrop,
     label_map: labels.LabelMap,
   ) -> None:
-    """Writes what `load_run` needs beside the weights; config.json last."""
+    """Writes what `load_run` needs beside the weights; config.json last.
+
+    Raises:
+      InputError: if there are weights already, for other classes.
+    """
+    self._check_labels(label_map)
     for name, value in (
       ('model.json', model),
       ('preprocessing.json', description.pixels(preprocessing, eval_crop)),
@@ -258,6 +272,22 @@ class RunDirectory:
       ('config.json', self._config),
     ):
       json_files.write_json(self.path / name, value)
+
+  def _check_labels(self, label_map: labels.LabelMap) -> None:
+    path = self.path / 'labels.json'
+    if not (self.path / 'config.json').exists() or not path.exists():
+      return
+    stored, wanted = json_files.read_json(path), label_map.to_json()
+    if stored != wanted:
+      first = next(
+        (x for x, y in zip(wanted, stored, strict=False) if x != y), None
+      )
+      raise errors.InputError(
+        f'the {len(wanted)} classes of the data are not the {len(stored)} of'
+        f' {self.path}'
+        + (f' (first {first["name"]!r})' if first else '')
+        + '; give another --workdir, or the data it was trained on'
+      )
 
 
 def _show(value: Any, absent: object) -> str:

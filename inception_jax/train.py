@@ -11,11 +11,17 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from inception_jax import checkpoint, cluster, plots, run
+from inception_jax import (
+  checkpoint,
+  cluster,
+  fine_tuning,
+  plots,
+  run,
+)
 from inception_jax import experiment as experiment_lib
 from inception_jax import recorder as recorder_lib
 from inception_jax.data import device, labels
-from inception_jax.training import augment, train_state
+from inception_jax.training import augment, freezing, train_state
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import loop as loop_lib
 
@@ -40,6 +46,7 @@ def train(
   """
   experiment = experiment_lib.create_experiment(config)
   _ = experiment.slots  # Raises before anything is written.
+  source = _load_source(experiment, epath.Path(workdir))
   directory = run.RunDirectory(workdir, experiment.config)
   writes = cluster.is_main_process()
   if writes:
@@ -54,7 +61,7 @@ def train(
   checkpoints = checkpoint.Checkpoints(
     directory.path / 'checkpoints', keep=experiment.options.keep_checkpoints
   )
-  state, metadata = _restore_or_init(experiment, checkpoints)
+  state, metadata = _restore_or_init(experiment, checkpoints, source)
   recorder = recorder_lib.Recorder(
     directory.path, metadata.get('step', 0), writes
   )
@@ -78,13 +85,40 @@ def train(
   }
 
 
+def _load_source(
+  experiment: experiment_lib.Experiment, workdir: epath.Path
+) -> run.Run | None:
+  """The run to start from; a run that goes on needs none."""
+  path = experiment.config['init_from']
+  folder = workdir / 'checkpoints'
+  if path is None:
+    return None
+  if folder.exists():
+    checkpoints = checkpoint.Checkpoints(folder, read_only=True)
+    steps = checkpoints.steps()
+    checkpoints.close()
+    if steps:
+      return None
+  return fine_tuning.load_source(
+    path,
+    experiment.config['init_weights'],
+    experiment.model,
+    experiment.preprocessing,
+  )
+
+
 def _restore_or_init(
-  experiment: experiment_lib.Experiment, checkpoints: checkpoint.Checkpoints
+  experiment: experiment_lib.Experiment,
+  checkpoints: checkpoint.Checkpoints,
+  source: run.Run | None,
 ) -> tuple[train_state.TrainState, dict[str, Any]]:
   """The newest good checkpoint's state, or that of step 0, on the devices."""
   found = checkpoints.restore_newest_good()
   if found is None:
-    return device.replicate(experiment.create_state()), {}
+    state = experiment.create_state()
+    if source is not None:
+      state = _start_at(experiment, state, source)
+    return device.replicate(state), {}
   step, arrays, metadata = found
   target = jax.eval_shape(experiment.create_state)
   state = checkpoint.unflatten(
@@ -92,6 +126,20 @@ def _restore_or_init(
   )
   logging.info('going on from step %d of %s', step, checkpoints.directory)
   return device.replicate(state), metadata
+
+
+def _start_at(
+  experiment: experiment_lib.Experiment,
+  state: train_state.TrainState,
+  source: run.Run,
+) -> train_state.TrainState:
+  variables, transfer = fine_tuning.transfer(
+    state.variables, source, experiment.dataset.class_names
+  )
+  transfer.log(source, experiment.config['init_from'])
+  return train_state.start_at(
+    state, variables, experiment.averaging, experiment.is_frozen
+  )
 
 
 def _create_loop(
@@ -105,7 +153,10 @@ def _create_loop(
   read_averages = jax.jit(averaging_lib.averaged_variables)
 
   def evaluate_fn(state):
-    variables = {'raw': state.variables, **read_averages(state.averages)}
+    variables = {'raw': state.variables}
+    for name, averaged in read_averages(state.averages).items():
+      # Of what is frozen there is no average.
+      variables[name] = freezing.merge(state.variables, averaged)
     polyak = state.averages.polyak
     if polyak is not None and not int(polyak.count):
       del variables['polyak']  # It has not begun.

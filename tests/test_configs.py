@@ -61,7 +61,9 @@ def test_config_trains_a_step(name):
     state, metrics = step(state, batch)
   metrics = {k: v.item() for k, v in jax.device_get(metrics).items()}
   chance = math.log(built.model.num_classes)
-  for head in ('main', 'aux_4a', 'aux_4d'):
+  heads = {name[5:] for name in metrics if name.startswith('loss_')}
+  assert heads == {'main', *(('aux_4a', 'aux_4d') * built.model.use_aux)}
+  for head in heads:
     assert metrics[f'loss_{head}'] == pytest.approx(chance, rel=1.0)
   assert all(np.isfinite(list(metrics.values())))
   moved = jax.tree.map(lambda a, b: (a != b).any(), before, state.params)

@@ -7,6 +7,7 @@ import pytest
 import random_runs
 
 from inception_jax import errors, json_files, run
+from inception_jax.data import labels
 
 
 def write(path, steps):
@@ -127,3 +128,33 @@ def test_a_damaged_run_gets_a_sentence(intact, file, contents, words):
   finally:
     path.write_text(before)
   assert words in str(error.value) and str(intact) in str(error.value)
+
+
+def test_a_run_does_not_go_on_with_other_classes(tmp_path):
+  loaded = random_runs.random_run('inception_v1_bn', 32)
+  config = {'data': {'name': 'folder'}}
+  describe = lambda names: run.RunDirectory(tmp_path, config).describe(
+    {},
+    loaded.preprocessing,
+    loaded.eval_crop,
+    labels.from_class_names(names),
+  )
+  describe(['cat', 'dog'])
+  describe(['cat', 'dog'])
+  before = (tmp_path / 'labels.json').read_bytes()
+  for names, words in (
+    (['cat', 'owl'], "the 2 classes .* not the 2 .*first 'owl'"),
+    (['cat', 'dog', 'owl'], 'the 3 classes .* not the 2 '),
+  ):
+    with pytest.raises(errors.InputError, match=words):
+      describe(names)
+  assert (tmp_path / 'labels.json').read_bytes() == before
+
+
+def test_a_field_that_is_none_is_as_good_as_absent(tmp_path):
+  (tmp_path / 'config.json').write_text(json.dumps({'data': {'name': 'x'}}))
+  config = {'init_from': None, 'data': {'name': 'x'}}
+  run.RunDirectory(tmp_path, config)
+  config['init_from'] = 'weights/google'
+  with pytest.raises(errors.InputError, match='init_from is absent there'):
+    run.RunDirectory(tmp_path, config)

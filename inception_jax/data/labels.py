@@ -16,6 +16,7 @@ import numpy as np
 NUM_IMAGENET_CLASSES = 1000
 _SYNSET = re.compile(r'n\d{8}$')
 _DUMMY = 'dummy'
+_BACKGROUND = 'background'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,26 @@ class LabelMap:
         f' output of their own in the network (first {without[0]!r})'
       )
     return np.array([places[name][0] for name in class_names], np.int32)
+
+  def outputs_of_same(self, class_names: Sequence[str]) -> np.ndarray | None:
+    """As `outputs_of`, for a dataset of the very classes of the network.
+
+    Args:
+      class_names: in the order of the dataset's labels.
+
+    Returns:
+      int32 `[len(self)]`: the output of each class, then those that are no
+      class (dummies and the background); None if the classes differ.
+    """
+    rest = set(self.class_names) - set(class_names)
+    if not rest <= {_DUMMY, _BACKGROUND}:
+      return None
+    try:
+      outputs = self.outputs_of(class_names)
+    except ValueError:
+      return None
+    others = np.setdiff1d(np.arange(len(self), dtype=np.int32), outputs)
+    return np.concatenate([outputs, others])
 
   def find(self, what: str | int) -> int:
     """The output with a synset, a name, a number, or a part of a name.
@@ -158,7 +179,7 @@ def imagenet(num_outputs: int = NUM_IMAGENET_CLASSES) -> LabelMap:
   Raises:
     ValueError: for another number.
   """
-  background = {1000: (), 1001: (Label('background'),)}
+  background = {1000: (), 1001: (Label(_BACKGROUND),)}
   if num_outputs not in background:
     raise ValueError(f'num_outputs must be 1000 or 1001, not {num_outputs}')
   classes = from_class_names(tuple(imagenet_names()))

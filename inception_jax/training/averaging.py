@@ -78,6 +78,20 @@ class Averaging:
       polyak = PolyakState(jnp.zeros((), jnp.int32), zeros, zeros)
     return Averages(ema=ema, polyak=polyak)
 
+  def start_at(self, variables: Variables) -> Averages:
+    """Averages that are these variables until there is more to average.
+
+    The exponential average goes on from them with their whole weight. The
+    uniform mean is of what comes after its first step, and forgets them then.
+    """
+    averages = self.init(variables)
+    ema, polyak = averages.ema, averages.polyak
+    if ema is not None:
+      ema = ema._replace(ema=_weighted(variables))
+    if polyak is not None:
+      polyak = polyak._replace(mean=variables)
+    return Averages(ema=ema, polyak=polyak)
+
   def update(
     self, averages: Averages, variables: Variables, step: jax.Array
   ) -> Averages:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import optax
 
 SCHEDULES = ('staircase', 'polynomial', 'cosine', 'constant')
+# Names of the modules that make classes of features: the classifiers.
+_HEADS = ('classifier', 'aux_')
 
 
 def staircase_decay(
@@ -125,6 +127,7 @@ def create_optimizer(
   weight_decay: float = 0.0,
   bias_learning_rate_multiplier: float = 1.0,
   decay_biases: bool = False,
+  head_learning_rate_multiplier: float | None = None,
 ) -> optax.GradientTransformation:
   """SGD with momentum, as the paper trains with (section 6).
 
@@ -138,6 +141,9 @@ def create_optimizer(
     bias_learning_rate_multiplier: factor on the learning rate of everything
       that is not a kernel; Caffe's GoogLeNet uses 2.
     decay_biases: whether the decay is on biases, scales and offsets too.
+    head_learning_rate_multiplier: factor on the learning rate of the main and
+      the auxiliary classifiers, for those that are new where all else has been
+      trained before; None is 1.
 
   Returns:
     An optax transformation.
@@ -154,6 +160,11 @@ def create_optimizer(
       'bias_learning_rate_multiplier must not be negative:'
       f' {bias_learning_rate_multiplier}'
     )
+  head_multiplier = head_learning_rate_multiplier
+  if head_multiplier is not None and head_multiplier < 0:
+    raise ValueError(
+      f'head_learning_rate_multiplier must not be negative: {head_multiplier}'
+    )
   parts = []
   if weight_decay:
     mask = None if decay_biases else is_kernel
@@ -166,6 +177,8 @@ def create_optimizer(
         lambda params: jax.tree.map(lambda x: not x, is_kernel(params)),
       )
     )
+  if head_multiplier is not None:
+    parts.append(optax.masked(optax.scale(head_multiplier), is_in_head))
   parts.append(optax.scale_by_learning_rate(learning_rate_fn))
   return optax.chain(*parts)
 
@@ -175,3 +188,15 @@ def is_kernel(params: Any) -> Any:
   return jax.tree_util.tree_map_with_path(
     lambda path, _: path[-1].key == 'kernel', params
   )
+
+
+def is_in_head(params: Any) -> Any:
+  """Tree like `params`, True in the main and the auxiliary classifiers."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: is_head(path[0].key), params
+  )
+
+
+def is_head(module: str) -> bool:
+  """Whether a module of the network, by its name, is a classifier."""
+  return module.startswith(_HEADS)

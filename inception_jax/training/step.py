@@ -11,7 +11,7 @@ import optax
 from inception_jax import metrics
 from inception_jax.models import GoogLeNet
 from inception_jax.preprocess import Preprocessing
-from inception_jax.training import augment, losses, train_state
+from inception_jax.training import augment, freezing, losses, train_state
 from inception_jax.training import averaging as averaging_lib
 
 AXIS = 'batch'
@@ -73,6 +73,7 @@ def create_train_step(
   key: jax.Array,
   aux_weight: float = 0.3,
   num_microbatches: int = 1,
+  is_frozen: freezing.IsFrozenFn = freezing.nothing_is_frozen,
 ) -> StepFn:
   """One update: augment, forward, loss, gradient, mean, update, average.
 
@@ -88,6 +89,7 @@ def create_train_step(
     num_microbatches: parts in which a device handles its share of the batch,
       one after another; must divide it. Without batch norm the result is that
       of one part, to rounding.
+    is_frozen: what is left alone, of which no gradient is computed.
 
   Returns:
     `(state, batch) -> (state, metrics)` for one device under `AXIS`. Metrics
@@ -96,27 +98,29 @@ def create_train_step(
     the batch's `stop` flags on any device.
   """
 
-  def loss_fn(params, batch_stats, images, labels, keys):
-    (logits, end_points), updated = model.apply(
-      {'params': params, 'batch_stats': batch_stats},
-      preprocessing(augmentation(images, keys)),
-      train=True,
-      example_keys=keys,
-      mutable=['batch_stats'],
-    )
+  def loss_fn(trained, frozen, batch_stats, images, labels, keys):
+    params = freezing.merge(trained, frozen)
+    with freezing.frozen_batch_norm(is_frozen):
+      (logits, end_points), updated = model.apply(
+        {'params': params, 'batch_stats': batch_stats},
+        preprocessing(augmentation(images, keys)),
+        train=True,
+        example_keys=keys,
+        mutable=['batch_stats'],
+      )
     heads = losses.head_logits(logits, end_points)
     loss, parts = losses.total_loss(heads, labels, aux_weight)
     return loss, (updated.get('batch_stats', {}), parts)
 
   grad_fn = jax.grad(loss_fn, has_aux=True)
 
-  def accumulated(state, images, labels, keys):
+  def accumulated(trained, frozen, batch_stats, images, labels, keys):
     """Gradient and metrics as means over the micro-batches."""
 
     def body(carry, part):
       batch_stats, grads, parts = carry
       new_grads, (batch_stats, new_parts) = grad_fn(
-        state.params, batch_stats, *part
+        trained, frozen, batch_stats, *part
       )
       add = lambda old, new: jax.tree.map(jnp.add, old, new)
       return (batch_stats, add(grads, new_grads), add(parts, new_parts)), None
@@ -128,32 +132,31 @@ def create_train_step(
       lambda x: jnp.zeros(x.shape, x.dtype), tree
     )
     grads, (_, metric_parts) = jax.eval_shape(
-      grad_fn, state.params, state.batch_stats, *first
+      grad_fn, trained, frozen, batch_stats, *first
     )
-    carry = (state.batch_stats, zeros(grads), zeros(metric_parts))
+    carry = (batch_stats, zeros(grads), zeros(metric_parts))
     (batch_stats, grads, metric_parts), _ = lax.scan(body, carry, parts)
     mean = lambda tree: jax.tree.map(lambda x: x / num_microbatches, tree)
     return mean(grads), (batch_stats, mean(metric_parts))
 
   def train_step(state, batch):
     keys = augment.example_keys(key, state.step, batch['slot'])
-    if num_microbatches == 1:
-      grads, (batch_stats, parts) = grad_fn(
-        state.params, state.batch_stats, batch['image'], batch['label'], keys
-      )
-    else:
-      grads, (batch_stats, parts) = accumulated(
-        state, batch['image'], batch['label'], keys
-      )
+    trained, frozen = freezing.split(state.params, is_frozen)
+    gradients_fn = grad_fn if num_microbatches == 1 else accumulated
+    grads, (batch_stats, parts) = gradients_fn(
+      trained, frozen, state.batch_stats, batch['image'], batch['label'], keys
+    )
+    batch_stats, frozen_stats = freezing.split(batch_stats, is_frozen)
     # Batch statistics are equal already where batch norm reduces over AXIS;
     # where it does not, the mean keeps the replicas from drifting apart.
     grads, batch_stats, parts = lax.pmean((grads, batch_stats, parts), AXIS)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    updates, opt_state = tx.update(grads, state.opt_state, trained)
+    trained = optax.apply_updates(trained, updates)
     step = state.step + 1
     averages = averaging.update(
-      state.averages, {'params': params, 'batch_stats': batch_stats}, step
+      state.averages, {'params': trained, 'batch_stats': batch_stats}, step
     )
+    params = freezing.merge(frozen, trained)
     parts['learning_rate'] = jnp.asarray(
       learning_rate_fn(state.step), jnp.float32
     )
@@ -163,7 +166,7 @@ def create_train_step(
     new_state = train_state.TrainState(
       step=step,
       params=params,
-      batch_stats=batch_stats,
+      batch_stats=freezing.merge(frozen_stats, batch_stats),
       opt_state=opt_state,
       averages=averages,
     )

@@ -10,6 +10,7 @@ import optax
 
 from inception_jax.models import GoogLeNet
 from inception_jax.training import averaging as averaging_lib
+from inception_jax.training import freezing
 
 
 @struct.dataclass
@@ -20,8 +21,8 @@ class TrainState:
     step: int32 scalar, updates done.
     params: parameters of the model.
     batch_stats: running statistics of batch norm; empty without.
-    opt_state: state of the optimizer.
-    averages: averages of params and batch_stats.
+    opt_state: state of the optimizer, for what is not frozen.
+    averages: averages of params and batch_stats, of what is not frozen.
   """
 
   step: jax.Array
@@ -41,6 +42,7 @@ def create_train_state(
   image_size: int,
   tx: optax.GradientTransformation,
   averaging: averaging_lib.Averaging,
+  is_frozen: freezing.IsFrozenFn = freezing.nothing_is_frozen,
 ) -> TrainState:
   """Initial state, a pure function of its arguments.
 
@@ -50,6 +52,7 @@ def create_train_state(
     image_size: height and width of its input.
     tx: optimizer.
     averaging: averages to keep.
+    is_frozen: what the optimizer and the averages leave out.
 
   Returns:
     State of step 0, on the default device.
@@ -59,17 +62,42 @@ def create_train_state(
   def init():
     images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
     variables = model.init(key, images)
-    params = variables['params']
-    batch_stats = variables.get('batch_stats', {})
+    variables = {'batch_stats': {}, **variables}
+    trained = freezing.split_variables(variables, is_frozen)
     return TrainState(
       step=jnp.zeros((), jnp.int32),
-      params=params,
-      batch_stats=batch_stats,
-      opt_state=tx.init(params),
-      averages=averaging.init({'params': params, 'batch_stats': batch_stats}),
+      params=variables['params'],
+      batch_stats=variables['batch_stats'],
+      opt_state=tx.init(trained['params']),
+      averages=averaging.init(trained),
     )
 
   return init()
+
+
+def start_at(
+  state: TrainState,
+  variables: averaging_lib.Variables,
+  averaging: averaging_lib.Averaging,
+  is_frozen: freezing.IsFrozenFn = freezing.nothing_is_frozen,
+) -> TrainState:
+  """The state of step 0 with other weights, at which the averages start too.
+
+  Args:
+    state: of `create_train_state`.
+    variables: host arrays of the same names and shapes.
+    averaging: averages to keep.
+    is_frozen: what the averages leave out.
+
+  Returns:
+    State of step 0; `variables` are in it as they are.
+  """
+  trained = freezing.split_variables(variables, is_frozen)
+  return state.replace(
+    params=variables['params'],
+    batch_stats=variables['batch_stats'],
+    averages=averaging.start_at(trained),
+  )
 
 
 def check_replicas(state: TrainState) -> None:

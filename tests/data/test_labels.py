@@ -40,6 +40,23 @@ def test_classes_of_other_data_keep_their_names():
       ours.outputs_of(names)
 
 
+@pytest.mark.parametrize(
+  ('class_names', 'expected'),
+  [
+    (['a', 'b', 'c'], [1, 3, 2, 0, 4]),
+    (['c', 'a', 'b'], [2, 1, 3, 0, 4]),
+    (['a', 'b'], None),
+    (['a', 'b', 'c', 'd'], None),
+    (['a', 'b', 'd'], None),
+  ],
+)
+def test_outputs_of_the_very_same_classes(class_names, expected):
+  names = ('background', 'a', 'c', 'b', 'dummy')
+  ours = labels.LabelMap(tuple(map(labels.Label, names)))
+  found = ours.outputs_of_same(class_names)
+  assert (None if found is None else list(found)) == expected
+
+
 def test_json_and_back():
   ours = labels.from_class_names(['cat', 'n02119789'])
   assert labels.from_json(ours.to_json()) == ours

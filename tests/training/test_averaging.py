@@ -168,3 +168,20 @@ def test_uniform_mean_does_not_stall_after_many_iterates():
   ]
   # Without what rounding loses, the error is 1e-4 and more.
   assert abs(float(mean) - 1.01) < 1e-6
+
+
+def test_averages_that_start_at_given_variables(iterates):
+  averaging = Averaging(ema_decay=0.9, polyak_start_step=1)
+  first, second, third = iterates[:3]
+  averages = averaging.start_at(first)
+  started = averaging_lib.averaged_variables(averages)
+  for kind in ('ema', 'polyak'):
+    jax.tree.map(np.testing.assert_array_equal, started[kind], first)
+  assert int(averages.polyak.count) == 0
+  averages = averaging.update(averages, second, jnp.int32(1))
+  averages = averaging.update(averages, third, jnp.int32(2))
+  result = averaging_lib.averaged_variables(averages)
+  expected = weighted_mean(iterates[:3], [0.81, 0.09, 0.1])
+  assert_trees_close(result['ema'], expected)
+  # The uniform mean is of the iterates after its start alone.
+  assert_trees_close(result['polyak'], third, rtol=1e-6)

@@ -293,9 +293,32 @@ def test_kernels_are_what_has_more_than_one_axis(name):
     {'momentum': float('nan')},
     {'weight_decay': -1e-4},
     {'bias_learning_rate_multiplier': -1.0},
+    {'head_learning_rate_multiplier': -1.0},
   ],
   ids=str,
 )
 def test_bad_optimizers_are_refused(changes):
   with pytest.raises(ValueError, match=next(iter(changes))):
     optimizer.create_optimizer(learning_rate_fn=lambda step: 0.1, **changes)
+
+
+def test_the_heads_learn_at_a_rate_of_their_own():
+  params = {
+    name: {'kernel': np.ones(2, np.float32), 'conv': {'bias': np.ones(1)}}
+    for name in ('conv1', 'inception_4a', 'classifier', 'aux_4a')
+  }
+  steps = [
+    sgd_by_optax(params, [params], **more)
+    for more in ({}, {'head_learning_rate_multiplier': 4.0})
+  ]
+  moved = [jax.tree.map(lambda a, b: a - b, params, x) for x in steps]
+  for name in params:
+    factor = 4 if name in ('classifier', 'aux_4a') else 1
+    jax.tree.map(
+      lambda a, b, factor=factor: np.testing.assert_allclose(
+        b, factor * a, rtol=1e-5
+      ),
+      moved[0][name],
+      moved[1][name],
+    )
+    assert all(x.all() for x in jax.tree.leaves(moved[0][name]))
