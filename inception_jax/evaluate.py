@@ -163,22 +163,24 @@ def _score(
 ) -> list[dict[str, float]]:
   """Of all members together, and of each."""
   counts = [scores.Scores() for _ in range(1 + len(members.members))]
+  num_skipped = 0
   for part in members.read(None, aggregation):
+    num_skipped += part.num_skipped
     counts[0].add(ensemble.mean_probability(part.log_probs), part.labels)
     for count, log_probs in zip(counts[1:], part.log_probs, strict=True):
       count.add(log_probs, part.labels)
-  check_count(members, counts[0].num_images)
+  check_count(members, counts[0].num_images, num_skipped)
   results = [count.means() for count in counts]
-  if members.num_skipped:
-    results = [{**x, 'num_skipped': members.num_skipped} for x in results]
+  if num_skipped:
+    results = [{**x, 'num_skipped': num_skipped} for x in results]
   return results
 
 
-def check_count(members: ensemble.Ensemble, counted: int) -> None:
+def check_count(members: ensemble.Ensemble, counted: int, skipped: int) -> None:
   """Raises RuntimeError unless every picture was counted or skipped once."""
-  if not counted or counted + members.num_skipped != members.num_images:
+  if not counted or counted + skipped != members.num_images:
     raise RuntimeError(
-      f'evaluation counted {counted} images and skipped {members.num_skipped}'
+      f'evaluation counted {counted} images and skipped {skipped}'
       f' where there are {members.num_images}'
     )
 

@@ -112,6 +112,17 @@ class Dataset:
     )
 
 
+def eval_images(
+  dataset: Dataset, indices: np.ndarray, crop: crop_spec.EvaluationCrop
+) -> np.ndarray | None:
+  """See `pipeline.eval_images`; None of noise."""
+  if isinstance(dataset.eval, synthetic.SyntheticRecords):
+    return None
+  from inception_jax.data import pipeline  # TensorFlow, only if needed.
+
+  return pipeline.eval_images(dataset.eval, indices, crop)
+
+
 def count_classes(name: str) -> int:
   """Number of classes of a dataset, prepared or not.
 

@@ -164,6 +164,21 @@ def eval_batches(
   yield from _ahead(load, steps, num_loaders)
 
 
+def eval_images(
+  records: records_lib.Records, indices: np.ndarray, crop: CropSpec
+) -> np.ndarray:
+  """Some pictures, uint8 `[n, *crop.shape]`; black where one is bad.
+
+  Args:
+    records: of which set.
+    indices: int `[n]`.
+    crop: how they are cut; nothing of it random.
+  """
+  encoded, _ = records.read(indices)
+  uniforms = np.zeros((len(indices), 1), np.float32)
+  return decode_batch(encoded, uniforms, crop, divide_threads(None)[1])[0]
+
+
 def divide_threads(num_threads: int | None) -> tuple[int, int]:
   """Batches that are decoded at once, and threads that decode each.
 

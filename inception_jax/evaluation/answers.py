@@ -20,6 +20,8 @@ from inception_jax.evaluation import multi_crop
 
 _FORMAT = 1
 _MIN_PICTURES_A_FILE = 64
+# Read and kept, for those who want several views of the same pictures in turn.
+_NUM_FILES_KEPT = 8
 
 
 class Block(NamedTuple):
@@ -76,6 +78,7 @@ class Answers:
     self.views = views
     self.num_images = num_images
     self.num_outputs = num_outputs
+    self._kept: dict[int, Block] = {}
     self.file_size = -(-_MIN_PICTURES_A_FILE // batch_size) * batch_size
     described = {
       'format': _FORMAT,
@@ -170,7 +173,11 @@ class Answers:
     first = start // self.file_size * self.file_size
     parts = []
     for begin in range(first, stop, self.file_size):
-      block = self._read_file(begin)
+      if begin not in self._kept:
+        while len(self._kept) >= _NUM_FILES_KEPT:
+          del self._kept[next(iter(self._kept))]  # The oldest.
+        self._kept[begin] = self._read_file(begin)
+      block = self._kept[begin]
       window = slice(max(start - begin, 0), stop - begin)
       parts.append(
         Block(

@@ -39,11 +39,13 @@ class Answered(NamedTuple):
     log_probs: float32 `[members, n, classes]`.
     labels: int32 `[n]`, of the classes in common.
     indices: int `[n]`, places of the pictures in the set.
+    num_skipped: pictures between them that cannot be decoded.
   """
 
   log_probs: np.ndarray
   labels: np.ndarray
   indices: np.ndarray
+  num_skipped: int
 
 
 class Ensemble:
@@ -80,8 +82,6 @@ class Ensemble:
       raise errors.InputError(
         f'{first.name} cannot be evaluated on this dataset: {error}'
       ) from error
-    # Pictures that no member could decode; known once all were read.
-    self.num_skipped = 0
 
   @property
   def num_images(self) -> int:
@@ -101,7 +101,6 @@ class Ensemble:
       member.answers.find_view(num_crops, aggregation)
       for member in self.members
     ]
-    self.num_skipped = 0
     for start in range(0, self.num_images, _PICTURES_AT_A_TIME):
       stop = min(start + _PICTURES_AT_A_TIME, self.num_images)
       blocks = [
@@ -117,7 +116,6 @@ class Ensemble:
             f' same pictures; delete {member.answers.folder}'
           )
       counted = blocks[0].counted
-      self.num_skipped += int((~counted).sum())
       log_probs = [
         block.log_probs[counted][:, columns]
         for block, columns in zip(blocks, self._columns, strict=True)
@@ -126,6 +124,7 @@ class Ensemble:
         np.stack(log_probs),
         self._class_of_label[blocks[0].labels[counted]],
         start + np.flatnonzero(counted),
+        int((~counted).sum()),
       )
 
 

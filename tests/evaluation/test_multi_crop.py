@@ -4,9 +4,7 @@ import jax
 import numpy as np
 import pytest
 import random_runs
-import tiny_config
 
-from inception_jax import errors, modes
 from inception_jax.data import crop_spec
 from inception_jax.evaluation import multi_crop
 
@@ -77,30 +75,3 @@ def test_improbable_classes_do_not_become_impossible():
   logits = np.array([[[0.0, 200.0], [0.0, 190.0]]], np.float32)
   found = multi_crop.aggregate(logits)
   assert found[0, 0] == pytest.approx(-190 - np.log(2), rel=1e-6)
-
-
-def test_protocols_of_a_run(trained):
-  config = tiny_config.get_config()
-  config.data.eval_split = 'test[:45]'
-  config.train.eval_batch_size = 60
-  scores = {}
-  for name, num_crops in (('ten_crop', 10), ('multi_crop_144', 144)):
-    scores[name] = modes.evaluate(trained[0], name, None, config)
-    assert scores[name]['num_images'] == 45
-    assert scores[name]['num_crops'] == num_crops
-    assert scores[name]['aggregation'] == 'mean_probability'
-  assert scores['ten_crop']['loss'] != scores['multi_crop_144']['loss']
-  other = modes.evaluate(
-    trained[0], 'ten_crop', None, config, 'max_probability'
-  )
-  assert other['loss'] != scores['ten_crop']['loss']
-
-
-def test_bad_requests(trained):
-  config = tiny_config.get_config()
-  for protocol, aggregation, message in (
-    ('ten_corp', None, "not 'ten_corp'; did you mean 'ten_crop'"),
-    ('ten_crop', 'mean', "--aggregation must be one of .*, not 'mean'"),
-  ):
-    with pytest.raises(errors.InputError, match=message):
-      modes.evaluate(trained[0], protocol, None, config, aggregation)

@@ -11,7 +11,7 @@ import pytest
 import tiny_config
 
 import inception_jax
-from inception_jax import checkpoint, errors, modes, run
+from inception_jax import checkpoint, errors, evaluate, run
 from inception_jax.data import labels
 from inception_jax.weights import google, imported, importing
 
@@ -87,11 +87,11 @@ def test_evaluation_maps_outputs_to_the_classes_of_the_data(
   with pytest.raises(
     errors.InputError, match='what to evaluate on; .*--config'
   ):
-    modes.evaluate(tmp_path / 'run', 'single', None)
-  scores = modes.evaluate(
-    tmp_path / 'run', 'single', None, tiny_config.get_config()
+    evaluate.evaluate(tmp_path / 'run', evaluate.Protocol())
+  scores = evaluate.evaluate(
+    tmp_path / 'run', evaluate.Protocol(), None, tiny_config.get_config()
   )
-  expected = modes.evaluate(trained[0], 'single', 'raw')
+  expected = evaluate.evaluate(trained[0], evaluate.Protocol(), 'raw')
   assert scores['num_images'] == 360
   for name in ('top1', 'top5'):
     assert scores[name] == expected[name]
@@ -101,14 +101,14 @@ def test_evaluation_maps_outputs_to_the_classes_of_the_data(
   wrong = as_imported(loaded, np.arange(10)[::-1])
   monkeypatch.setattr(google, 'read', lambda path: wrong)
   importing.import_weights('google', tmp_path / 'wrong', path='file')
-  other = modes.evaluate(
-    tmp_path / 'wrong', 'single', None, tiny_config.get_config()
+  other = evaluate.evaluate(
+    tmp_path / 'wrong', evaluate.Protocol(), None, tiny_config.get_config()
   )
   assert other['loss'] != pytest.approx(expected['loss'], rel=1e-4)
   config = tiny_config.get_config()
   config.data.name = 'fake'
   with pytest.raises(errors.InputError, match="on 'fake': 990 of the 1000"):
-    modes.evaluate(tmp_path / 'run', 'single', None, config)
+    evaluate.evaluate(tmp_path / 'run', evaluate.Protocol(), None, config)
 
 
 def test_nothing_is_overwritten(source, tmp_path):

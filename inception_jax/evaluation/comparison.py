@@ -1,0 +1,147 @@
+"""Error against cost: every number of crops, and every part of an ensemble."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import itertools
+from typing import Any
+
+import numpy as np
+
+from inception_jax.evaluation import ensemble, scores
+
+# Of more members than this only those that come first are put together: all
+# parts would be more than a thousand.
+_MAX_MEMBERS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A line of Table 3.
+
+  Attributes:
+    num_models: members that answer together.
+    num_crops: of each picture.
+    aggregation: of the crops; of the models always their mean probability.
+    members: which, by number.
+    scores: what they reach.
+  """
+
+  num_models: int
+  num_crops: int
+  aggregation: str
+  members: tuple[int, ...]
+  scores: scores.Scores
+
+  @property
+  def cost(self) -> int:
+    """Passes through a network for each picture."""
+    return self.num_models * self.num_crops
+
+  def to_json(self) -> dict[str, Any]:
+    means = self.scores.means()
+    count = means['num_images']
+    low, high = scores.wilson_interval(count - self.scores.top5, count)
+    low1, high1 = scores.wilson_interval(count - self.scores.top1, count)
+    return {
+      'models': self.num_models,
+      'crops': self.num_crops,
+      'aggregation': self.aggregation,
+      'members': list(self.members),
+      'cost': self.cost,
+      'top5_error': 1 - means['top5'],
+      'top5_error_interval': [low, high],
+      'top1_error': 1 - means['top1'],
+      'top1_error_interval': [low1, high1],
+      'loss': means['loss'],
+      'num_images': count,
+    }
+
+
+def compare(members: ensemble.Ensemble) -> list[Row]:
+  """Scores every view of the pictures by every part of an ensemble.
+
+  Args:
+    members: whose answers are complete.
+
+  Returns:
+    Rows, the cheapest first; with other aggregations than the mean probability
+    of the first member and of all only.
+  """
+  count = len(members.members)
+  first_ones = [tuple(range(size)) for size in range(1, count + 1)]
+  every = first_ones
+  if count <= _MAX_MEMBERS:
+    every = [
+      part
+      for size in range(1, count + 1)
+      for part in itertools.combinations(range(count), size)
+    ]
+  ends = [first_ones[0]] + ([first_ones[-1]] if count > 1 else [])
+  views = members.members[0].answers.views
+  rows = [
+    [
+      Row(len(part), *view, part, scores.Scores())
+      for part in (every if view.aggregation == 'mean_probability' else ends)
+    ]
+    for view in views
+  ]
+  # All views of some pictures before the next, so that files are read once.
+  for answered in zip(*(members.read(*view) for view in views), strict=True):
+    for of_view, found in zip(rows, answered, strict=True):
+      for row in of_view:
+        together = ensemble.mean_probability(found.log_probs[list(row.members)])
+        row.scores.add(together, found.labels)
+  rows = [row for of_view in rows for row in of_view]
+  return sorted(rows, key=lambda row: (row.num_models, row.num_crops))
+
+
+def table_3(rows: Sequence[Row], crops: Sequence[int]) -> list[Row]:
+  """The paper's lines: the first member and all, with these numbers of crops.
+
+  Args:
+    rows: of `compare`.
+    crops: see `crop_columns`.
+  """
+  largest = max(row.num_models for row in rows)
+  wanted = {(size, number) for size in (1, largest) for number in crops}
+  return [
+    row
+    for row in rows
+    if (row.num_models, row.num_crops) in wanted
+    and row.aggregation == 'mean_probability'
+    and row.members == tuple(range(row.num_models))
+  ]
+
+
+def crop_columns(rows: Sequence[Row]) -> tuple[int, ...]:
+  """Of all numbers of crops one, ten if there are, and the largest."""
+  known = sorted({row.num_crops for row in rows})
+  return tuple(sorted({known[0], known[-1], *({10} & set(known))}))
+
+
+def by_size(rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+  """What each further member gains, with all crops.
+
+  Returns:
+    For each number of models: `models, crops, combinations`, and of these the
+    `mean_top5_error, min_top5_error, max_top5_error` and likewise `top1`.
+  """
+  crops = max(row.num_crops for row in rows)
+  found = []
+  for size in sorted({row.num_models for row in rows}):
+    same = [
+      row.scores.means()
+      for row in rows
+      if row.num_models == size
+      and row.num_crops == crops
+      and row.aggregation == 'mean_probability'
+    ]
+    line = {'models': size, 'crops': crops, 'combinations': len(same)}
+    for name in ('top5', 'top1'):
+      wrong = [1 - means[name] for means in same]
+      line[f'mean_{name}_error'] = float(np.mean(wrong))
+      line[f'min_{name}_error'] = min(wrong)
+      line[f'max_{name}_error'] = max(wrong)
+    line['mean_loss'] = float(np.mean([means['loss'] for means in same]))
+    found.append(line)
+  return found

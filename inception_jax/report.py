@@ -1,0 +1,245 @@
+"""The report mode: the paper's Tables 2 and 3 for runs of one's own."""
+
+from collections.abc import Mapping, Sequence
+import csv
+import dataclasses
+import io
+from typing import Any
+
+from absl import logging
+from etils import epath
+import ml_collections
+import numpy as np
+
+from inception_jax import (
+  cluster,
+  errors,
+  evaluate,
+  json_files,
+  plots,
+  report_figures,
+  report_text,
+)
+from inception_jax.data import dataset as dataset_lib
+from inception_jax.data import labels as labels_lib
+from inception_jax.evaluation import comparison, ensemble, scores
+
+_NUM_MISTAKES = 32
+_NUM_CONFUSIONS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Details:
+  """What all runs together make of the pictures, with all crops.
+
+  Attributes:
+    confusions: what is taken for what.
+    calibration: how often they are right by how sure they are.
+    mistakes: the most confident ones, worst first.
+  """
+
+  confusions: scores.Confusions
+  calibration: scores.Calibration
+  mistakes: list[scores.Mistake]
+
+
+def report(
+  workdir: epath.PathLike,
+  protocol: evaluate.Protocol,
+  output: epath.PathLike | None = None,
+  weights: str | None = None,
+  config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
+  answers: epath.PathLike | None = None,
+) -> dict[str, Any]:
+  """Evaluates runs and writes what is to be said of it.
+
+  `report.md` and `report.json`; `table_3.csv`, error against cost as the paper
+  prints it, and `error_against_cost.png`; `classes.csv`, `confusions.csv` and
+  `confusion.png`; `reliability.png`; and `mistakes.png`.
+
+  Args:
+    workdir: see `evaluate.list_runs`.
+    protocol: which crops; its aggregation is that of the details.
+    output: folder; None is `report` in the run or, of several, in the folder
+      that holds the first.
+    weights: see `evaluate.answer`.
+    config: likewise.
+    answers: likewise.
+
+  Returns:
+    `output, num_images, table_3, by_size, aggregations, calibration`.
+
+  Raises:
+    InputError: if a run, the protocol or the data cannot be used.
+    TrainingError: if the report cannot be written.
+  """
+  workdirs = evaluate.list_runs(workdir)
+  default = workdirs[0] if len(workdirs) == 1 else workdirs[0].parent
+  folder = epath.Path(output or default / 'report')
+  answered = evaluate.answer(workdirs, protocol, weights, config, answers)
+  found = None
+  if answered.ensemble is not None:
+    try:
+      folder.mkdir(parents=True, exist_ok=True)
+      found = _write(folder, answered, protocol)
+    except OSError as error:
+      raise errors.InputError(
+        f'--output={folder} cannot be written ({error.strerror or error}); give'
+        ' another folder'
+      ) from error
+  return cluster.broadcast(found)
+
+
+def _write(
+  folder: epath.Path, answered: evaluate.Answered, protocol: evaluate.Protocol
+) -> dict[str, Any]:
+  members = answered.ensemble
+  rows = comparison.compare(members)
+  details = _details(members, protocol.aggregation)
+  names = [label.name for label in members.labels.labels]
+  table = comparison.table_3(rows, comparison.crop_columns(rows))
+  is_paper_task = _is_paper_task(answered.dataset.class_names)
+  last = max(row.num_crops for row in rows)
+  result = {
+    'output': str(folder),
+    'members': [member.name for member in members.members],
+    'protocol': protocol.name,
+    'num_images': table[0].scores.num_images,
+    'table_3': [row.to_json() for row in table],
+    'by_size': comparison.by_size(rows),
+    'aggregations': [
+      row.to_json()
+      for row in rows
+      if row.num_crops in (10, last)
+      and row.members in {line.members for line in table}
+    ],
+    'calibration': _calibration_to_json(details.calibration),
+  }
+  everything = {
+    **result,
+    'rows': [row.to_json() for row in rows],
+    'confusions': _confusions_to_json(details.confusions, members.labels),
+    'mistakes': [dataclasses.asdict(x) for x in details.mistakes],
+  }
+  json_files.write_json(folder / 'report.json', everything)
+  for name, text in {
+    'table_3.csv': report_text.table_3_to_csv(table),
+    'classes.csv': _classes_to_csv(details.confusions, members.labels),
+    'confusions.csv': _matrix_to_csv(details.confusions, members.labels),
+    'report.md': report_text.to_markdown(everything, is_paper_task),
+  }.items():
+    json_files.write_atomically(folder / name, text)
+  for name, figure in {
+    'error_against_cost': report_figures.error_against_cost(
+      rows, is_paper_task
+    ),
+    'reliability': report_figures.reliability(details.calibration),
+    'confusion': report_figures.confusion(details.confusions, names),
+    'mistakes': _mistakes_figure(answered, details.mistakes, names),
+  }.items():
+    if figure is not None:
+      plots.save_figure(figure, folder / f'{name}.png')
+  print(report_text.to_markdown(everything, is_paper_task))
+  logging.info('the report is in %s', folder)
+  return result
+
+
+def _details(members: ensemble.Ensemble, aggregation: str) -> Details:
+  confusions = scores.Confusions(len(members.labels))
+  calibration = scores.Calibration()
+  mistakes = scores.WorstMistakes(_NUM_MISTAKES)
+  counted = skipped = 0
+  for answered in members.read(None, aggregation):
+    together = ensemble.mean_probability(answered.log_probs)
+    confusions.add(together, answered.labels)
+    calibration.add(together, answered.labels)
+    mistakes.add(together, answered.labels, answered.indices)
+    counted += len(answered.labels)
+    skipped += answered.num_skipped
+  evaluate.check_count(members, counted, skipped)
+  return Details(confusions, calibration, mistakes.worst_first())
+
+
+def _is_paper_task(class_names: Sequence[str]) -> bool:
+  """Whether a dataset has the 1,000 classes of the paper's."""
+  return set(class_names) == set(labels_lib.imagenet_names())
+
+
+def _mistakes_figure(
+  answered: evaluate.Answered,
+  mistakes: Sequence[scores.Mistake],
+  names: Sequence[str],
+):
+  """Contact sheet of the worst; None if there are none, or of noise."""
+  if not mistakes:
+    return None
+  images = dataset_lib.eval_images(
+    answered.dataset,
+    np.array([mistake.index for mistake in mistakes]),
+    answered.runs[0].eval_crop,
+  )
+  if images is None:
+    return None
+  short = [name.split(', ')[0][:18] for name in names]
+  titles = [
+    f'{short[x.label]}\n→ {short[x.prediction]} {x.confidence:.0%}'
+    for x in mistakes
+  ]
+  return plots.image_grid(images, titles)
+
+
+def _calibration_to_json(found: scores.Calibration) -> dict[str, Any]:
+  bins = zip(found.counts, found.accuracy, found.confidence, strict=True)
+  return {
+    'expected_calibration_error': found.expected_error,
+    'bins': [
+      {
+        'num_images': int(count),
+        'accuracy': float(accuracy) if count else None,
+        'confidence': float(confidence) if count else None,
+      }
+      for count, accuracy, confidence in bins
+    ],
+  }
+
+
+def _confusions_to_json(
+  found: scores.Confusions, label_map: labels_lib.LabelMap
+) -> list[dict[str, Any]]:
+  return [
+    {
+      'class': label_map[label].name,
+      'predicted': label_map[prediction].name,
+      'num_images': count,
+    }
+    for label, prediction, count in found.most_frequent(_NUM_CONFUSIONS)
+  ]
+
+
+def _classes_to_csv(
+  found: scores.Confusions, label_map: labels_lib.LabelMap
+) -> str:
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['class', 'name', 'num_images', 'top1', 'top5'])
+  lines = zip(
+    label_map.labels, found.num_images, found.top1, found.top5, strict=True
+  )
+  for label, count, top1, top5 in lines:
+    if count:
+      writer.writerow([label.class_name, label.name, count, top1, top5])
+  return text.getvalue()
+
+
+def _matrix_to_csv(
+  found: scores.Confusions, label_map: labels_lib.LabelMap
+) -> str:
+  """The confusion matrix, a line for each of its numbers that is not zero."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['class', 'predicted', 'num_images'])
+  names = label_map.class_names
+  for label, prediction in np.argwhere(found.matrix):
+    count = found.matrix[label, prediction]
+    writer.writerow([names[label], names[prediction], count])
+  return text.getvalue()

@@ -1,0 +1,120 @@
+"""Figures of the report mode."""
+
+from collections.abc import Sequence
+
+from matplotlib import figure as mpl_figure
+import numpy as np
+
+from inception_jax.evaluation import comparison, paper_results, scores
+
+# Names of more classes could not be read.
+_MAX_NAMED_CLASSES = 30
+
+
+def error_against_cost(
+  rows: Sequence[comparison.Row], with_paper: bool
+) -> mpl_figure.Figure:
+  """Top-5 and top-1 error over the passes through a network for each picture.
+
+  Args:
+    rows: of `comparison.compare`; of each number of models the mean of its
+      combinations is drawn, with the range from the best to the worst.
+    with_paper: whether the paper's figures are of the same task.
+  """
+  figure = mpl_figure.Figure(figsize=(11, 4.6), layout='constrained')
+  for axes, name in zip(figure.subplots(1, 2), ('top5', 'top1'), strict=True):
+    for size in sorted({row.num_models for row in rows}):
+      found = {}
+      for row in rows:
+        if row.num_models == size and row.aggregation == 'mean_probability':
+          wrong = 100 * (1 - row.scores.means()[name])
+          found.setdefault(row.cost, []).append(wrong)
+      costs = sorted(found)
+      means = [np.mean(found[cost]) for cost in costs]
+      label = f'{size} model{"s" if size > 1 else ""}'
+      (line,) = axes.plot(costs, means, marker='o', markersize=4, label=label)
+      axes.fill_between(
+        costs,
+        [min(found[cost]) for cost in costs],
+        [max(found[cost]) for cost in costs],
+        color=line.get_color(),
+        alpha=0.15,
+        linewidth=0,
+      )
+    if with_paper and name == 'top5':
+      for size, marker in ((1, 's'), (7, 'D')):
+        places = [x for x in paper_results.TABLE_3 if x[0] == size]
+        axes.plot(
+          [models * crops for models, crops in places],
+          [100 * paper_results.TABLE_3[x] for x in places],
+          color='black',
+          linestyle=':',
+          marker=marker,
+          markersize=4,
+          label=f'paper, {size} model{"s" if size > 1 else ""}, its full'
+          ' validation set',
+        )
+    axes.set_xscale('log')
+    axes.set(
+      xlabel='models × crops',
+      ylabel=f'{name.replace("top", "top-")} error (%)',
+    )
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+  count = rows[0].scores.num_images
+  figure.suptitle(f'Error against cost, {count} images', fontsize=11)
+  return figure
+
+
+def reliability(calibration: scores.Calibration) -> mpl_figure.Figure:
+  """Accuracy over confidence, and how many pictures have which."""
+  figure = mpl_figure.Figure(figsize=(5.4, 5.6), layout='constrained')
+  upper, lower = figure.subplots(
+    2, 1, sharex=True, gridspec_kw={'height_ratios': [3, 1]}
+  )
+  edges = np.linspace(0, 1, len(calibration.counts) + 1)
+  middles, width = (edges[1:] + edges[:-1]) / 2, edges[1]
+  upper.bar(
+    middles, np.nan_to_num(calibration.accuracy), width, edgecolor='white'
+  )
+  upper.plot([0, 1], [0, 1], color='black', linestyle=':')
+  upper.set(ylabel='accuracy', xlim=(0, 1), ylim=(0, 1))
+  upper.set_title(
+    f'Reliability; expected calibration error {calibration.expected_error:.1%}',
+    fontsize=11,
+  )
+  lower.bar(middles, calibration.counts, width, edgecolor='white')
+  lower.set(xlabel='probability of the predicted class', ylabel='images')
+  return figure
+
+
+def confusion(
+  found: scores.Confusions, names: Sequence[str]
+) -> mpl_figure.Figure:
+  """The confusion matrix, rows scaled to one; of classes with pictures."""
+  kept = np.flatnonzero(found.num_images)
+  matrix = found.matrix[np.ix_(kept, kept)].astype(float)
+  matrix /= found.num_images[kept][:, None]
+  side = min(max(4.0, 0.4 * len(kept)), 10.0)
+  figure = mpl_figure.Figure(figsize=(side + 1.6, side), layout='constrained')
+  axes = figure.subplots()
+  drawn = axes.imshow(matrix, 'viridis', vmin=0, vmax=1)
+  axes.set(xlabel='predicted class', ylabel='class')
+  if len(kept) <= _MAX_NAMED_CLASSES:
+    short = [names[i].split(', ')[0][:24] for i in kept]
+    axes.set_xticks(range(len(kept)), short, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(kept)), short, fontsize=8)
+    counts = found.matrix[np.ix_(kept, kept)]
+    for i, j in np.argwhere(counts):
+      axes.text(
+        j,
+        i,
+        counts[i, j],
+        ha='center',
+        va='center',
+        fontsize=7,
+        color='black' if matrix[i, j] > 0.5 else 'white',
+      )
+  figure.colorbar(drawn, ax=axes, label='share of the class')
+  return figure

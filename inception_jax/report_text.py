@@ -1,0 +1,185 @@
+"""The report in words: Markdown and CSV."""
+
+from collections.abc import Mapping, Sequence
+import csv
+import io
+from typing import Any
+
+from inception_jax.evaluation import comparison, paper_results
+
+
+def table_3_to_csv(rows: Sequence[comparison.Row]) -> str:
+  """Table 3, a line for each number of models and crops; errors in 0 to 1."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  header = ['models', 'crops', 'cost', 'top5_error', 'change_from_base']
+  header += ['top5_error_low', 'top5_error_high', 'top1_error', 'num_images']
+  writer.writerow(header)
+  lines = [row.to_json() for row in rows]
+  for line in lines:
+    writer.writerow(
+      [
+        line['models'],
+        line['crops'],
+        line['cost'],
+        line['top5_error'],
+        line['top5_error'] - lines[0]['top5_error'],
+        *line['top5_error_interval'],
+        line['top1_error'],
+        line['num_images'],
+      ]
+    )
+  return text.getvalue()
+
+
+def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
+  """The report as Markdown.
+
+  Args:
+    report: see `report.report`, with its confusions.
+    with_paper: whether the paper's figures are of the same task.
+  """
+  count = report['num_images']
+  parts = [
+    f'# Evaluation on {count:,} images',
+    'Models, in order: ' + ', '.join(f'`{x}`' for x in report['members']) + '.',
+    '## Table 3: models, crops, error',
+    'Intervals are of 95 % (Wilson), for the number of images alone.'
+    + (
+      " The paper's figures are its own, on the full validation set of 50,000"
+      ' images.'
+      if with_paper
+      else ''
+    ),
+    _table_3(report['table_3'], with_paper),
+  ]
+  if with_paper:
+    parts += ['## Table 2: the challenge', _table_2(report['table_3'][-1])]
+  if len(report['by_size']) > 1:
+    parts += [
+      '## What each further model gains',
+      'With all crops; mean, best and worst of the combinations.',
+      _by_size(report['by_size']),
+    ]
+  if len(report['aggregations']) > len(report['by_size']):
+    parts += [
+      '## What is made of the crops',
+      'The paper averages probabilities, and found the maximum inferior.',
+      _aggregations(report['aggregations']),
+    ]
+  error = report['calibration']['expected_calibration_error']
+  parts += [
+    '## Calibration',
+    f'Expected calibration error, of 15 bins: {error:.2%}.',
+  ]
+  if report['confusions']:
+    parts += ['## Commonest mistakes', _confusions(report['confusions'])]
+  return '\n\n'.join(parts) + '\n'
+
+
+def _percent(value: float) -> str:
+  return f'{100 * value:.2f} %'
+
+
+def _interval(ends: Sequence[float]) -> str:
+  return f'{100 * ends[0]:.2f}–{100 * ends[1]:.2f}'
+
+
+def _markdown(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+  rows = [header, ['---'] * len(header), *lines]
+  return '\n'.join(f'| {" | ".join(map(str, row))} |' for row in rows)
+
+
+def _table_3(lines: Sequence[Mapping[str, Any]], with_paper: bool) -> str:
+  header = ['models', 'crops', 'cost', 'top-5 error', '95 %', 'from base']
+  header += ['top-1 error', '95 %']
+  if with_paper:
+    header.append("paper's top-5 error, full validation set")
+  base = lines[0]['top5_error']
+  found = []
+  for number, line in enumerate(lines):
+    error = line['top5_error']
+    row = [line['models'], line['crops'], line['cost'], _percent(error)]
+    row.append(_interval(line['top5_error_interval']))
+    row.append('base' if not number else f'{100 * (error - base):+.2f}')
+    row.append(_percent(line['top1_error']))
+    row.append(_interval(line['top1_error_interval']))
+    if with_paper:
+      paper = paper_results.TABLE_3.get((line['models'], line['crops']))
+      row.append('' if paper is None else _percent(paper))
+    found.append(row)
+  return _markdown(header, found)
+
+
+def _table_2(ours: Mapping[str, Any]) -> str:
+  """The challenge's entries, and how much less than each we and they err."""
+  error = ours['top5_error']
+  googlenet = paper_results.TABLE_2[-1].top5_error
+  lines = [
+    [
+      entry.team,
+      entry.year,
+      entry.place,
+      _percent(entry.top5_error),
+      entry.external_data,
+      f'{1 - googlenet / entry.top5_error:.1%}',
+      f'{1 - error / entry.top5_error:.1%}',
+    ]
+    for entry in paper_results.TABLE_2
+  ]
+  lines.append(
+    [
+      f'this ({ours["models"]} models, {ours["crops"]} crops)',
+      '',
+      '',
+      _percent(error),
+      '',
+      '',
+      '',
+    ]
+  )
+  header = ['team', 'year', 'place', 'top-5 error', 'external data']
+  header += ["GoogLeNet's relative reduction", "this one's"]
+  return (
+    'Theirs are of the test images of the challenge; this one is not, so its'
+    ' reductions are no result of the challenge.\n\n' + _markdown(header, lines)
+  )
+
+
+def _by_size(lines: Sequence[Mapping[str, Any]]) -> str:
+  header = ['models', 'combinations', 'top-5 error', 'best–worst']
+  header += ['top-1 error', 'best–worst', 'loss']
+  found = []
+  for line in lines:
+    row = [line['models'], line['combinations']]
+    for name in ('top5', 'top1'):
+      row.append(_percent(line[f'mean_{name}_error']))
+      ends = [line[f'{end}_{name}_error'] for end in ('min', 'max')]
+      row.append(_interval(ends))
+    found.append([*row, f'{line["mean_loss"]:.4f}'])
+  return _markdown(header, found)
+
+
+def _aggregations(lines: Sequence[Mapping[str, Any]]) -> str:
+  header = ['models', 'crops', 'of the crops', 'top-5 error', 'top-1 error']
+  return _markdown(
+    [*header, 'loss'],
+    [
+      [
+        line['models'],
+        line['crops'],
+        line['aggregation'].replace('_', ' '),
+        _percent(line['top5_error']),
+        _percent(line['top1_error']),
+        f'{line["loss"]:.4f}',
+      ]
+      for line in lines
+    ],
+  )
+
+
+def _confusions(lines: Sequence[Mapping[str, Any]]) -> str:
+  return _markdown(
+    ['class', 'taken for', 'images'],
+    [[x['class'], x['predicted'], x['num_images']] for x in lines],
+  )
