@@ -9,13 +9,13 @@ from absl import flags as absl_flags
 
 from inception_jax import (
   cluster,
-  ensemble,
   errors,
   evaluate,
   inspection,
   modes,
   signals,
   train,
+  train_ensemble,
 )
 
 Result = dict[str, Any]
@@ -148,8 +148,8 @@ _EVALUATION = (
 
 
 def _train(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  if ensemble.is_ensemble(flags.config):
-    return ensemble.train_ensemble(flags.config, flags.workdir)
+  if train_ensemble.is_ensemble(flags.config):
+    return train_ensemble.train_ensemble(flags.config, flags.workdir)
   return train.train(flags.config, flags.workdir)
 
 

@@ -18,8 +18,7 @@ from inception_jax import (
 )
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import device
-from inception_jax.evaluation import evaluate as evaluate_lib
-from inception_jax.evaluation import multi_crop
+from inception_jax.evaluation import accuracy, multi_crop
 from inception_jax.training import augment, freezing, optimizer, train_state
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import options as options_lib
@@ -153,7 +152,7 @@ class Experiment:
     batches = self.dataset.eval_batches(
       batch_size=batch_size, slots=cluster.local_slots(batch_size)
     )
-    return evaluate_lib.evaluate(
+    return accuracy.evaluate(
       eval_step, variables, device.prefetch(batches), len(self.dataset.eval)
     )
 

@@ -167,12 +167,12 @@ def open_records(
       f'dataset {name!r} has no split {split!r}; it has'
       f' {", ".join(info.splits)}'
     ) from error
+  if num_examples == 0:
+    raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
   source = builder.as_data_source(
     split, decoders={'image': tfds.decode.SkipDecoding()}
   )
   check_files(name, info.splits[split])
-  if num_examples == 0:
-    raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
   return Records(
     name=f'{name} {split}',
     source=source,

@@ -5,6 +5,7 @@ them in order.
 """
 
 from collections.abc import Mapping
+import copy
 import dataclasses
 from typing import Any
 
@@ -79,15 +80,15 @@ def member_configs(
   seed = config['train'].get('seed', 0)
   configs = {}
   for number, (name, changes) in enumerate(options.members.items()):
-    member = {section: dict(values) for section, values in config.items()}
+    member = copy.deepcopy(config)
     member['train']['seed'] = seed + number
     if options.same_initial_weights:
       member['train']['init_seed'] = seed
     for section, values in (changes or {}).items():
-      if section not in member or not isinstance(values, dict):
+      if section not in experiment_lib.SECTIONS or not isinstance(values, dict):
         raise errors.InputError(
           f'config.ensemble.members.{name}.{section} is no section of fields'
-          f'{errors.suggestion(section, member)}'
+          f'{errors.suggestion(section, experiment_lib.SECTIONS)}'
         )
       member[section].update(values)
     configs[name] = member

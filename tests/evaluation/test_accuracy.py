@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inception_jax.evaluation import evaluate
+from inception_jax.evaluation import accuracy
 
 
 def eval_step(variables, batch):
@@ -36,7 +36,7 @@ class Batches:
 
 def test_every_image_counts_once():
   batches = Batches()
-  result = evaluate.evaluate(eval_step, {'raw': {'top1': 1}}, batches, 18)
+  result = accuracy.evaluate(eval_step, {'raw': {'top1': 1}}, batches, 18)
   assert result.keys() == {'raw'}
   assert result['raw'].pop('loss') == pytest.approx(
     batches.loss[:18].mean(), rel=1e-6
@@ -53,21 +53,21 @@ def test_several_weights_read_the_batches_once():
     return eval_step(variables, batch)
 
   weights = {'raw': {'top1': 1}, 'ema': {'top1': 0}}
-  result = evaluate.evaluate(recording, weights, batches, 18)
+  result = accuracy.evaluate(recording, weights, batches, 18)
   assert (batches.passes, batches.batches_read) == (1, 5)
   firsts = batches.loss[::4]
   assert calls == [(top1, first) for first in firsts for top1 in (1, 0)]
   assert list(result) == ['raw', 'ema']
   assert (result['raw']['top1'], result['ema']['top1']) == (1.0, 0.0)
   for name, value in weights.items():
-    alone = evaluate.evaluate(eval_step, {name: value}, Batches(), 18)
+    alone = accuracy.evaluate(eval_step, {name: value}, Batches(), 18)
     assert alone[name] == result[name]
 
 
 @pytest.mark.parametrize('counted, expected', [(17, 18), (19, 18), (18, 20)])
 def test_a_wrong_count_is_an_error(counted, expected):
   with pytest.raises(RuntimeError, match=f'{counted} .*there are {expected}'):
-    evaluate.evaluate(
+    accuracy.evaluate(
       eval_step, {'raw': {'top1': 1}}, Batches(counted), expected
     )
 
@@ -78,23 +78,23 @@ def test_skipped_images_are_reported_and_must_add_up():
     return {**eval_step(variables, batch), 'num_skipped': skipped}
 
   weights = {'raw': {'top1': 1}}
-  result = evaluate.evaluate(skipping, weights, Batches(19), 20)
+  result = accuracy.evaluate(skipping, weights, Batches(19), 20)
   assert result['raw']['num_images'] == 19
   assert result['raw']['num_skipped'] == 1
   with pytest.raises(RuntimeError, match='19 images and skipped 1 .* are 19'):
-    evaluate.evaluate(skipping, weights, Batches(19), 19)
-  whole = evaluate.evaluate(skipping, weights, Batches(20), 20)
+    accuracy.evaluate(skipping, weights, Batches(19), 19)
+  whole = accuracy.evaluate(skipping, weights, Batches(20), 20)
   assert 'num_skipped' not in whole['raw']
 
 
 def test_no_batches_is_an_error():
   with pytest.raises(RuntimeError, match='counted 0 .*there are 18'):
-    evaluate.evaluate(eval_step, {'raw': {'top1': 1}}, [], 18)
+    accuracy.evaluate(eval_step, {'raw': {'top1': 1}}, [], 18)
 
 
 def test_one_batch_is_enough():
   batch = {'mask': np.ones(4, bool), 'loss': np.arange(4.0)}
-  result = evaluate.evaluate(eval_step, {'raw': {'top1': 1}}, [batch], 4)
+  result = accuracy.evaluate(eval_step, {'raw': {'top1': 1}}, [batch], 4)
   assert result['raw']['loss'] == 1.5
 
 
@@ -102,7 +102,7 @@ def test_many_float32_sums_are_added_without_loss():
   # In float32 the running total would stop growing at 2**24.
   batch = {'mask': np.ones(1, bool), 'loss': np.full(1, 1.0)}
   large = {'mask': np.ones(1, bool), 'loss': np.full(1, 2.0**24)}
-  result = evaluate.evaluate(
+  result = accuracy.evaluate(
     eval_step, {'raw': {'top1': 1}}, [large] + [batch] * 99, 100
   )
   assert result['raw']['loss'] == (2**24 + 99) / 100

@@ -1,0 +1,93 @@
+"""Tests of accuracies, intervals, calibration and confusions."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from inception_jax import metrics
+from inception_jax.evaluation import scores
+
+
+def log_probs_and_labels(seed, count=200, num_classes=12):
+  rng = np.random.default_rng(seed)
+  # Rounded, so that there are ties.
+  logits = np.round(rng.standard_normal((count, num_classes)), 1)
+  logits = logits.astype(np.float32)
+  labels = rng.integers(0, num_classes, count).astype(np.int32)
+  return logits - np.log(np.exp(logits).sum(-1, keepdims=True)), labels
+
+
+def test_scores_are_those_of_the_device():
+  log_probs, labels = log_probs_and_labels(0)
+  found = scores.Scores()
+  for part in (slice(0, 70), slice(70, 200)):
+    found.add(log_probs[part], labels[part])
+  sums = metrics.classification_sums(
+    jnp.array(log_probs), jnp.array(labels), jnp.ones(200, bool)
+  )
+  expected = metrics.means_of_sums({k: v.item() for k, v in sums.items()})
+  assert 0 < expected['top1'] < expected['top5'] < 1
+  assert found.means() == {
+    **expected,
+    'loss': pytest.approx(expected['loss'], rel=1e-5),
+  }
+
+
+@pytest.mark.parametrize(
+  'count, total', [(0, 10), (10, 10), (3, 200), (500, 50_000), (1, 1)]
+)
+def test_wilson_interval(count, total):
+  expected = scipy.stats.binomtest(count, total).proportion_ci(method='wilson')
+  assert scores.wilson_interval(count, total) == pytest.approx(
+    tuple(expected), abs=1e-12
+  )
+
+
+def test_calibration_in_closed_form():
+  # 10 pictures at 0.8, of which 6 are right; 5 at 0.5, of which 4 are.
+  first, second = np.log([0.2, 0.8]), np.log([0.5 + 1e-9, 0.5 - 1e-9])
+  log_probs = np.stack([first] * 10 + [second] * 5)
+  labels = np.array([1] * 6 + [0] * 4 + [0] * 4 + [1])
+  found = scores.Calibration(num_bins=10)
+  found.add(log_probs[:7], labels[:7])
+  found.add(log_probs[7:], labels[7:])
+  assert found.counts.sum() == 15
+  assert found.expected_error == pytest.approx((10 * 0.2 + 5 * 0.3) / 15)
+  assert np.isnan(found.accuracy[0])
+  np.testing.assert_allclose(
+    found.accuracy[found.counts > 0], [0.8, 0.6], rtol=1e-9
+  )
+  certain = scores.Calibration()
+  certain.add(np.array([[0.0, -100.0]]), np.array([0]))
+  assert certain.counts[-1] == 1 and certain.expected_error == 0
+
+
+def test_confusions():
+  log_probs = np.log(
+    [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.2, 0.3], [0.4, 0.3, 0.3]]
+  )
+  labels = np.array([0, 0, 0, 2])
+  found = scores.Confusions(3)
+  found.add(log_probs, labels)
+  np.testing.assert_array_equal(found.matrix, [[2, 1, 0], [0, 0, 0], [1, 0, 0]])
+  np.testing.assert_array_equal(found.num_images, [3, 0, 1])
+  assert found.top1[0] == pytest.approx(2 / 3) and np.isnan(found.top1[1])
+  assert found.top5[2] == 1
+  assert found.most_frequent(5) == [(0, 1, 1), (2, 0, 1)]
+
+
+def test_the_worst_mistakes_are_the_most_confident():
+  log_probs, labels = log_probs_and_labels(1)
+  found = scores.WorstMistakes(5)
+  for start in range(0, 200, 30):
+    part = slice(start, start + 30)
+    found.add(log_probs[part], labels[part], np.arange(200)[part])
+  wrong = np.flatnonzero(log_probs.argmax(-1) != labels)
+  order = sorted(wrong, key=lambda i: (-log_probs[i].max(), i))[:5]
+  mistakes = found.worst_first()
+  assert [mistake.index for mistake in mistakes] == order
+  first = mistakes[0]
+  assert first.confidence == pytest.approx(np.exp(log_probs[order[0]].max()))
+  assert first.label == labels[order[0]]
+  assert first.label_probability < first.confidence

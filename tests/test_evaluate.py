@@ -1,0 +1,184 @@
+"""Tests of the evaluate mode and the report, on a run of tiny digits."""
+
+import json
+import shutil
+import signal
+import time
+
+import launch
+import numpy as np
+import pytest
+import tiny_config
+
+from inception_jax import errors, evaluate, report
+from inception_jax.evaluation import multi_crop
+
+NUM_IMAGES = 70
+
+
+def config(eval_batch_size=60):
+  result = tiny_config.get_config()
+  result.data.eval_split = f'test[:{NUM_IMAGES}]'
+  result.train.eval_batch_size = eval_batch_size
+  return result
+
+
+@pytest.fixture(scope='module')
+def answered(trained, tmp_path_factory):
+  """Answers of 144 crops, and the scores."""
+  folder = tmp_path_factory.mktemp('answers')
+  protocol = evaluate.Protocol('multi_crop_144')
+  scores = evaluate.evaluate(
+    trained[0], protocol, None, config(), answers=folder
+  )
+  return folder, scores
+
+
+def stored(folder):
+  """Contents of the one set of answers in a folder, by file."""
+  (inner,) = folder.iterdir()
+  return {path.name: path.read_bytes() for path in sorted(inner.iterdir())}
+
+
+def test_ten_crops_are_part_of_the_pass_over_144(trained, answered, tmp_path):
+  folder, scores = answered
+  assert scores['num_images'] == NUM_IMAGES and scores['num_crops'] == 144
+  ten = evaluate.evaluate(
+    trained[0],
+    evaluate.Protocol('ten_crop'),
+    None,
+    config(),
+    answers=tmp_path,
+  )
+  assert ten['num_crops'] == 10 and ten['loss'] != scores['loss']
+  (inner,) = folder.iterdir()
+  views = json.loads((inner / 'answers.json').read_text())['views']
+  with np.load(next(tmp_path.glob('*/00000000.npz'))) as file:
+    alone = file['log_probs'][:, -3:]
+  with np.load(inner / '00000000.npz') as file:
+    first = views.index([10, 'mean_probability'])
+    among = file['log_probs'][:, first : first + 3]
+  np.testing.assert_allclose(among, alone[: len(among)], atol=1e-4)
+  assert np.ptp(among, axis=1).max() > 1e-3  # The three aggregations differ.
+  assert len(views) == len(
+    multi_crop.views(evaluate.Protocol('multi_crop_144').crop(32))
+  )
+
+
+def test_gaps_are_filled_with_the_same_bits(trained, answered, tmp_path):
+  folder, scores = answered
+  shutil.copytree(folder, tmp_path / 'copy')
+  whole = stored(folder)
+  (inner,) = (tmp_path / 'copy').iterdir()
+  (inner / '00000064.npz').unlink()
+  again = evaluate.evaluate(
+    trained[0],
+    evaluate.Protocol('multi_crop_144'),
+    None,
+    config(),
+    answers=tmp_path / 'copy',
+  )
+  assert stored(tmp_path / 'copy') == whole and again == scores
+
+
+def test_killed_evaluation_ends_as_the_unbroken_one(
+  trained, answered, tmp_path
+):
+  whole = stored(answered[0])
+  arguments = (
+    '--mode=evaluate',
+    f'--workdir={trained[0]}',
+    f'--config={launch.TINY}',
+    f'--config.data.eval_split=test[:{NUM_IMAGES}]',
+    '--config.train.eval_batch_size=60',
+    '--protocol=multi_crop_144',
+    f'--answers={tmp_path}',
+  )
+  process = launch.start(*arguments)
+  for _ in range(4000):
+    if list(tmp_path.glob('*/*.npz')) or process.poll() is not None:
+      break
+    time.sleep(0.02)
+  process.send_signal(signal.SIGKILL)
+  launch.finish(process)
+  assert len(list(tmp_path.glob('*/*.npz'))) >= 1
+  assert launch.result(*arguments) == answered[1]
+  assert stored(tmp_path) == whole
+
+
+def test_report_of_two_runs(trained, tmp_path):
+  other = tmp_path / 'other'
+  shutil.copytree(trained[0], other)
+  shutil.rmtree(other / 'answers', ignore_errors=True)
+  protocol = evaluate.Protocol(
+    'ten_crop', mirrors=False, crops=('center', 'top_left')
+  )
+  result = report.report(
+    f'{trained[0]},{other}', protocol, tmp_path / 'report', None, config()
+  )
+  names = {path.name for path in (tmp_path / 'report').iterdir()}
+  assert names == {
+    'report.md',
+    'report.json',
+    'table_3.csv',
+    'classes.csv',
+    'confusions.csv',
+    'confusion.png',
+    'error_against_cost.png',
+    'mistakes.png',
+    'reliability.png',
+  }
+  lines = [(row['models'], row['crops']) for row in result['table_3']]
+  assert lines == [(1, 1), (1, 2), (2, 1), (2, 2)]
+  # Two of the same network are as good as one.
+  errors_ = [row['top1_error'] for row in result['table_3']]
+  assert errors_[:2] == errors_[2:]
+  text = (tmp_path / 'report' / 'report.md').read_text()
+  assert 'Table 3' in text and 'GoogLeNet' not in text  # Digits, not ImageNet.
+  kept = json.loads((tmp_path / 'report' / 'report.json').read_text())
+  assert kept['table_3'] == result['table_3']
+  counts = (tmp_path / 'report' / 'confusions.csv').read_text().splitlines()[1:]
+  assert sum(int(line.split(',')[-1]) for line in counts) == NUM_IMAGES
+
+
+def test_ensembles_are_named_by_their_folder(trained, tmp_path):
+  (tmp_path / 'ensemble.json').write_text('{"members": ["m1", "m2"]}')
+  shutil.copytree(trained[0], tmp_path / 'm1')
+  with pytest.raises(errors.InputError, match="'m2' is not trained yet"):
+    evaluate.list_runs(tmp_path)
+  shutil.copytree(trained[0], tmp_path / 'm2')
+  assert evaluate.list_runs(tmp_path) == [tmp_path / 'm1', tmp_path / 'm2']
+  with pytest.raises(errors.InputError, match='names a run twice'):
+    evaluate.list_runs(f'{tmp_path},{tmp_path / "m1"}')
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    ({'name': 'ten_corp'}, "not 'ten_corp'; did you mean 'ten_crop'"),
+    ({'aggregation': 'mean'}, "--aggregation must be one of .*, not 'mean'"),
+    ({'scales': (256,)}, '--scales, --squares and --crops choose among'),
+    (
+      {'name': 'ten_crop', 'scales': (288,)},
+      'scales of ten_crop are 256, not 288',
+    ),
+    (
+      {'name': 'multi_crop_144', 'crops': ('centre',)},
+      'crops of multi_crop_144 are .*, not centre',
+    ),
+  ],
+)
+def test_bad_protocols(arguments, message):
+  with pytest.raises(errors.InputError, match=message):
+    evaluate.Protocol(**arguments)
+
+
+def test_runs_without_weights_and_pictures(trained, tmp_path):
+  shutil.copytree(trained[0], tmp_path / 'run')
+  shutil.rmtree(tmp_path / 'run' / 'checkpoints')
+  with pytest.raises(errors.InputError, match='has no checkpoint yet'):
+    evaluate.evaluate(tmp_path / 'run', evaluate.Protocol())
+  empty = config()
+  empty.data.eval_split = 'test[:0]'
+  with pytest.raises(errors.InputError, match="'test.:0.' .* is empty"):
+    evaluate.evaluate(trained[0], evaluate.Protocol(), None, empty)

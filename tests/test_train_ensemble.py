@@ -1,0 +1,100 @@
+"""Tests of the training of several runs."""
+
+import jax
+import numpy as np
+import pytest
+import tiny_config
+
+from configs import ensemble as paper_config
+from inception_jax import errors, experiment, train, train_ensemble
+
+
+def config(**section):
+  result = tiny_config.get_config()
+  result.ensemble = {
+    'members': {'m1': {}, 'm2': {}, 'wide': {'model': {'width': 0.08}}},
+    **section,
+  }
+  return result
+
+
+def initial(member):
+  state = experiment.create_experiment(member).create_state()
+  return jax.tree.leaves(state.params)
+
+
+def test_members_share_weights_but_not_sampling():
+  _, members = train_ensemble.member_configs(config())
+  seeds = [member['train']['seed'] for member in members.values()]
+  assert len(set(seeds)) == 3
+  first, second = initial(members['m1']), initial(members['m2'])
+  for one, other in zip(first, second, strict=True):
+    np.testing.assert_array_equal(one, other)
+  keys = [
+    jax.random.key_data(experiment.create_experiment(member).keys[1])
+    for member in members.values()
+  ]
+  assert not np.array_equal(keys[0], keys[1])
+  wide = experiment.create_experiment(members['wide'])
+  assert wide.model.width == 0.08
+
+
+def test_or_weights_of_their_own():
+  _, members = train_ensemble.member_configs(config(same_initial_weights=False))
+  pairs = zip(initial(members['m1']), initial(members['m2']), strict=True)
+  assert any(not np.array_equal(*pair) for pair in pairs)
+
+
+def test_members_are_trained_one_after_the_other(tmp_path, monkeypatch):
+  trained = []
+
+  def fake(member, workdir):
+    trained.append((workdir.name, member['train']['seed']))
+    return {'workdir': str(workdir)}
+
+  monkeypatch.setattr(train, 'train', fake)
+  result = train_ensemble.train_ensemble(config(), tmp_path / 'e')
+  assert trained == [('m1', 0), ('m2', 1), ('wide', 2)]
+  assert [x['workdir'] for x in result['members']] == [
+    str(tmp_path / 'e' / name) for name in ('m1', 'm2', 'wide')
+  ]
+  trained.clear()
+  train_ensemble.train_ensemble(config(only=('wide',)), tmp_path / 'e')
+  assert trained == [('wide', 2)]  # With the seed that it has among all.
+  other = config()
+  del other.ensemble.members.m2
+  with pytest.raises(errors.InputError, match='ensemble of other members'):
+    train_ensemble.train_ensemble(other, tmp_path / 'e')
+
+
+@pytest.mark.parametrize(
+  'section, message',
+  [
+    ({'members': {}}, 'members must name at least one'),
+    ({'members': {'a/b': {}}}, "'a/b' cannot be the name of a folder"),
+    ({'only': ('wied',)}, "no member; did you mean 'wide'"),
+    (
+      {'members': {'m': {'modle': {}}}},
+      'm.modle is no section of fields; did you mean',
+    ),
+    (
+      {'members': {'m': {'model': {'widht': 1.0}}}},
+      "member 'm': unknown field config.model.widht; did you mean 'width'",
+    ),
+    ({'member': {}}, 'unknown field config.ensemble.member'),
+  ],
+)
+def test_bad_sections(section, message, tmp_path):
+  bad = config().to_dict()
+  bad['ensemble'].update(section)
+  with pytest.raises(errors.InputError, match=message):
+    train_ensemble.train_ensemble(bad, tmp_path / 'e')
+  assert not (tmp_path / 'e').exists()
+
+
+def test_the_papers_seven():
+  _, members = train_ensemble.member_configs(paper_config.get_config())
+  assert len(members) == 7
+  widths = [member['model']['width'] for member in members.values()]
+  assert sorted(widths)[:6] == [1.0] * 6 and max(widths) > 1
+  assert {m['train']['init_seed'] for m in members.values()} == {0}
