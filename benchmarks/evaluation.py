@@ -1,6 +1,7 @@
 """Evaluates a run and keeps the result, with the machine it ran on.
 
-Runs `main.py --mode=evaluate` in a process of its own, with what is given here.
+Runs `main.py --mode=evaluate`, or `--mode=report`, in a process of its own, with
+what is given here. Answers that are there from before are not computed again.
 
   python benchmarks/evaluation.py --name=google_sample --workdir=RUN \
       [--config=... --config.FIELD=value ...]
@@ -21,10 +22,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--name', required=True, help='of the file written')
+  parser.add_argument('--mode', default='evaluate')
   arguments, rest = parser.parse_known_args()
   start = time.perf_counter()
   process = subprocess.run(
-    [sys.executable, 'main.py', '--mode=evaluate', *rest],
+    [sys.executable, 'main.py', f'--mode={arguments.mode}', *rest],
     cwd=ROOT,
     capture_output=True,
     text=True,
@@ -34,11 +36,12 @@ def main() -> None:
   if process.returncode:
     sys.exit(process.stderr)
   result = json.loads(process.stdout.splitlines()[-1])
-  del result['workdir']
+  for place in ('workdir', 'output'):
+    result.pop(place, None)
   record = {
     **machine.environment(),
     'seconds': round(seconds, 1),
-    'evaluation': result,
+    arguments.mode.replace('evaluate', 'evaluation'): result,
   }
   machine.keep(
     record, ROOT / 'benchmarks' / 'results' / f'{arguments.name}.json'

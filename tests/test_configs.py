@@ -6,10 +6,11 @@ import math
 import pathlib
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 
-from inception_jax import experiment
+from inception_jax import experiment, train_ensemble
 from inception_jax.data import device
 
 FOLDER = pathlib.Path(__file__).parent.parent / 'configs'
@@ -41,6 +42,10 @@ def test_docstring_says_what_to_expect(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_config_trains_a_step(name):
   config = get_config(name)
+  if train_ensemble.is_ensemble(config):
+    _, members = train_ensemble.member_configs(config)
+    config = ml_collections.ConfigDict(next(iter(members.values())))
+    config.train.init_seed = None  # The same program as alone.
   # The network's shape, types and options are the config's; only its size and
   # data are a test's.
   config.model.width = 0.05
