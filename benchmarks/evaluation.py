@@ -1,6 +1,6 @@
 """Evaluates a run and keeps the result, with the machine it ran on.
 
-Runs `main.py --mode=evaluate`, or `--mode=report`, in a process of its own, with
+Runs `main.py --mode=evaluate` or `report` in a process of its own, with
 what is given here. Answers that are there from before are not computed again.
 
   python benchmarks/evaluation.py --name=google_sample --workdir=RUN \
