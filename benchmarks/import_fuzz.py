@@ -23,6 +23,7 @@ import random
 import re
 import resource
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -53,6 +54,7 @@ from inception_jax.weights import (  # noqa: E402
   exported,
   google,
   safetensors_file,
+  tf_checkpoint,
   tf_slim,
   torchvision,
 )
@@ -117,6 +119,7 @@ def small_networks() -> Iterator[None]:
     mock.patch.object(conversion, 'shapes_of', small_shapes),
     mock.patch.object(description, '_create_model', create_model),
     mock.patch.object(exported, 'digest_of', digest_of),
+    mock.patch.object(tf_checkpoint, '_run', _fork),
   ):
     yield
 
@@ -221,6 +224,20 @@ def _tar() -> bytes:
 def _caffe(old: bool) -> bytes:
   layers = published_files.caffe_layers(_arrays(caffe.LAYOUT))
   return published_files.caffemodel(layers, old)
+
+
+def _fork(request: list, folder: pathlib.Path) -> str:
+  """`tf_checkpoint._run` without importing TensorFlow once a file."""
+  import tensorflow  # noqa: F401
+
+  child = os.fork()
+  if child == 0:
+    try:
+      signal.alarm(TIME_LIMIT_SECONDS // 2)
+      tf_checkpoint._answer(request, folder)
+    finally:
+      os._exit(0)
+  return f'its process ended with {os.waitpid(child, 0)[1]}'
 
 
 def _read_google(path: pathlib.Path) -> None:
@@ -349,23 +366,33 @@ def _changed_table(data: bytes, rng: random.Random) -> bytes:
   Blocks end by a type of zero and a masked CRC-32C; the first block holds what
   the others are. Its length stays, for places are written elsewhere.
   """
-  for size in range(1, len(data) - 4):
-    if data[size] == 0 and data[size + 1 : size + 5] == _seal(data[: size + 1]):
-      block = bytearray(data[:size])
-      for _ in range(rng.choice((1, 1, 2, 3))):
-        place = rng.randrange(size)
-        number = rng.choice((*_NUMBERS, rng.randrange(256)))
-        width = rng.choice((1, 1, 1, 2, 9))
-        piece = rng.choice(
-          (
-            (number % 256**width).to_bytes(width, 'little'),
-            b'\xff' * (width - 1) + b'\x7f',
-          )
-        )
-        block[place : place + width] = piece
-      block = bytes(block[:size]) + b'\0'
-      return block + _seal(block) + data[size + 5 :]
-  return changed(data, rng)
+  size = _end_of_block(data)
+  if size is None:
+    return changed(data, rng)
+  block = bytearray(data[:size])
+  for _ in range(rng.choice((1, 1, 2, 3))):
+    place = rng.randrange(size)
+    number = rng.choice((*_NUMBERS, rng.randrange(256)))
+    width = rng.choice((1, 1, 1, 2, 9))
+    block[place : place + width] = rng.choice(
+      (
+        (number % 256**width).to_bytes(width, 'little'),
+        b'\xff' * (width - 1) + b'\x7f',
+      )
+    )
+  block = bytes(block[:size]) + b'\0'
+  return block + _masked(_crc(block)) + data[len(block) + 4 :]
+
+
+@functools.lru_cache(maxsize=4)
+def _end_of_block(data: bytes) -> int | None:
+  """Length of the first block, without its type and checksum."""
+  crc = _crc(b'')
+  for size, byte in enumerate(data):
+    crc = _crc(bytes([byte]), crc)
+    if byte == 0 and data[size + 1 : size + 5] == _masked(crc):
+      return size
+  return None
 
 
 @functools.cache
@@ -378,12 +405,17 @@ def _crc_table() -> tuple[int, ...]:
   return tuple(table)
 
 
-def _seal(block: bytes) -> bytes:
-  crc, table = 0xFFFFFFFF, _crc_table()
-  for byte in block:
-    crc = crc >> 8 ^ table[(crc ^ byte) & 255]
+def _crc(data: bytes, crc: int = 0) -> int:
+  """CRC-32C, of what had `crc` and then `data`."""
+  table = _crc_table()
   crc ^= 0xFFFFFFFF
-  masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+  for byte in data:
+    crc = crc >> 8 ^ table[(crc ^ byte) & 255]
+  return crc ^ 0xFFFFFFFF
+
+
+def _masked(crc: int) -> bytes:
+  masked = ((crc >> 15 | crc << 17 & 0xFFFFFFFF) + 0xA282EAD8) & 0xFFFFFFFF
   return struct.pack('<I', masked)
 
 
