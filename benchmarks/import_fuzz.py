@@ -7,7 +7,8 @@ them is reached. A file must be read, or be refused by an `InputError` of one
 line; all else is a finding, which `--source=SOURCE --first=SEED --num=1` gives
 again. Prints one JSON object.
 
-  python benchmarks/import_fuzz.py [--num=10000] [--output=FILE.json]
+  python benchmarks/import_fuzz.py [--num=10000] [--num_checkpoints=1000] \\
+      [--output=FILE.json]
 """
 
 import argparse
@@ -380,8 +381,21 @@ def _changed_table(data: bytes, rng: random.Random) -> bytes:
         b'\xff' * (width - 1) + b'\x7f',
       )
     )
-  block = bytes(block[:size]) + b'\0'
+  return _sealed(bytes(block[:size]), data)
+
+
+def _sealed(block: bytes, data: bytes) -> bytes:
+  """A table with this first block."""
+  block += b'\0'
   return block + _masked(_crc(block)) + data[len(block) + 4 :]
+
+
+def with_broken_entry(index: bytes) -> bytes:
+  """The index of a checkpoint, with an entry that is no message."""
+  block = index[: _end_of_block(index)]
+  # Type float, then a field of an unknown type where the shape was.
+  block = block.replace(b'\x08\x01\x12', b'\x08\x01\x7f', 1)
+  return _sealed(block, index)
 
 
 @functools.lru_cache(maxsize=4)
@@ -525,6 +539,12 @@ def _fuzz_until_it_ends(
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--num', type=int, default=10_000)
+  parser.add_argument(
+    '--num_checkpoints',
+    type=int,
+    default=1000,
+    help="files of TensorFlow's, of which each takes a process",
+  )
   parser.add_argument('--first', type=int, default=0)
   parser.add_argument('--source', choices=SOURCES)
   parser.add_argument('--output')
@@ -539,7 +559,10 @@ def main() -> None:
   record['first_seed'] = arguments.first
   record['sources'] = {}
   for source in SOURCES if arguments.source is None else (arguments.source,):
-    found = fuzz(source, arguments.first, arguments.num)
+    num = arguments.num
+    if source.startswith('tf_'):
+      num = min(num, arguments.num_checkpoints)
+    found = fuzz(source, arguments.first, num)
     print(source, json.dumps(found), file=sys.stderr, flush=True)
     record['sources'][source] = found
   machine.keep(record, arguments.output)
