@@ -2,15 +2,16 @@
 
 - `ours`: squares resized by TensorFlow cross as bytes; corners, centres and
   mirrors are cut on the device.
-- `naive`: Pillow decodes once, resizes once a size and cuts the 144 crops, which
-  cross as bytes to the same compiled network.
+- `naive`: Pillow decodes once, resizes once a size and cuts the 144 crops,
+  which cross as bytes to the same compiled network.
 - `torch`: the same crops through PyTorch, eager, channels last, same weights.
 
-That all give the same classes is checked first. Host time is of one thread, up to
-the array that crosses; the ways take turns, so that a busy machine slows all of
-them, and medians count. Peak memory is of a process of its own for each way, of
-which what it has before the first picture is told apart. On the CPU nothing
-really crosses; the bytes are those that would. Prints one JSON object.
+That all give the same probabilities is checked first. Host time is of one
+thread, up to the array that crosses; the ways take turns, so that a busy
+machine slows all of them, and medians count. Peak memory is of a process of its
+own for each way, of which what it has before the first picture is told apart.
+On the CPU nothing really crosses; the bytes are those that would. Prints one
+JSON object.
 
   pip install '.[data,parity]'
   python benchmarks/multi_crop.py --workdir=RUN --pictures=FOLDER \
@@ -45,7 +46,7 @@ from inception_jax.evaluation import multi_crop  # noqa: E402
 
 WAYS = ('ours', 'naive', 'torch')
 CROPS_AT_A_TIME = 16
-# Probabilities of all classes; resizing differs by a level of 255 here and there.
+# Of probabilities; resizing differs by a level of 255 here and there.
 PROBABILITY_ATOL = 0.02
 
 

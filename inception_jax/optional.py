@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import importlib.util
 import types
 
 from inception_jax import errors
@@ -28,6 +29,19 @@ def import_package(
       f' imported ({errors.first_line(error)}); pip install'
       f" 'inception_jax[{extra}]'"
     ) from error
+
+
+def find_package(name: str, purpose: str, extra: str = 'export') -> None:
+  """As `import_package`, without importing it.
+
+  Raises:
+    InputError: if it is not installed.
+  """
+  if importlib.util.find_spec(name) is None:
+    raise errors.InputError(
+      f'{purpose} needs the package {name}, which is not installed; pip install'
+      f" 'inception_jax[{extra}]'"
+    )
 
 
 def version_of(name: str) -> str:

@@ -43,17 +43,22 @@ ORDER_SHA256 = (
 )
 _MAX_LABEL_BYTES = 2**20
 # What Python raises for archives and arrays that are not as they should be:
-# encrypted, packed in unknown ways, of absurd shapes, or with flipped bits.
+# encrypted, packed in unknown ways, of absurd shapes and places, or with
+# flipped bits.
 _DAMAGED = (
   zipfile.BadZipFile,
   zlib.error,
   tokenize.TokenError,
-  UnicodeDecodeError,
+  ArithmeticError,
   EOFError,
+  LookupError,
   MemoryError,
   NotImplementedError,
+  OSError,
   RuntimeError,
   SyntaxError,
+  TypeError,
+  ValueError,
 )
 
 _STEM = {'conv1': 'conv2d0', 'conv2_reduce': 'conv2d1', 'conv2': 'conv2d2'}
@@ -187,6 +192,8 @@ def _read_file(
           name = f'{GRAPH_FILE} in {path}'
           return graph_def.float_constants(data, name), text, known
         return _read_npz(archive, path), None, False
+  except errors.InputError:
+    raise
   except _DAMAGED as error:
     raise errors.InputError(
       f'{path} is damaged ({errors.first_line(error)}); download or copy it'

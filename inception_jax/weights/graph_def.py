@@ -36,11 +36,18 @@ def float_constants(data: bytes, name: str) -> dict[str, np.ndarray]:
     raise errors.InputError(
       f'{name} is no TensorFlow graph, or is cut short; download it again'
     ) from error
-  constants = {}
+  constants, room = {}, MAX_BYTES
   for node in graph.node:
     tensor = node.attr['value'].tensor
     if node.op == 'Const' and tensor.dtype == types_pb2.DT_FLOAT:
       constants[node.name] = _to_array(tensor, f'{name}: {node.name!r}')
+      # One value may stand for many, in every constant.
+      room -= constants[node.name].nbytes
+      if room < 0:
+        raise errors.InputError(
+          f'{name} has constants of more than {MAX_BYTES:,} bytes, which no'
+          ' graph of this network has; give another file'
+        )
   if not constants:
     raise errors.InputError(
       f'{name} is a TensorFlow graph without float constants; give the frozen'

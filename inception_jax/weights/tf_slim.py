@@ -7,7 +7,6 @@ References:
 
 import contextlib
 import gzip
-import math
 import pathlib
 import shutil
 import tarfile
@@ -20,7 +19,12 @@ from etils import epath
 import numpy as np
 
 from inception_jax import errors, optional
-from inception_jax.weights import conversion, download, imported
+from inception_jax.weights import (
+  conversion,
+  download,
+  imported,
+  tf_checkpoint,
+)
 
 RELEASE = download.Release(
   url='http://download.tensorflow.org/models/inception_v1_2016_08_28.tar.gz',
@@ -131,13 +135,13 @@ def read(
     raise errors.InputError(
       f"--weights={weights} is of no use here; give 'ema' or 'raw'"
     )
-  tf = optional.import_package('tensorflow', 'reading checkpoints', 'data')
+  optional.find_package('tensorflow', 'reading checkpoints', 'data')
   with contextlib.ExitStack() as stack:
     prefix = path
     if path.exists() and _begins_with(path, _GZIP):
       folder = stack.enter_context(tempfile.TemporaryDirectory())
       prefix = _unpack(path, pathlib.Path(folder))
-    arrays, others, num_averages = _read_checkpoint(tf, prefix, path, weights)
+    arrays, others, num_averages = _read_checkpoint(prefix, path, weights)
   kind = 'ema' if num_averages else 'raw'
   logging.info('took the moving averages of %d variables', num_averages)
   if not path.exists():  # The prefix of several files.
@@ -162,31 +166,21 @@ def _begins_with(path: epath.Path, start: bytes) -> bool:
 
 
 def _read_checkpoint(
-  tf: Any, prefix: epath.PathLike, path: epath.Path, weights: str | None
+  prefix: epath.PathLike, path: epath.Path, weights: str | None
 ) -> tuple[dict[str, np.ndarray], list[str], int]:
   """Arrays by their names, other names, and how many are averages."""
   name = str(prefix).removesuffix('.index')
   _check_sizes(name, path)
+  published = conversion.shapes_of(LAYOUT.profile, 1001)
   try:
-    reader = tf.train.load_checkpoint(name)
-    shapes = reader.get_variable_to_shape_map()
-    wanted, averages = {}, set()
-    published = conversion.shapes_of(LAYOUT.profile, 1001)
-    for variable in map(name_of, published):
-      average = f'{variable}/{AVERAGE}'
-      taken = variable
-      if weights == 'ema' or (weights is None and average in shapes):
-        taken = average
-        averages |= {average} & shapes.keys()
-      if taken in shapes:
-        wanted[variable] = taken
-    size = sum(math.prod(shapes[x]) for x in wanted.values())
-    if size > download.MAX_BYTES // 4:
-      raise ValueError(f'it claims {size:,} values')
-    arrays = {x: reader.get_tensor(taken) for x, taken in wanted.items()}
-    others = shapes.keys() - wanted.keys() - set(wanted.values())
-    return arrays, sorted(others), len(averages)
-  except Exception as error:  # TensorFlow's own, of many kinds.
+    return tf_checkpoint.read(
+      name,
+      list(map(name_of, published)),
+      AVERAGE,
+      weights,
+      download.MAX_BYTES // 4,
+    )
+  except (OSError, ValueError) as error:
     raise errors.InputError(
       f'{path} is no checkpoint of TensorFlow, or is damaged'
       f' ({errors.first_line(error)[:200]}); give {RELEASE.file_name},'

@@ -24,12 +24,19 @@ from inception_jax.weights import (
   download,
   importing,
   state_dict,
+  tf_checkpoint,
   tf_slim,
   torch_layout,
   torchvision,
 )
 
 tf = pytest.importorskip('tensorflow')
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch):
+  """Checkpoints are read here, where TensorFlow is imported already."""
+  monkeypatch.setattr(tf_checkpoint, '_run', tf_checkpoint._answer)
 
 
 @pytest.fixture(scope='module')
