@@ -1,7 +1,7 @@
 """144 crops of each picture (section 7), three ways from a file to one answer.
 
-- `ours`: squares resized by TensorFlow cross as bytes; corners, centres and
-  mirrors are cut on the device.
+- `ours`: squares resized by Pillow cross as bytes; all crops and mirrors are
+  made of them on the device.
 - `naive`: Pillow decodes once, resizes once a size and cuts the 144 crops,
   which cross as bytes to the same compiled network.
 - `torch`: the same crops through PyTorch, eager, channels last, same weights.
@@ -83,7 +83,9 @@ def create_way(name: str, loaded: run_lib.Run) -> Way:
   """Builds one of `WAYS`."""
   spec = crop_spec.protocol('multi_crop_144', loaded.eval_crop.size)
   if name == 'ours':
-    from inception_jax.data import pipeline
+    import tensorflow as tf
+
+    from inception_jax.data import batch_decoding
 
     logits_fn = multi_crop.create_crop_logits_fn(
       loaded.model, loaded.preprocessing, spec, CROPS_AT_A_TIME
@@ -96,8 +98,8 @@ def create_way(name: str, loaded: run_lib.Run) -> Way:
     variables = jax.device_put(loaded.variables)
     uniforms = np.zeros((1, 1), np.float32)
     return Way(
-      lambda encoded: pipeline.decode_batch(
-        np.array([encoded], object), uniforms, spec, 1
+      lambda encoded: batch_decoding.decode_batch(
+        tf.constant([encoded]), uniforms, spec, 1
       )[0],
       lambda packed: np.asarray(answer(variables, packed)),
     )

@@ -190,7 +190,7 @@ def _read_batch(
 ) -> Pictures:
   import tensorflow as tf
 
-  from inception_jax.data import image_file, pipeline
+  from inception_jax.data import batch_decoding, image_file
 
   files, encoded, failed = [], [], []
   for path in paths:
@@ -203,7 +203,7 @@ def _read_batch(
     size = crop.size
     return Pictures([], np.zeros((0, size, size, 3), np.uint8), failed)
   none = np.zeros((len(files), 1), np.float32)  # Nothing is random here.
-  images, bad = pipeline.decode_batch(
+  images, bad = batch_decoding.decode_batch(
     tf.constant(encoded), none, crop, num_threads
   )
   failed += [

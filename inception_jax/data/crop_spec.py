@@ -197,18 +197,8 @@ class MultiCrop:
 
   @property
   def parts(self) -> tuple[tuple[int, int], ...]:
-    """Number and side of the squares that cross to the device, in order.
-
-    For each shorter side its squares, if crops are cut of them, and then these
-    resized, if they are wanted whole.
-    """
-    found = []
-    for side in self.shorter_sides:
-      if self.crops != ('whole',):
-        found.append((len(self.squares), side))
-      if 'whole' in self.crops:
-        found.append((len(self.squares), self.size))
-    return tuple(found)
+    """Number and side of the squares that cross to the device, in order."""
+    return tuple((len(self.squares), side) for side in self.shorter_sides)
 
   @property
   def shape(self) -> tuple[int]:

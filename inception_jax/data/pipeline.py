@@ -5,7 +5,6 @@ devices (see `training.augment`), so that bytes cross and not floats.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-import functools
 import os
 import threading
 from typing import TypeVar
@@ -15,7 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from inception_jax import errors
-from inception_jax.data import ahead, crop_spec, crops, order, squares
+from inception_jax.data import (
+  ahead,
+  batch_decoding,
+  crop_spec,
+  crops,
+  order,
+)
 from inception_jax.data import records as records_lib
 
 # Batches that are decoded, or wait, while the caller uses another.
@@ -23,8 +28,6 @@ _BATCHES_AHEAD = 3
 # More records than this share of the set that cannot be decoded are too many
 # to go on without; one is always allowed.
 MAX_BAD_SHARE = 0.01
-# The first bytes of a JPEG.
-_JPEG = b'\xff\xd8\xff'
 
 # image uint8 [n, *crop.shape], label int32 [n], slot int32 [n]: the examples
 # of this process, slot being the place in the global batch. mask and skipped,
@@ -32,9 +35,6 @@ _JPEG = b'\xff\xd8\xff'
 # image is bad (what is neither is padding).
 HostBatch = dict[str, np.ndarray]
 T = TypeVar('T')
-CropSpec = (
-  crop_spec.DistortedCrop | crop_spec.EvaluationCrop | crop_spec.MultiCrop
-)
 
 
 def hide_accelerators() -> None:
@@ -53,7 +53,7 @@ def train_batches(
   num_train_steps: int,
   batch_size: int,
   slots: np.ndarray,
-  crop: CropSpec,
+  crop: batch_decoding.CropSpec,
   num_threads: int | None = None,
   on_bad_image: str = 'fail',
 ) -> Iterator[HostBatch]:
@@ -165,7 +165,9 @@ def eval_batches(
 
 
 def eval_images(
-  records: records_lib.Records, indices: np.ndarray, crop: CropSpec
+  records: records_lib.Records,
+  indices: np.ndarray,
+  crop: batch_decoding.CropSpec,
 ) -> np.ndarray:
   """Some pictures, uint8 `[n, *crop.shape]`; black where one is bad.
 
@@ -176,7 +178,9 @@ def eval_images(
   """
   encoded, _ = records.read(indices)
   uniforms = np.zeros((len(indices), 1), np.float32)
-  return decode_batch(encoded, uniforms, crop, divide_threads(None)[1])[0]
+  return batch_decoding.decode_batch(
+    encoded, uniforms, crop, divide_threads(None)[1]
+  )[0]
 
 
 def divide_threads(num_threads: int | None) -> tuple[int, int]:
@@ -196,7 +200,7 @@ class _Decoder:
   def __init__(
     self,
     records: records_lib.Records,
-    crop: CropSpec,
+    crop: batch_decoding.CropSpec,
     num_threads: int,
     on_bad_image: str,
   ):
@@ -221,7 +225,9 @@ class _Decoder:
       `[n]`; and whether each image is bad, bool `[n]`.
     """
     encoded, labels = self._records.read(indices)
-    images, bad = decode_batch(encoded, uniforms, self._crop, self._num_threads)
+    images, bad = batch_decoding.decode_batch(
+      encoded, uniforms, self._crop, self._num_threads
+    )
     if bad.any():
       self._count(indices[bad])
     return images, labels, bad
@@ -246,98 +252,6 @@ class _Decoder:
         f' cannot be decoded, more than {MAX_BAD_SHARE:.0%}; prepare the'
         ' dataset again without them'
       )
-
-
-def decode_batch(
-  encoded: tf.Tensor, uniforms: np.ndarray, crop: CropSpec, num_threads: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """Decodes and cuts a batch in C++ threads.
-
-  Args:
-    encoded: string `[n]`.
-    uniforms: float32 `[n, count]`, random numbers of each.
-    crop: how images are cut.
-    num_threads: threads that decode.
-
-  Returns:
-    uint8 `[n, *crop.shape]`, black where the image is bad; and whether each
-    image is, bool `[n]`.
-  """
-  create = functools.partial(_create_decode_fn, crop, num_threads)
-  jpegs = bool(tf.reduce_all(tf.strings.substr(encoded, 0, 3) == _JPEG))
-  try:
-    # Not `.numpy()`, which copies.
-    images = np.asarray(create(known_jpegs=jpegs)(encoded, uniforms)[0])
-    return images, np.zeros(len(images), bool)
-  except tf.errors.InvalidArgumentError:
-    # Once more, to see which. This takes time, so it is not the usual way.
-    found, places = create(tolerant=True)(encoded, uniforms)
-  bad = np.ones(len(uniforms), bool)
-  bad[places.numpy()[:-1]] = False
-  images = np.zeros((len(bad), *found.shape[1:]), np.uint8)
-  images[~bad] = found.numpy()[:-1]
-  return images, bad
-
-
-@functools.lru_cache(maxsize=16)
-def _create_decode_fn(
-  crop: CropSpec,
-  num_threads: int,
-  *,
-  known_jpegs: bool = False,
-  tolerant: bool = False,
-) -> Callable[[tf.Tensor, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
-  """Decodes a batch in C++ threads; traced once for each kind of crop.
-
-  Args:
-    crop: how images are cut.
-    num_threads: threads.
-    known_jpegs: whether all images are certain to be JPEGs, which saves
-      looking at each.
-    tolerant: whether to leave out images that cannot be decoded, rather than
-      raise.
-
-  Returns:
-    A function from encoded images `[n]` and random numbers `[n, count]` to
-    uint8 `[m, *crop.shape]` and the places of these in the batch, int64
-    `[m]`. If it is tolerant, a black image at place -1 comes last.
-  """
-  options = tf.data.Options()
-  options.threading.private_threadpool_size = num_threads
-  options.deterministic = True
-  # Every batch is a dataset of its own, too short to tune anything.
-  options.autotune.enabled = False
-
-  def cut(place, encoded, uniforms):
-    if isinstance(crop, crop_spec.DistortedCrop):
-      image = crops.distorted_crop(encoded, uniforms, crop, known_jpegs)
-    elif isinstance(crop, crop_spec.MultiCrop):
-      image = squares.packed_squares(encoded, crop, known_jpegs)
-    else:
-      image = crops.evaluation_crop(encoded, crop, known_jpegs)
-    return image, place
-
-  @tf.function(
-    input_signature=(
-      tf.TensorSpec((None,), tf.string),
-      tf.TensorSpec((None, None), tf.float32),
-    )
-  )
-  def decode(encoded, uniforms):
-    count = tf.size(encoded, tf.int64)
-    dataset = tf.data.Dataset.from_tensor_slices(
-      (tf.range(count), encoded, uniforms)
-    )
-    dataset = dataset.map(cut, num_parallel_calls=2 * num_threads)
-    if tolerant:
-      black = tf.zeros((1, *crop.shape), tf.uint8)
-      dataset = dataset.ignore_errors().concatenate(
-        tf.data.Dataset.from_tensor_slices((black, [tf.constant(-1, tf.int64)]))
-      )
-    dataset = dataset.batch(count + 1).with_options(options)
-    return dataset.get_single_element()
-
-  return decode.get_concrete_function()
 
 
 def _ahead(

@@ -1,86 +1,90 @@
 """Squares of a picture at several sizes, for tests with many crops.
 
-As `crops`, plain TensorFlow. One decoding a picture, one resizing a size; the
-crops themselves are cut on the devices (`evaluation.multi_crop`).
+One decoding a picture, one resizing a size, by Pillow, in threads of Python
+(Pillow is several times as fast as TensorFlow at this, and lets other threads
+run); the crops themselves are cut on the devices (`evaluation.multi_crop`).
 """
 
+import numpy as np
+from PIL import Image
 import tensorflow as tf
 
-from inception_jax.data import crop_spec, crops, decoding
+from inception_jax.data import crop_spec, decoding
 
 # Of a picture longer than this many times its shorter side only the middle is
 # used, so that no resized picture has more than 16 * 352^2 = 2 million pixels.
 MAX_ASPECT_RATIO = 16
+# Shares of the room along the longer side.
+_PLACES = {'first': 0.0, 'center': 0.5, 'last': 1.0}
 
 
 def square_corners(
-  shape: tf.Tensor, squares: tuple[str, ...]
-) -> list[tf.Tensor]:
-  """Top and left of each square of a resized picture, int32 `[2]` each.
+  height: int, width: int, squares: tuple[str, ...]
+) -> list[tuple[int, int]]:
+  """Top and left of each square of a resized picture.
 
   Args:
-    shape: int32 `[2]`, height and width.
+    height: of the picture, one of the two being the side of the squares.
+    width: likewise.
     squares: of `crop_spec.SQUARES`; the central one is rounded as torchvision
       rounds a central crop.
   """
-  room = shape - tf.reduce_min(shape)  # Zero along the shorter side.
-  corners = {
-    'first': tf.zeros_like(room),
-    'center': tf.cast(tf.round(tf.cast(room, tf.float64) / 2), tf.int32),
-    'last': room,
-  }
-  return [corners[name] for name in squares]
+  side = min(height, width)
+  return [
+    (round((height - side) * share), round((width - side) * share))
+    for share in map(_PLACES.__getitem__, squares)
+  ]
 
 
-def resized_shape(shape: tf.Tensor, shorter_side: int) -> tf.Tensor:
+def resized_shape(
+  height: int, width: int, shorter_side: int
+) -> tuple[int, int]:
   """Height and width whose shorter side is as wished, the other truncated."""
-  shape = tf.cast(shape, tf.int64)  # The product can be more than 32 bits hold.
-  return tf.cast(shorter_side * shape // tf.reduce_min(shape), tf.int32)
+  shorter = min(height, width)
+  return shorter_side * height // shorter, shorter_side * width // shorter
 
 
-def middle_window(shape: tf.Tensor) -> tf.Tensor:
-  """The part of a picture that is used, int32 `[4]`: see `MAX_ASPECT_RATIO`."""
-  shorter = tf.cast(tf.reduce_min(shape), tf.int64)
-  longest = tf.minimum(shorter * MAX_ASPECT_RATIO, tf.int32.max)
-  used = tf.minimum(shape, tf.cast(longest, tf.int32))
-  return tf.concat([(shape - used) // 2, used], 0)
+def middle_window(height: int, width: int) -> tuple[int, int, int, int]:
+  """Top, left, height and width of what is used: see `MAX_ASPECT_RATIO`."""
+  longest = MAX_ASPECT_RATIO * min(height, width)
+  used = min(height, longest), min(width, longest)
+  return (height - used[0]) // 2, (width - used[1]) // 2, *used
 
 
-def packed_squares(
-  encoded: tf.Tensor, spec: crop_spec.MultiCrop, known_jpeg: bool = False
-) -> tf.Tensor:
+def pack_squares(
+  encoded: bytes,
+  spec: crop_spec.MultiCrop,
+  packed: np.ndarray,
+  known_jpeg: bool = False,
+) -> None:
   """Decodes a picture and makes the squares that cross to the devices.
 
-  Resizing is bilinear, filtered against aliasing as in Pillow, and rounded to
-  the nearest level; what is resized a second time ('whole') was rounded before.
+  Resizing is Pillow's bilinear: filtered against aliasing and rounded to the
+  nearest level after each of its two passes.
 
   Args:
-    encoded: string scalar.
+    encoded: the file.
     spec: which squares.
+    packed: uint8 `spec.shape`, written here: the pixels of `spec.parts`, one
+      after the other.
     known_jpeg: see `decoding.header_shape`.
 
-  Returns:
-    uint8 `spec.shape`: the pixels of `spec.parts`, one after the other.
+  Raises:
+    tf.errors.InvalidArgumentError: if the picture cannot be decoded.
   """
-  window = middle_window(decoding.header_shape(encoded, known_jpeg))
-  image = decoding.decode_window(encoded, window, known_jpeg)
-  shape, parts = window[2:], []
+  contents = tf.constant(encoded)
+  height, width = decoding.header_shape(contents, known_jpeg).numpy().tolist()
+  window = middle_window(height, width)
+  pixels = decoding.decode_window(contents, tf.constant(window), known_jpeg)
+  image = Image.fromarray(pixels.numpy())
+  start = 0
   for side in spec.shorter_sides:
-    resized = _resize(image, resized_shape(shape, side))
-    found = tf.stack(
-      [
-        tf.slice(resized, tf.concat([corner, [0]], 0), (side, side, 3))
-        for corner in square_corners(tf.shape(resized)[:2], spec.squares)
-      ]
+    height, width = resized_shape(*window[2:], side)
+    resized = np.asarray(
+      image.resize((width, height), Image.Resampling.BILINEAR)
     )
-    if spec.crops != ('whole',):
-      parts.append(found)
-    if 'whole' in spec.crops:
-      parts.append(_resize(found, (spec.size, spec.size)))
-  packed = tf.concat([tf.reshape(part, (-1,)) for part in parts], 0)
-  return tf.ensure_shape(packed, spec.shape)
-
-
-def _resize(images: tf.Tensor, shape) -> tf.Tensor:
-  """uint8 images, one or several, to another height and width."""
-  return crops.rounded(tf.image.resize(images, shape, antialias=True))
+    for top, left in square_corners(height, width, spec.squares):
+      stop = start + 3 * side**2
+      place = packed[start:stop].reshape(side, side, 3)
+      place[...] = resized[top : top + side, left : left + side]
+      start = stop

@@ -6,7 +6,6 @@ import itertools
 import numpy as np
 from PIL import Image
 import pytest
-import tensorflow as tf
 
 from inception_jax.data import crop_spec, squares
 from inception_jax.evaluation import multi_crop
@@ -58,9 +57,9 @@ def by_pillow(image, spec):
 
 
 def ours(encoded, spec):
-  packed = squares.packed_squares(tf.constant(encoded), spec)
-  assert packed.dtype == tf.uint8 and packed.shape == spec.shape
-  return np.asarray(multi_crop.cut(packed.numpy()[None], spec))[0]
+  packed = np.zeros(spec.shape, np.uint8)
+  squares.pack_squares(encoded, spec, packed)
+  return np.asarray(multi_crop.cut(packed[None], spec))[0]
 
 
 def to_png(image):
@@ -76,8 +75,10 @@ def test_same_crops_in_the_same_order_as_by_pillow(height, width):
   expected = np.stack(list(by_pillow(image, SMALL)))
   assert found.shape == expected.shape == (144, 32, 32, 3)
   difference = np.abs(found.astype(int) - expected)
-  # Pillow rounds between its two passes, and a whole square is resized twice.
-  assert difference.max() <= 2 and difference.mean() < 0.3
+  # Of whole squares: Pillow rounds between its two passes, the device does not.
+  assert difference.max() <= 1 and difference.mean() < 0.1
+  exact = [name != 'whole' for _, _, name, _ in SMALL.list()]
+  np.testing.assert_array_equal(found[exact], expected[exact])
   if min(height, width) > 30:  # Crops differ by far more than that.
     others = np.abs(found[::2].astype(int) - np.roll(found[::2], 1, 0))
     assert np.median(others.mean((1, 2, 3))) > 1
@@ -109,8 +110,8 @@ def test_the_paper_has_144_crops():
     (256, 'first', 'top_right', False),
   ]
   assert listed[-1] == (352, 'last', 'whole', True)
-  # What crosses to the devices is less than a quarter of the crops.
-  assert spec.shape[0] < 144 * 224 * 224 * 3 / 4
+  # What crosses to the devices is less than a sixth of the crops.
+  assert spec.shape[0] < 144 * 224 * 224 * 3 / 6
 
 
 def test_ten_crops_are_among_the_144():
@@ -136,8 +137,7 @@ def test_of_extreme_pictures_the_middle_is_used(height, width):
     middle = image[start : start + used]
   found = ours(to_png(image), SMALL)
   np.testing.assert_array_equal(found, ours(to_png(middle), SMALL))
-  window = squares.middle_window(tf.constant([1, 2**30]))
-  np.testing.assert_array_equal(window, [0, 2**29 - 8, 1, 16])
+  assert squares.middle_window(1, 2**30) == (0, 2**29 - 8, 1, 16)
 
 
 def test_jpegs_are_decoded_once_and_whole():

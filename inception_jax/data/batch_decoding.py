@@ -1,0 +1,129 @@
+"""Encoded images to batches of pixels, in threads."""
+
+from collections.abc import Callable
+from concurrent import futures
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from inception_jax.data import crop_spec, crops, squares
+
+# The first bytes of a JPEG.
+_JPEG = b'\xff\xd8\xff'
+CropSpec = (
+  crop_spec.DistortedCrop | crop_spec.EvaluationCrop | crop_spec.MultiCrop
+)
+
+
+def decode_batch(
+  encoded: tf.Tensor, uniforms: np.ndarray, crop: CropSpec, num_threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Decodes and cuts a batch in C++ threads.
+
+  Args:
+    encoded: string `[n]`.
+    uniforms: float32 `[n, count]`, random numbers of each.
+    crop: how images are cut.
+    num_threads: threads that decode.
+
+  Returns:
+    uint8 `[n, *crop.shape]`, black where the image is bad; and whether each
+    image is, bool `[n]`.
+  """
+  if isinstance(crop, crop_spec.MultiCrop):
+    return _decode_squares(encoded, crop, num_threads)
+  create = functools.partial(_create_decode_fn, crop, num_threads)
+  jpegs = bool(tf.reduce_all(tf.strings.substr(encoded, 0, 3) == _JPEG))
+  try:
+    # Not `.numpy()`, which copies.
+    images = np.asarray(create(known_jpegs=jpegs)(encoded, uniforms)[0])
+    return images, np.zeros(len(images), bool)
+  except tf.errors.InvalidArgumentError:
+    # Once more, to see which. This takes time, so it is not the usual way.
+    found, places = create(tolerant=True)(encoded, uniforms)
+  bad = np.ones(len(uniforms), bool)
+  bad[places.numpy()[:-1]] = False
+  images = np.zeros((len(bad), *found.shape[1:]), np.uint8)
+  images[~bad] = found.numpy()[:-1]
+  return images, bad
+
+
+def _decode_squares(
+  encoded: tf.Tensor, crop: crop_spec.MultiCrop, num_threads: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """As `decode_batch`, of the squares of many crops."""
+  images = np.zeros((len(encoded), *crop.shape), np.uint8)
+  bad = np.zeros(len(encoded), bool)
+
+  def decode(place):
+    contents = encoded[place].numpy()
+    try:
+      known_jpeg = contents.startswith(_JPEG)
+      squares.pack_squares(contents, crop, images[place], known_jpeg)
+    except tf.errors.InvalidArgumentError:
+      bad[place] = True
+
+  # Written in place: megabytes a picture.
+  with futures.ThreadPoolExecutor(num_threads) as pool:
+    list(pool.map(decode, range(len(encoded))))
+  return images, bad
+
+
+@functools.lru_cache(maxsize=16)
+def _create_decode_fn(
+  crop: crop_spec.DistortedCrop | crop_spec.EvaluationCrop,
+  num_threads: int,
+  *,
+  known_jpegs: bool = False,
+  tolerant: bool = False,
+) -> Callable[[tf.Tensor, np.ndarray], tuple[tf.Tensor, tf.Tensor]]:
+  """Decodes a batch in C++ threads; traced once for each kind of crop.
+
+  Args:
+    crop: how images are cut.
+    num_threads: threads.
+    known_jpegs: whether all images are certain to be JPEGs, which saves
+      looking at each.
+    tolerant: whether to leave out images that cannot be decoded, rather than
+      raise.
+
+  Returns:
+    A function from encoded images `[n]` and random numbers `[n, count]` to
+    uint8 `[m, *crop.shape]` and the places of these in the batch, int64
+    `[m]`. If it is tolerant, a black image at place -1 comes last.
+  """
+  options = tf.data.Options()
+  options.threading.private_threadpool_size = num_threads
+  options.deterministic = True
+  # Every batch is a dataset of its own, too short to tune anything.
+  options.autotune.enabled = False
+
+  def cut(place, encoded, uniforms):
+    if isinstance(crop, crop_spec.DistortedCrop):
+      image = crops.distorted_crop(encoded, uniforms, crop, known_jpegs)
+    else:
+      image = crops.evaluation_crop(encoded, crop, known_jpegs)
+    return image, place
+
+  @tf.function(
+    input_signature=(
+      tf.TensorSpec((None,), tf.string),
+      tf.TensorSpec((None, None), tf.float32),
+    )
+  )
+  def decode(encoded, uniforms):
+    count = tf.size(encoded, tf.int64)
+    dataset = tf.data.Dataset.from_tensor_slices(
+      (tf.range(count), encoded, uniforms)
+    )
+    dataset = dataset.map(cut, num_parallel_calls=2 * num_threads)
+    if tolerant:
+      black = tf.zeros((1, *crop.shape), tf.uint8)
+      dataset = dataset.ignore_errors().concatenate(
+        tf.data.Dataset.from_tensor_slices((black, [tf.constant(-1, tf.int64)]))
+      )
+    dataset = dataset.batch(count + 1).with_options(options)
+    return dataset.get_single_element()
+
+  return decode.get_concrete_function()
