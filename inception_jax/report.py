@@ -54,8 +54,9 @@ def report(
   """Evaluates runs and writes what is to be said of it.
 
   `report.md` and `report.json`; `table_3.csv`, error against cost as the paper
-  prints it, and `error_against_cost.png`; `classes.csv`, `confusions.csv` and
-  `confusion.png`; `reliability.png`; and `mistakes.png`.
+  prints it, and `error_against_cost.png`; accuracy of each class, `classes.csv`
+  and `classes.png`; `confusions.csv` and `confusion.png`; `reliability.png`;
+  and `mistakes.png`.
 
   Args:
     workdir: see `evaluate.list_runs`.
@@ -135,6 +136,7 @@ def _write(
     ),
     'reliability': report_figures.reliability(details.calibration),
     'confusion': report_figures.confusion(details.confusions, names),
+    'classes': report_figures.class_accuracy(details.confusions, names),
     'mistakes': _mistakes_figure(answered, details.mistakes, names),
   }.items():
     if figure is not None:

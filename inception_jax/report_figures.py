@@ -118,3 +118,30 @@ def confusion(
       )
   figure.colorbar(drawn, ax=axes, label='share of the class')
   return figure
+
+
+def class_accuracy(
+  found: scores.Confusions, names: Sequence[str]
+) -> mpl_figure.Figure:
+  """Top-1 accuracy of each class with pictures, the worst first."""
+  kept = np.flatnonzero(found.num_images)
+  kept = kept[np.argsort(found.top1[kept], kind='stable')]
+  is_named = len(kept) <= _MAX_NAMED_CLASSES
+  height = max(2.6, 0.26 * len(kept) + 1) if is_named else 4.0
+  figure = mpl_figure.Figure(figsize=(7.5, height), layout='constrained')
+  axes = figure.subplots()
+  if is_named:
+    labels = [
+      f'{names[i].split(", ")[0][:24]} ({found.num_images[i]})' for i in kept
+    ]
+    axes.barh(labels, found.top1[kept])
+    axes.invert_yaxis()
+    axes.set(xlabel='top-1 accuracy', xlim=(0, 1))
+    axes.grid(axis='x', alpha=0.3)
+  else:
+    axes.fill_between(np.arange(len(kept)), found.top1[kept], step='mid')
+    axes.set(xlabel='classes, the worst first', ylabel='top-1 accuracy')
+    axes.set(ylim=(0, 1), xlim=(0, len(kept) - 1))
+    axes.grid(alpha=0.3)
+  axes.set_title('Accuracy of each class (number of images)', fontsize=11)
+  return figure

@@ -122,6 +122,7 @@ def test_report_of_two_runs(trained, tmp_path):
     'report.json',
     'table_3.csv',
     'classes.csv',
+    'classes.png',
     'confusions.csv',
     'confusion.png',
     'error_against_cost.png',

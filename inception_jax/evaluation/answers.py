@@ -102,7 +102,9 @@ class Answers:
 
   def _check(self, path: epath.Path, wanted: dict[str, Any]) -> None:
     stored = json_files.read_json(path)
-    file_size = stored.pop('file_size', None) if stored else None
+    file_size = None
+    if isinstance(stored, dict):
+      file_size = stored.pop('file_size', None)
     if stored != wanted or not isinstance(file_size, int) or file_size < 1:
       raise errors.InputError(
         f'{path} belongs to answers of other weights, to other crops or data;'
