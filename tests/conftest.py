@@ -1,7 +1,9 @@
 """Set-up that every test shares."""
 
+import gc
 import os
 import pathlib
+import sys
 
 # Compiling is most of the suite's time. Speed of the result does not matter
 # here, and whatever is compiled twice (also in subprocesses) is kept.
@@ -25,6 +27,19 @@ def tfds_data_dir(tmp_path_factory):
   folder = tmp_path_factory.mktemp('tfds')
   os.environ['TFDS_DATA_DIR'] = str(folder)
   return folder
+
+
+@pytest.fixture(scope='module', autouse=True)
+def forgets_programs():
+  """Frees what a file has compiled.
+
+  Each program takes some of the memory maps that a process may have (65,530 on
+  Linux); when none is left the compiler crashes.
+  """
+  yield
+  if 'jax' in sys.modules:
+    sys.modules['jax'].clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope='session')

@@ -20,7 +20,7 @@ import optax
 import pytest
 
 from inception_jax import preprocess
-from inception_jax.data import crop_spec, device
+from inception_jax.data import device
 from inception_jax.evaluation import multi_crop
 from inception_jax.models import create_model, layers
 from inception_jax.training import augment, optimizer, train_state
@@ -181,11 +181,7 @@ def eval_sums():
   model = TwoHeads(dropout_rate=0.5)
   _, state = create(model)
   eval_step = step_lib.parallelize_eval_step(
-    step_lib.create_eval_step(
-      multi_crop.create_logits_fn(
-        model, PREPROCESSING, crop_spec.EvaluationCrop(64, 'center_square')
-      )
-    )
+    step_lib.create_eval_step(multi_crop.create_logits_fn(model, PREPROCESSING))
   )
   sums = eval_step(state.variables, device.shard(eval_inputs()))
   return {name: value.item() for name, value in sums.items()}
@@ -507,11 +503,7 @@ def test_evaluation_leaves_its_variables_alone():
   model = TwoHeads()
   _, state = create(model)
   eval_step = step_lib.parallelize_eval_step(
-    step_lib.create_eval_step(
-      multi_crop.create_logits_fn(
-        model, PREPROCESSING, crop_spec.EvaluationCrop(64, 'center_square')
-      )
-    )
+    step_lib.create_eval_step(multi_crop.create_logits_fn(model, PREPROCESSING))
   )
   first = eval_step(state.variables, device.shard(eval_inputs()))
   again = eval_step(state.variables, device.shard(eval_inputs()))
