@@ -37,7 +37,7 @@ def answered(trained, tmp_path_factory):
 def stored(folder):
   """Contents of the one set of answers in a folder, by file."""
   (inner,) = folder.iterdir()
-  return {path.name: path.read_bytes() for path in sorted(inner.iterdir())}
+  return {path.name: path.read_bytes() for path in sorted(inner.glob('*.npz'))}
 
 
 def test_ten_crops_are_part_of_the_pass_over_144(trained, answered, tmp_path):
