@@ -126,13 +126,22 @@ def load_run(
     variables=variables,
     weights=weights,
     step=step,
-    digest=_digest(parts, variables),
+    digest=_digest(parts, weights, arrays),
   )
 
 
-def _digest(parts: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
-  leaves = checkpoint.flatten(variables)
-  digests = {name: checkpoint.digest(leaf) for name, leaf in leaves.items()}
+def _digest(
+  parts: Mapping[str, Any], weights: str, arrays: Mapping[str, np.ndarray]
+) -> str:
+  # Of what is stored: a division, as of the moving average, rounds denormal
+  # numbers differently once a library has set the processor to flush them.
+  prefix = _PREFIXES[weights]
+  kinds = (f'{prefix}params/', f'{prefix}batch_stats/')
+  digests = {
+    name: checkpoint.digest(value)
+    for name, value in arrays.items()
+    if name.startswith(kinds) or (weights == 'ema' and name == _EMA_WEIGHT)
+  }
   described = {name: parts[name] for name in ('model', 'preprocessing')}
   text = json.dumps([described, digests], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
