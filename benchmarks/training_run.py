@@ -5,7 +5,7 @@ the time it took and the first and last losses of every head, and copies the
 learning curves beside it.
 
   python benchmarks/training_run.py --name=digits --config=configs/digits.py \
-      [--config.FIELD=value ...]
+      [--workdir=RUN] [--config.FIELD=value ...]
 """
 
 import argparse
@@ -26,9 +26,10 @@ RESULTS = ROOT / 'benchmarks' / 'results'
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--name', required=True, help='of the files written')
+  parser.add_argument('--workdir', help='where the run stays; else nowhere')
   arguments, rest = parser.parse_known_args()
   with tempfile.TemporaryDirectory() as folder:
-    workdir = pathlib.Path(folder) / 'run'
+    workdir = pathlib.Path(arguments.workdir or pathlib.Path(folder, 'run'))
     command = [sys.executable, 'main.py', f'--workdir={workdir}', *rest]
     start = time.perf_counter()
     process = subprocess.run(

@@ -17,6 +17,7 @@ from inception_jax import (
   train,
   train_ensemble,
 )
+from inception_jax.evaluation import protocol as protocol_lib
 
 Result = dict[str, Any]
 
@@ -93,7 +94,7 @@ def _export(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
   )
 
 
-def _protocol(flags: absl_flags.FlagValues) -> evaluate.Protocol:
+def _protocol(flags: absl_flags.FlagValues) -> protocol_lib.Protocol:
   chosen = {
     name: tuple(flags[name].value)
     for name in ('squares', 'crops')
@@ -106,7 +107,7 @@ def _protocol(flags: absl_flags.FlagValues) -> evaluate.Protocol:
       raise errors.InputError(
         f'--scales={",".join(flags.scales)} must be whole numbers of pixels'
       ) from error
-  return evaluate.Protocol(
+  return protocol_lib.Protocol(
     name=flags.protocol or 'single',
     aggregation=flags.aggregation or 'mean_probability',
     mirrors=flags.mirrors,

@@ -19,64 +19,13 @@ from inception_jax.evaluation import (
   scores,
 )
 from inception_jax.evaluation import answers as answers_lib
+from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.training import step as step_lib
 
 # Of each image, where a protocol has many.
 _CROPS_AT_A_TIME = 16
 # What names the runs of an ensemble in the folder that holds them.
 ENSEMBLE_FILE = 'ensemble.json'
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-  """How a run is evaluated.
-
-  Attributes:
-    name: 'single', the run's own centre crop, or of `crop_spec.PROTOCOLS`.
-    aggregation: what is made of several crops, one of
-      `multi_crop.AGGREGATIONS`.
-    scales: part of the protocol, see `crop_spec.protocol`; None is all.
-    squares: likewise.
-    crops: likewise.
-    mirrors: whether each crop is mirrored as well.
-
-  Raises:
-    InputError: if there is no such protocol, or part of it.
-  """
-
-  name: str = 'single'
-  aggregation: str = 'mean_probability'
-  scales: tuple[int, ...] | None = None
-  squares: tuple[str, ...] | None = None
-  crops: tuple[str, ...] | None = None
-  mirrors: bool = True
-
-  def __post_init__(self):
-    for flag, value, known in (
-      ('protocol', self.name, ('single', *crop_spec.PROTOCOLS)),
-      ('aggregation', self.aggregation, multi_crop.AGGREGATIONS),
-    ):
-      if value not in known:
-        raise errors.InputError(
-          f'--{flag} must be one of {", ".join(known)}, not'
-          f' {value!r}{errors.suggestion(value, known)}'
-        )
-    if self.name != 'single':
-      self.crop(224)
-    elif (self.scales, self.squares, self.crops) != (None,) * 3:
-      raise errors.InputError(
-        '--scales, --squares and --crops choose among the crops of'
-        ' --protocol=ten_crop or multi_crop_144; give one of these'
-      )
-
-  def crop(self, size: int) -> crop_spec.MultiCrop:
-    """What is cut, for a network of `size` pixels; not of 'single'."""
-    mirrors = (False, True) if self.mirrors else (False,)
-    parts = (self.scales, self.squares, self.crops)
-    try:
-      return crop_spec.protocol(self.name, size, *parts, mirrors)
-    except ValueError as error:
-      raise errors.InputError(f'--protocol={self.name}: {error}') from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +45,7 @@ class Answered:
 
 def evaluate(
   workdir: epath.PathLike,
-  protocol: Protocol,
+  protocol: protocol_lib.Protocol,
   weights: str | None = None,
   config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
   answers: epath.PathLike | None = None,
@@ -128,7 +77,7 @@ def evaluate(
     {
       'workdir': str(path),
       'protocol': protocol.name,
-      'num_crops': _num_crops(protocol, loaded),
+      'num_crops': protocol.num_crops(loaded.eval_crop.size),
       'aggregation': protocol.aggregation,
       'weights': loaded.weights,
       'step': loaded.step,
@@ -150,12 +99,6 @@ def evaluate(
     'top5_error': 1 - together['top5'],
     'members': results,
   }
-
-
-def _num_crops(protocol: Protocol, loaded: run.Run) -> int:
-  if protocol.name == 'single':
-    return 1
-  return len(protocol.crop(loaded.eval_crop.size))
 
 
 def _score(
@@ -216,7 +159,7 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
 
 def answer(
   workdirs: Sequence[epath.Path],
-  protocol: Protocol,
+  protocol: protocol_lib.Protocol,
   weights: str | None = None,
   config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
   answers: epath.PathLike | None = None,
@@ -333,7 +276,7 @@ def _open_dataset(
   data: Mapping[str, Any],
   loaded: run.Run,
   workdir: epath.Path,
-  protocol: Protocol,
+  protocol: protocol_lib.Protocol,
 ) -> dataset_lib.Dataset:
   """What to evaluate on, cut for a run."""
   data = {**data, 'image_size': loaded.eval_crop.size}

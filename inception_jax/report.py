@@ -23,6 +23,7 @@ from inception_jax import (
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import comparison, ensemble, scores
+from inception_jax.evaluation import protocol as protocol_lib
 
 _NUM_MISTAKES = 32
 _NUM_CONFUSIONS = 20
@@ -45,7 +46,7 @@ class Details:
 
 def report(
   workdir: epath.PathLike,
-  protocol: evaluate.Protocol,
+  protocol: protocol_lib.Protocol,
   output: epath.PathLike | None = None,
   weights: str | None = None,
   config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
@@ -92,7 +93,9 @@ def report(
 
 
 def _write(
-  folder: epath.Path, answered: evaluate.Answered, protocol: evaluate.Protocol
+  folder: epath.Path,
+  answered: evaluate.Answered,
+  protocol: protocol_lib.Protocol,
 ) -> dict[str, Any]:
   members = answered.ensemble
   rows = comparison.compare(members)

@@ -95,20 +95,72 @@ def test_two_processes_train_as_one(tmp_path_factory, one_device):
       np.testing.assert_array_equal(first[name], second[name])
 
 
-@pytest.mark.parametrize('num_devices', [4, 7])
-def test_any_number_of_devices_evaluates_every_image_once(trained, num_devices):
-  # 8 training examples and 120 evaluation images do not divide by 7.
+@pytest.mark.parametrize('protocol', ['single', 'ten_crop'])
+def test_seven_devices_evaluate_every_image_once(trained, tmp_path, protocol):
+  # Batches of 120 images, or of 8 with ten crops each, do not divide by 7.
   workdir, result = trained
   scores = launch.result(
+    *evaluation(workdir, protocol, tmp_path / 'seven'), num_devices=7
+  )
+  if protocol == 'single':
+    expected = result['evaluation']['raw']
+  else:
+    expected = launch.result(*evaluation(workdir, protocol, tmp_path / 'one'))
+    assert_same_answers(tmp_path / 'one', tmp_path / 'seven')
+  assert_same_scores(scores, expected)
+
+
+def test_two_processes_evaluate_every_image_once(trained, tmp_path):
+  workdir, result = trained
+  # 50 and 10 images are not shared evenly.
+  arguments = (
+    *evaluation(workdir, 'single', tmp_path),
+    f'--config={launch.TINY}',
+    '--config.train.eval_batch_size=50',
+  )
+  found = []
+  for process in launch.start_cluster(2, *arguments):
+    status, out, err = launch.finish(process)
+    assert status == 0, err[-3000:]
+    found.append(json.loads(out.splitlines()[-1]) if out else None)
+  assert_same_scores(found[0], result['evaluation']['raw'])
+  # One process alone finds that nothing is left to do.
+  status, out, err = launch.run(*arguments)
+  assert status == 0 and json.loads(out.splitlines()[-1]) == found[0]
+  assert 'img' not in err
+
+
+def evaluation(workdir, protocol, answers):
+  return (
     '--mode=evaluate',
     f'--workdir={workdir}',
     '--weights=raw',
-    num_devices=num_devices,
+    f'--protocol={protocol}',
+    f'--answers={answers}',
   )
-  expected = result['evaluation']['raw']
+
+
+def assert_same_scores(scores, expected):
   for name in ('num_images', 'top1', 'top5'):
     assert scores[name] == expected[name]
   assert scores['loss'] == pytest.approx(expected['loss'], rel=1e-5)
+
+
+def assert_same_answers(first, second):
+  # The folder is named after what is asked of what, not after the machine.
+  (one,), (other,) = (list(folder.iterdir()) for folder in (first, second))
+  assert one.name == other.name
+  whole = []
+  for folder in (one, other):
+    blocks = [np.load(path) for path in sorted(folder.glob('*.npz'))]
+    whole.append(
+      {
+        name: np.concatenate([block[name] for block in blocks])
+        for name in ('log_probs', 'labels', 'counted')
+      }
+    )
+  for name, values in whole[0].items():
+    np.testing.assert_allclose(values, whole[1][name], atol=1e-4)
 
 
 def test_signal_to_one_of_two_processes_stops_both_and_they_go_on(tmp_path):

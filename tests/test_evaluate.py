@@ -12,6 +12,7 @@ import tiny_config
 
 from inception_jax import errors, evaluate, report
 from inception_jax.evaluation import multi_crop
+from inception_jax.evaluation import protocol as protocol_lib
 
 NUM_IMAGES = 70
 
@@ -27,7 +28,7 @@ def config(eval_batch_size=60):
 def answered(trained, tmp_path_factory):
   """Answers of 144 crops, and the scores."""
   folder = tmp_path_factory.mktemp('answers')
-  protocol = evaluate.Protocol('multi_crop_144')
+  protocol = protocol_lib.Protocol('multi_crop_144')
   scores = evaluate.evaluate(
     trained[0], protocol, None, config(), answers=folder
   )
@@ -37,7 +38,11 @@ def answered(trained, tmp_path_factory):
 def stored(folder):
   """Contents of the one set of answers in a folder, by file."""
   (inner,) = folder.iterdir()
-  return {path.name: path.read_bytes() for path in sorted(inner.glob('*.npz'))}
+  return {
+    'digest': inner.name,
+    'answers.json': json.loads((inner / 'answers.json').read_text()),
+    **{path.name: path.read_bytes() for path in sorted(inner.glob('*.npz'))},
+  }
 
 
 def test_ten_crops_are_part_of_the_pass_over_144(trained, answered, tmp_path):
@@ -45,7 +50,7 @@ def test_ten_crops_are_part_of_the_pass_over_144(trained, answered, tmp_path):
   assert scores['num_images'] == NUM_IMAGES and scores['num_crops'] == 144
   ten = evaluate.evaluate(
     trained[0],
-    evaluate.Protocol('ten_crop'),
+    protocol_lib.Protocol('ten_crop'),
     None,
     config(),
     answers=tmp_path,
@@ -61,7 +66,7 @@ def test_ten_crops_are_part_of_the_pass_over_144(trained, answered, tmp_path):
   np.testing.assert_allclose(among, alone[: len(among)], atol=1e-4)
   assert np.ptp(among, axis=1).max() > 1e-3  # The three aggregations differ.
   assert len(views) == len(
-    multi_crop.views(evaluate.Protocol('multi_crop_144').crop(32))
+    multi_crop.views(protocol_lib.Protocol('multi_crop_144').crop(32))
   )
 
 
@@ -73,7 +78,7 @@ def test_gaps_are_filled_with_the_same_bits(trained, answered, tmp_path):
   (inner / '00000064.npz').unlink()
   again = evaluate.evaluate(
     trained[0],
-    evaluate.Protocol('multi_crop_144'),
+    protocol_lib.Protocol('multi_crop_144'),
     None,
     config(),
     answers=tmp_path / 'copy',
@@ -110,7 +115,7 @@ def test_report_of_two_runs(trained, tmp_path):
   other = tmp_path / 'other'
   shutil.copytree(trained[0], other)
   shutil.rmtree(other / 'answers', ignore_errors=True)
-  protocol = evaluate.Protocol(
+  protocol = protocol_lib.Protocol(
     'ten_crop', mirrors=False, crops=('center', 'top_left')
   )
   result = report.report(
@@ -171,15 +176,15 @@ def test_ensembles_are_named_by_their_folder(trained, tmp_path):
 )
 def test_bad_protocols(arguments, message):
   with pytest.raises(errors.InputError, match=message):
-    evaluate.Protocol(**arguments)
+    protocol_lib.Protocol(**arguments)
 
 
 def test_runs_without_weights_and_pictures(trained, tmp_path):
   shutil.copytree(trained[0], tmp_path / 'run')
   shutil.rmtree(tmp_path / 'run' / 'checkpoints')
   with pytest.raises(errors.InputError, match='has no checkpoint yet'):
-    evaluate.evaluate(tmp_path / 'run', evaluate.Protocol())
+    evaluate.evaluate(tmp_path / 'run', protocol_lib.Protocol())
   empty = config()
   empty.data.eval_split = 'test[:0]'
   with pytest.raises(errors.InputError, match="'test.:0.' .* is empty"):
-    evaluate.evaluate(trained[0], evaluate.Protocol(), None, empty)
+    evaluate.evaluate(trained[0], protocol_lib.Protocol(), None, empty)

@@ -16,6 +16,7 @@ import tiny_config
 import inception_jax
 from inception_jax import errors, evaluate, experiment, run, train
 from inception_jax.data import crop_spec
+from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.training import loop
 
 
@@ -204,7 +205,7 @@ def test_load_run_gives_a_working_model(trained):
 @pytest.mark.parametrize('weights', ['raw', 'ema', 'polyak'])
 def test_evaluate_mode_repeats_the_last_evaluation(trained, weights):
   workdir, result = trained
-  scores = evaluate.evaluate(workdir, evaluate.Protocol(), weights)
+  scores = evaluate.evaluate(workdir, protocol_lib.Protocol(), weights)
   expected = result['evaluation'][weights]
   for name, value in expected.items():
     # The averages are divided out on another path.
@@ -216,7 +217,7 @@ def test_evaluate_mode_repeats_the_last_evaluation(trained, weights):
 def test_bad_requests_of_a_run(trained, tmp_path):
   workdir, _ = trained
   with pytest.raises(errors.InputError, match='--protocol must be one of'):
-    evaluate.Protocol('twenty_crop')
+    protocol_lib.Protocol('twenty_crop')
   with pytest.raises(errors.InputError, match="raw, ema, polyak, not 'x'"):
     run.load_run(workdir, 'x')
   with pytest.raises(errors.InputError, match='no checkpoint 5; it has'):

@@ -13,6 +13,7 @@ import tiny_config
 import inception_jax
 from inception_jax import checkpoint, errors, evaluate, run
 from inception_jax.data import labels
+from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.weights import google, imported, importing
 
 MODEL_NAME = tiny_config.get_config().model.name
@@ -87,11 +88,11 @@ def test_evaluation_maps_outputs_to_the_classes_of_the_data(
   with pytest.raises(
     errors.InputError, match='what to evaluate on; .*--config'
   ):
-    evaluate.evaluate(tmp_path / 'run', evaluate.Protocol())
+    evaluate.evaluate(tmp_path / 'run', protocol_lib.Protocol())
   scores = evaluate.evaluate(
-    tmp_path / 'run', evaluate.Protocol(), None, tiny_config.get_config()
+    tmp_path / 'run', protocol_lib.Protocol(), None, tiny_config.get_config()
   )
-  expected = evaluate.evaluate(trained[0], evaluate.Protocol(), 'raw')
+  expected = evaluate.evaluate(trained[0], protocol_lib.Protocol(), 'raw')
   assert scores['num_images'] == 360
   for name in ('top1', 'top5'):
     assert scores[name] == expected[name]
@@ -102,13 +103,13 @@ def test_evaluation_maps_outputs_to_the_classes_of_the_data(
   monkeypatch.setattr(google, 'read', lambda path: wrong)
   importing.import_weights('google', tmp_path / 'wrong', path='file')
   other = evaluate.evaluate(
-    tmp_path / 'wrong', evaluate.Protocol(), None, tiny_config.get_config()
+    tmp_path / 'wrong', protocol_lib.Protocol(), None, tiny_config.get_config()
   )
   assert other['loss'] != pytest.approx(expected['loss'], rel=1e-4)
   config = tiny_config.get_config()
   config.data.name = 'fake'
   with pytest.raises(errors.InputError, match="on 'fake': 990 of the 1000"):
-    evaluate.evaluate(tmp_path / 'run', evaluate.Protocol(), None, config)
+    evaluate.evaluate(tmp_path / 'run', protocol_lib.Protocol(), None, config)
 
 
 def test_nothing_is_overwritten(source, tmp_path):

@@ -1,0 +1,63 @@
+"""How runs are evaluated: which crops, and what is made of several."""
+
+import dataclasses
+
+from inception_jax import errors
+from inception_jax.data import crop_spec
+from inception_jax.evaluation import multi_crop
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+  """How a run is evaluated.
+
+  Attributes:
+    name: 'single', the run's own centre crop, or of `crop_spec.PROTOCOLS`.
+    aggregation: what is made of several crops, one of
+      `multi_crop.AGGREGATIONS`.
+    scales: part of the protocol, see `crop_spec.protocol`; None is all.
+    squares: likewise.
+    crops: likewise.
+    mirrors: whether each crop is mirrored as well.
+
+  Raises:
+    InputError: if there is no such protocol, or part of it.
+  """
+
+  name: str = 'single'
+  aggregation: str = 'mean_probability'
+  scales: tuple[int, ...] | None = None
+  squares: tuple[str, ...] | None = None
+  crops: tuple[str, ...] | None = None
+  mirrors: bool = True
+
+  def __post_init__(self):
+    for flag, value, known in (
+      ('protocol', self.name, ('single', *crop_spec.PROTOCOLS)),
+      ('aggregation', self.aggregation, multi_crop.AGGREGATIONS),
+    ):
+      if value not in known:
+        raise errors.InputError(
+          f'--{flag} must be one of {", ".join(known)}, not'
+          f' {value!r}{errors.suggestion(value, known)}'
+        )
+    if self.name != 'single':
+      self.crop(224)
+    elif (self.scales, self.squares, self.crops) != (None,) * 3:
+      raise errors.InputError(
+        '--scales, --squares and --crops choose among the crops of'
+        ' --protocol=ten_crop or multi_crop_144; give one of these'
+      )
+
+  def crop(self, size: int) -> crop_spec.MultiCrop:
+    """What is cut, for a network of `size` pixels; not of 'single'."""
+    mirrors = (False, True) if self.mirrors else (False,)
+    parts = (self.scales, self.squares, self.crops)
+    try:
+      return crop_spec.protocol(self.name, size, *parts, mirrors)
+    except ValueError as error:
+      raise errors.InputError(f'--protocol={self.name}: {error}') from error
+
+  def num_crops(self, size: int) -> int:
+    """Of each picture, for a network of `size` pixels."""
+    return 1 if self.name == 'single' else len(self.crop(size))
