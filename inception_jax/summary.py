@@ -19,16 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from inception_jax import jaxpr_costs, paper_table
-from inception_jax.models import ARCHITECTURES, GoogLeNet
+from inception_jax.models import ARCHITECTURES, MODULE_LAYERS, GoogLeNet
 
-BRANCHES = (
-  'conv_1x1',
-  'reduce_3x3',
-  'conv_3x3',
-  'reduce_5x5',
-  'conv_5x5',
-  'pool_proj',
-)
 # The headings of Table 1.
 BRANCH_TITLES = (
   '#1x1',
@@ -38,7 +30,7 @@ BRANCH_TITLES = (
   '#5x5',
   'pool proj',
 )
-NO_BRANCHES = (None,) * len(BRANCHES)
+NO_BRANCHES = (None,) * len(MODULE_LAYERS)
 
 # By the first letters of a row's name.
 KINDS = {
@@ -216,7 +208,8 @@ def _row(
   branches = None
   if prefix == 'inception':
     branches = tuple(
-      params[b]['kernel'].shape[-1] if b in params else None for b in BRANCHES
+      params[b]['kernel'].shape[-1] if b in params else None
+      for b in MODULE_LAYERS
     )
   return Row(
     name=name,

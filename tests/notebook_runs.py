@@ -1,8 +1,12 @@
 """Executes notebooks with other parameters, for tests."""
 
+import os
+import pathlib
+
 import launch
 import nbclient
 import nbformat
+import pytest
 
 FOLDER = launch.ROOT / 'notebooks'
 
@@ -32,6 +36,16 @@ def with_parameters(notebook, **values):
     (place,) = [i for i, x in enumerate(lines) if x.startswith(f'{name} = ')]
     lines[place] = f'{name} = {value!r}'
   cell.source = '\n'.join(lines)
+
+
+def execute_small(notebook, folder, **values):
+  """As `execute`, with the authors' weights from the folder of test data."""
+  data = os.environ.get('INCEPTION_JAX_TEST_DATA')
+  if not data:
+    pytest.skip('INCEPTION_JAX_TEST_DATA is not set')
+  weights = pathlib.Path(data) / 'google_inception.npz'
+  with_parameters(notebook, WEIGHTS=str(weights), WORK=str(folder), **values)
+  return execute(notebook)
 
 
 def execute(notebook):

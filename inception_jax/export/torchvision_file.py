@@ -13,16 +13,9 @@ import numpy as np
 from safetensors import numpy as safetensors_numpy
 
 from inception_jax import errors, run
+from inception_jax.models import MODULE_LAYERS
 from inception_jax.weights import exported, torch_layout, torchvision
 
-_BRANCHES = (
-  'conv_1x1',
-  'reduce_3x3',
-  'conv_3x3',
-  'reduce_5x5',
-  'conv_5x5',
-  'pool_proj',
-)
 _START, _END = '# --- settings of this network ---', '# --- end of settings ---'
 
 
@@ -130,7 +123,7 @@ def _settings(
     'num_classes': loaded.model.num_classes,
     'stem': tuple(map(width, ('conv1', 'conv2_reduce', 'conv2'))),
     'blocks': {
-      block: tuple(width(f'inception_{block}/{x}') for x in _BRANCHES)
+      block: tuple(width(f'inception_{block}/{x}') for x in MODULE_LAYERS)
       for block, _ in arch.specs
     },
     'heads': heads,

@@ -25,6 +25,16 @@ class InceptionSpec(NamedTuple):
     return self.conv_1x1 + self.conv_3x3[1] + self.conv_5x5[1] + self.pool_proj
 
 
+# Layers of a module with weights, in the order of Table 1.
+MODULE_LAYERS = (
+  'conv_1x1',
+  'reduce_3x3',
+  'conv_3x3',
+  'reduce_5x5',
+  'conv_5x5',
+  'pool_proj',
+)
+
 # Szegedy et al. 2014, Table 1: #1x1, (#3x3 reduce, #3x3), (#5x5 reduce, #5x5),
 # pool proj. Shapes are those of a 224-pixel input.
 INCEPTION_SPECS: Mapping[str, InceptionSpec] = types.MappingProxyType(

@@ -1,8 +1,5 @@
 """Runs the notebook from top to bottom, with local weights."""
 
-import os
-import pathlib
-
 import pytest
 
 pytest.importorskip('nbformat')
@@ -23,16 +20,9 @@ def test_outputs_are_not_kept(notebook):
 @pytest.mark.test_data
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_runs_from_top_to_bottom(notebook, tmp_path):
-  folder = os.environ.get('INCEPTION_JAX_TEST_DATA')
-  if not folder:
-    pytest.skip('INCEPTION_JAX_TEST_DATA is not set')
-  notebook_runs.with_parameters(
-    notebook,
-    WEIGHTS=str(pathlib.Path(folder) / 'google_inception.npz'),
-    WORK=str(tmp_path),
-    TRAIN_EPOCHS=0.5,
+  printed, num_pictures = notebook_runs.execute_small(
+    notebook, tmp_path, TRAIN_EPOCHS=0.5
   )
-  printed, num_pictures = notebook_runs.execute(notebook)
   assert '7,066,380 parameters' in printed
   assert '6,998,552 parameters' in printed  # Of Table 1.
   assert 'of 360' in printed  # Digits evaluated.

@@ -1,7 +1,5 @@
 """Runs the notebook on its own example, small, with local weights."""
 
-import os
-import pathlib
 import re
 
 import pytest
@@ -24,17 +22,9 @@ def test_outputs_are_not_kept(notebook):
 @pytest.mark.test_data
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_runs_from_top_to_bottom(notebook, tmp_path):
-  folder = os.environ.get('INCEPTION_JAX_TEST_DATA')
-  if not folder:
-    pytest.skip('INCEPTION_JAX_TEST_DATA is not set')
-  notebook_runs.with_parameters(
-    notebook,
-    WEIGHTS=str(pathlib.Path(folder) / 'google_inception.npz'),
-    WORK=str(tmp_path),
-    IMAGE_SIZE=64,
-    EPOCHS=2.0,
+  printed, num_pictures = notebook_runs.execute_small(
+    notebook, tmp_path, IMAGE_SIZE=64, EPOCHS=2.0
   )
-  printed, num_pictures = notebook_runs.execute(notebook)
   for part in ('last layer, ema', 'whole, ema'):
     # So small and short, it learns nothing to speak of.
     assert re.search(f'{part}: [0-9.]+% of 8', printed)
