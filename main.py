@@ -24,7 +24,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-  from inception_jax import command, errors, log
+  from inception_jax import cluster, command, errors, log
 
   log.configure()
   try:
@@ -37,7 +37,11 @@ def main(argv: list[str]) -> int:
       # All is tidied up; but the threads of libraries, cut short in their work,
       # can crash the interpreter when it ends.
       os._exit(error.exit_status)
+    cluster.leave_soon(error.exit_status)
     return error.exit_status
+  except BaseException:
+    cluster.leave_soon(1)
+    raise
   return 0
 
 

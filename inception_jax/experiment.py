@@ -185,19 +185,8 @@ def create_experiment(
     models.create_model, 'model', {'num_classes': 1, **config['model']}
   )
   profile = profiles.PROFILES[config['model']['name']]
-  data = dict(config['data'])
-  if data.get('eval_crop') is None:
-    data['eval_crop'] = profile.eval_crop
-  dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
-  model_arguments = {
-    'num_classes': len(dataset.class_names),
-    **{k: v for k, v in config['model'].items() if v is not None},
-  }
-  if model_arguments['num_classes'] < len(dataset.class_names):
-    raise errors.InputError(
-      f'config.model.num_classes={model_arguments["num_classes"]} is less'
-      f' than the {len(dataset.class_names)} classes of the data'
-    )
+  dataset = _open_dataset(config, profile)
+  model_arguments = _model_arguments(config, dataset)
   model = fields.call_with_section(
     models.create_model, 'model', model_arguments
   )
@@ -240,19 +229,50 @@ def create_experiment(
     steps_per_epoch=steps_per_epoch,
     num_train_steps=num_train_steps,
   )
+  return dataclasses.replace(
+    experiment, is_frozen=_create_is_frozen(experiment)
+  )
+
+
+def _open_dataset(
+  config: Mapping[str, Any], profile: profiles.Profile
+) -> dataset_lib.Dataset:
+  data = dict(config['data'])
+  if data.get('eval_crop') is None:
+    data['eval_crop'] = profile.eval_crop
+  return fields.call_with_section(dataset_lib.open_dataset, 'data', data)
+
+
+def _model_arguments(
+  config: Mapping[str, Any], dataset: dataset_lib.Dataset
+) -> dict[str, Any]:
+  """Of `models.create_model`: as many outputs as classes, or more."""
+  num_classes = len(dataset.class_names)
+  given = {k: v for k, v in config['model'].items() if v is not None}
+  arguments = {'num_classes': num_classes, **given}
+  if arguments['num_classes'] < num_classes:
+    raise errors.InputError(
+      f'config.model.num_classes={arguments["num_classes"]} is less than the'
+      f' {num_classes} classes of the data'
+    )
+  return arguments
+
+
+def _create_is_frozen(experiment: Experiment) -> freezing.IsFrozenFn:
+  """What the config freezes; raises if its images are too small, too."""
   try:
     state = jax.eval_shape(experiment.create_state)
-  except ValueError as error:  # Images too small for the network.
+  except ValueError as error:
     raise errors.InputError(
-      f'config.data.image_size={dataset.image_size}: {error}'
+      f'config.data.image_size={experiment.dataset.image_size}: {error}'
     ) from error
-  if not config['freeze']:
-    return experiment
+  globs = experiment.config['freeze']
+  if not globs:
+    return freezing.nothing_is_frozen
   try:
-    is_frozen = freezing.create_is_frozen(config['freeze'], state.params)
+    return freezing.create_is_frozen(globs, state.params)
   except ValueError as error:
     raise errors.InputError(f'config.freeze: {error}') from error
-  return dataclasses.replace(experiment, is_frozen=is_frozen)
 
 
 def sections(

@@ -130,6 +130,17 @@ def test_two_processes_evaluate_every_image_once(trained, tmp_path):
   assert 'img' not in err
 
 
+def test_process_that_fails_does_not_leave_the_other_waiting(trained, tmp_path):
+  (tmp_path / 'file').write_text('')
+  processes = launch.start_cluster(
+    2, *evaluation(trained[0], 'single', tmp_path / 'file' / 'answers')
+  )
+  status, _, err = launch.finish(processes[0])
+  assert status == 1 and 'give another folder for answers with --answers' in err
+  status, _, _ = launch.finish(processes[1], timeout=60)
+  assert status != 0
+
+
 def evaluation(workdir, protocol, answers):
   return (
     '--mode=evaluate',

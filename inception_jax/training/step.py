@@ -20,6 +20,9 @@ AXIS = 'batch'
 # bool [batch], slot int32 [batch]; see `data.pipeline.HostBatch`.
 Batch = dict[str, jax.Array]
 StepFn = Callable[[Any, Batch], Any]
+# `(trained, frozen, batch_stats, images, labels, keys) -> (gradient of trained,
+# (batch_stats, metrics))`.
+GradFn = Callable[..., tuple[Any, tuple[Any, dict[str, jax.Array]]]]
 
 
 def parallelize_train_step(step_fn: StepFn) -> StepFn:
@@ -98,52 +101,16 @@ def create_train_step(
     the batch's `stop` flags on any device.
   """
 
-  def loss_fn(trained, frozen, batch_stats, images, labels, keys):
-    params = freezing.merge(trained, frozen)
-    with freezing.frozen_batch_norm(is_frozen):
-      (logits, end_points), updated = model.apply(
-        {'params': params, 'batch_stats': batch_stats},
-        preprocessing(augmentation(images, keys)),
-        train=True,
-        example_keys=keys,
-        mutable=['batch_stats'],
-      )
-    heads = losses.head_logits(logits, end_points)
-    loss, parts = losses.total_loss(heads, labels, aux_weight)
-    return loss, (updated.get('batch_stats', {}), parts)
-
-  grad_fn = jax.grad(loss_fn, has_aux=True)
-
-  def accumulated(trained, frozen, batch_stats, images, labels, keys):
-    """Gradient and metrics as means over the micro-batches."""
-
-    def body(carry, part):
-      batch_stats, grads, parts = carry
-      new_grads, (batch_stats, new_parts) = grad_fn(
-        trained, frozen, batch_stats, *part
-      )
-      add = lambda old, new: jax.tree.map(jnp.add, old, new)
-      return (batch_stats, add(grads, new_grads), add(parts, new_parts)), None
-
-    split = lambda x: x.reshape(num_microbatches, -1, *x.shape[1:])
-    parts = jax.tree.map(split, (images, labels, keys))
-    first = jax.tree.map(lambda x: x[0], parts)
-    zeros = lambda tree: jax.tree.map(
-      lambda x: jnp.zeros(x.shape, x.dtype), tree
-    )
-    grads, (_, metric_parts) = jax.eval_shape(
-      grad_fn, trained, frozen, batch_stats, *first
-    )
-    carry = (batch_stats, zeros(grads), zeros(metric_parts))
-    (batch_stats, grads, metric_parts), _ = lax.scan(body, carry, parts)
-    mean = lambda tree: jax.tree.map(lambda x: x / num_microbatches, tree)
-    return mean(grads), (batch_stats, mean(metric_parts))
+  grad_fn = _create_grad_fn(
+    model, augmentation, preprocessing, aux_weight, is_frozen
+  )
+  if num_microbatches > 1:
+    grad_fn = _accumulated(grad_fn, num_microbatches)
 
   def train_step(state, batch):
     keys = augment.example_keys(key, state.step, batch['slot'])
     trained, frozen = freezing.split(state.params, is_frozen)
-    gradients_fn = grad_fn if num_microbatches == 1 else accumulated
-    grads, (batch_stats, parts) = gradients_fn(
+    grads, (batch_stats, parts) = grad_fn(
       trained, frozen, state.batch_stats, batch['image'], batch['label'], keys
     )
     batch_stats, frozen_stats = freezing.split(batch_stats, is_frozen)
@@ -173,6 +140,61 @@ def create_train_step(
     return new_state, parts
 
   return train_step
+
+
+def _create_grad_fn(
+  model: GoogLeNet,
+  augmentation: augment.Augmentation,
+  preprocessing: Preprocessing,
+  aux_weight: float,
+  is_frozen: freezing.IsFrozenFn,
+) -> GradFn:
+  """Gradient of the loss of one device; see `create_train_step`."""
+
+  def loss_fn(trained, frozen, batch_stats, images, labels, keys):
+    params = freezing.merge(trained, frozen)
+    with freezing.frozen_batch_norm(is_frozen):
+      (logits, end_points), updated = model.apply(
+        {'params': params, 'batch_stats': batch_stats},
+        preprocessing(augmentation(images, keys)),
+        train=True,
+        example_keys=keys,
+        mutable=['batch_stats'],
+      )
+    heads = losses.head_logits(logits, end_points)
+    loss, parts = losses.total_loss(heads, labels, aux_weight)
+    return loss, (updated.get('batch_stats', {}), parts)
+
+  return jax.grad(loss_fn, has_aux=True)
+
+
+def _accumulated(grad_fn: GradFn, num_microbatches: int) -> GradFn:
+  """Gradient and metrics as means over micro-batches, one after another."""
+
+  def accumulated(trained, frozen, batch_stats, images, labels, keys):
+    def body(carry, part):
+      batch_stats, grads, parts = carry
+      new_grads, (batch_stats, new_parts) = grad_fn(
+        trained, frozen, batch_stats, *part
+      )
+      add = lambda old, new: jax.tree.map(jnp.add, old, new)
+      return (batch_stats, add(grads, new_grads), add(parts, new_parts)), None
+
+    split = lambda x: x.reshape(num_microbatches, -1, *x.shape[1:])
+    parts = jax.tree.map(split, (images, labels, keys))
+    first = jax.tree.map(lambda x: x[0], parts)
+    zeros = lambda tree: jax.tree.map(
+      lambda x: jnp.zeros(x.shape, x.dtype), tree
+    )
+    grads, (_, metric_parts) = jax.eval_shape(
+      grad_fn, trained, frozen, batch_stats, *first
+    )
+    carry = (batch_stats, zeros(grads), zeros(metric_parts))
+    (batch_stats, grads, metric_parts), _ = lax.scan(body, carry, parts)
+    mean = lambda tree: jax.tree.map(lambda x: x / num_microbatches, tree)
+    return mean(grads), (batch_stats, mean(metric_parts))
+
+  return accumulated
 
 
 def create_eval_step(
