@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from inception_jax import checkpoint, errors, models, preprocess, run
-from inception_jax.training import optimizer
+from inception_jax.training import freezing, optimizer
 
 # What of a network is not in the shapes of its weights, or decides them all.
 _IDENTITY = ('name', 'width', 'module_form')
@@ -141,6 +141,36 @@ def transfer(
     **{name: tuple(value) for name, value in lists.items()},
     left_out=tuple(left_out),
   )
+
+
+def check(
+  shapes: Mapping[str, Any],
+  source: run.Run,
+  class_names: Sequence[str],
+  is_frozen: freezing.IsFrozenFn,
+) -> None:
+  """Finds out whether `transfer` works, before anything is written.
+
+  Args:
+    shapes: of the new variables.
+    source: see `transfer`.
+    class_names: likewise.
+    is_frozen: what will not be trained.
+
+  Raises:
+    InputError: if something does not fit, or starts anew but is frozen.
+  """
+  blank = jax.tree.map(
+    lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), dict(shapes)
+  )
+  _, found = transfer(blank, source, class_names)
+  for name in (*found.replaced, *found.absent):
+    # A part of it is enough.
+    if freezing.split({name: blank['params'][name]}, is_frozen)[1]:
+      raise errors.InputError(
+        f'config.freeze: {name!r} starts anew, for other classes or another'
+        ' size, so it must be trained; leave it out of the globs'
+      )
 
 
 def _modules(source: run.Run) -> list[str]:

@@ -47,6 +47,13 @@ def train(
   experiment = experiment_lib.create_experiment(config)
   _ = experiment.slots  # Raises before anything is written.
   source = _load_source(experiment, epath.Path(workdir))
+  if source is not None:
+    fine_tuning.check(
+      jax.eval_shape(experiment.create_state).variables,
+      source,
+      experiment.dataset.class_names,
+      experiment.is_frozen,
+    )
   directory = run.RunDirectory(workdir, experiment.config)
   writes = cluster.is_main_process()
   if writes:
@@ -118,6 +125,11 @@ def _restore_or_init(
     state = experiment.create_state()
     if source is not None:
       state = _start_at(experiment, state, source)
+    elif experiment.config['freeze']:
+      logging.warning(
+        'config.freeze without config.init_from: what is frozen stays as it was'
+        ' drawn by chance'
+      )
     return device.replicate(state), {}
   step, arrays, metadata = found
   target = jax.eval_shape(experiment.create_state)

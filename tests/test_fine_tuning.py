@@ -21,7 +21,7 @@ from inception_jax import (
   train,
 )
 from inception_jax.data import labels
-from inception_jax.training import loop
+from inception_jax.training import freezing, loop
 
 NAME, SIZE, WIDTH = 'inception_v1_bn', 32, 0.05
 DIGITS = tuple('0123456789')
@@ -245,7 +245,7 @@ def test_the_same_classes_in_another_order_keep_the_heads():
 def test_dummies_may_come_and_go():
   shuffled = (*DIGITS[5:], *DIGITS[:5])
   source = create_source(shuffled, num_classes=12)
-  assert source.labels[11].name == 'dummy'
+  assert source.labels[11].name == '<dummy>'
   old = source.variables['params']['classifier']['bias']
   _, fewer, _ = transfer(source)
   np.testing.assert_array_equal(
@@ -300,6 +300,19 @@ def test_anything_else_that_does_not_fit_is_an_error():
 
 
 # --- Bad input ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize('pattern', ['classifier', 'aux_4a/dense'])
+def test_what_starts_anew_cannot_be_frozen(pattern):
+  source = create_source(use_aux=True)
+  new = create_source(use_aux=True, seed=1)
+  is_frozen = freezing.create_is_frozen(
+    [pattern, 'conv*'], new.variables['params']
+  )
+  arguments = (new.variables, source)
+  fine_tuning.check(*arguments, DIGITS, is_frozen)  # All is loaded.
+  with pytest.raises(errors.InputError, match='freeze: .*must be trained'):
+    fine_tuning.check(*arguments, ('cat', *DIGITS[1:]), is_frozen)
 
 
 @pytest.fixture(scope='module')

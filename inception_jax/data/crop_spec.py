@@ -76,9 +76,11 @@ class EvaluationCrop:
     the central 224 square of it.
   - 'center_square': the central square of the picture, resized.
   - 'central_fraction': the central 87.5 % of each side, warped to a square, as
-    TF-slim does.
+    TF-slim does by TensorFlow's old `resize_bilinear`.
   - 'warp': the picture warped to a square of 256, and its central 224 square,
-    as Caffe does.
+    as Caffe's tools do by OpenCV.
+
+  Resizing is bilinear; of the last two without a filter against aliasing.
 
   256 and 224 stand for `round(size * 256 / 224)` and `size`.
 

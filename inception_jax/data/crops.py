@@ -233,9 +233,10 @@ def evaluation_crop(
 ) -> tf.Tensor:
   """Decodes what an evaluation crop needs and resizes it, bilinear.
 
-  Filtered against aliasing as in Pillow. The result is that of resizing the
-  source and cutting the crop out of it, but pixels that the crop does not show
-  are neither decoded nor made.
+  Filtered against aliasing as in Pillow; 'warp' and 'central_fraction' as in
+  their sources, which do not filter. The result is that of resizing the source
+  and cutting the crop out of it, but pixels that the crop does not show are
+  neither decoded nor made.
 
   Args:
     encoded: string scalar.
@@ -265,13 +266,19 @@ def evaluation_crop(
     tf.concat([source[:2] + first - start, [0]], 0),
     tf.concat([last - first, [3]], 0),
   )
-  image = tf.raw_ops.ScaleAndTranslate(
-    images=image[tf.newaxis],
-    size=(spec.size, spec.size),
-    scale=scale,
-    translation=tf.cast(first, tf.float32) * scale
-    - tf.cast(corner, tf.float32),
-    kernel_type='triangle',
-    antialias=True,
-  )
+  if spec.name == 'central_fraction':  # Of which no part is cut off.
+    # TensorFlow's old resizing aligns the corners of pixels, not their centres.
+    image = tf.raw_ops.ResizeBilinear(
+      images=image[tf.newaxis], size=(spec.size, spec.size)
+    )
+  else:
+    image = tf.raw_ops.ScaleAndTranslate(
+      images=image[tf.newaxis],
+      size=(spec.size, spec.size),
+      scale=scale,
+      translation=tf.cast(first, tf.float32) * scale
+      - tf.cast(corner, tf.float32),
+      kernel_type='triangle',
+      antialias=spec.name != 'warp',
+    )
   return tf.ensure_shape(rounded(image[0]), (spec.size, spec.size, 3))

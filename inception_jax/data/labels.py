@@ -15,8 +15,9 @@ import numpy as np
 
 NUM_IMAGENET_CLASSES = 1000
 _SYNSET = re.compile(r'n\d{8}$')
-_DUMMY = 'dummy'
-_BACKGROUND = 'background'
+# Outputs that are no class. Not the names that a folder of pictures may have.
+_DUMMY = '<dummy>'
+_BACKGROUND = '<background>'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class LabelMap:
 
   @property
   def class_names(self) -> tuple[str, ...]:
-    """What a dataset calls each; dummies have the name 'dummy'."""
+    """What a dataset calls each; dummies have the name '<dummy>'."""
     return tuple(label.class_name for label in self.labels)
 
   def outputs_of(self, class_names: Sequence[str]) -> np.ndarray:
@@ -166,6 +167,32 @@ def from_class_names(
   ]
   labels += [Label(_DUMMY)] * ((num_outputs or len(labels)) - len(labels))
   return LabelMap(tuple(labels))
+
+
+def from_lines(text: str, num_outputs: int) -> LabelMap:
+  """Labels from a text with a line an output.
+
+  Args:
+    text: a line is the name of a class, or a synset of ILSVRC-2012 and whatever
+      follows it, as in Caffe's `synset_words.txt`. Empty lines are ignored.
+    num_outputs: of the network.
+
+  Raises:
+    ValueError: if there are more or fewer lines.
+  """
+  names = [line.strip() for line in text.splitlines() if line.strip()]
+  if len(names) != num_outputs:
+    raise ValueError(
+      f'it has {len(names)} lines where the network has {num_outputs} outputs'
+    )
+  known = imagenet_names()
+  starts = [name.split()[0] for name in names]
+  return from_class_names(
+    [
+      start if start in known else name
+      for start, name in zip(starts, names, strict=True)
+    ]
+  )
 
 
 def imagenet(num_outputs: int = NUM_IMAGENET_CLASSES) -> LabelMap:

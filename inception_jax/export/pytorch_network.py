@@ -19,7 +19,7 @@ AUX_DROPOUT = 0.7
 def preprocess(pixels):
   """RGB pixels `[N, H, W, 3]`, 0 to 255, to network input `[N, 3, H, W]`."""
   x = pixels.to(torch.float32) * SETTINGS['scale']
-  x = x - torch.tensor(SETTINGS['mean'], dtype=torch.float32)
+  x = x - torch.tensor(SETTINGS['mean'], dtype=x.dtype, device=x.device)
   x = x.flip(-1) if SETTINGS['bgr'] else x
   return x.permute(0, 3, 1, 2)
 

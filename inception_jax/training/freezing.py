@@ -51,11 +51,16 @@ def create_is_frozen(
         f' are {", ".join(params)} and what is inside them'
       )
 
+  # Of modules only: a pattern may fit the name of a parameter too.
+  frozen = {
+    path
+    for path in paths
+    if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+  }
+
   def is_frozen(path):
     return any(
-      fnmatch.fnmatchcase('/'.join(path[:depth]), pattern)
-      for depth in range(1, len(path) + 1)
-      for pattern in patterns
+      '/'.join(path[:depth]) in frozen for depth in range(1, len(path) + 1)
     )
 
   if not split(params, is_frozen)[0]:

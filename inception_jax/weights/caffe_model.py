@@ -1,7 +1,8 @@
 """Parameters in a caffemodel: protocol buffers, read as data.
 
 Of the messages only the fields that hold names and parameters are looked at.
-Numbers are views of the file's bytes, so what a file claims costs nothing.
+Packed numbers, as Caffe writes them, are views of the file's bytes. What else a
+file may make us do is bounded by `_MAX_FIELDS`.
 
 References:
   protobuf.dev/programming-guides/encoding.
@@ -16,6 +17,9 @@ import numpy as np
 # Types of the wire format.
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
+# Of a file. Networks have a few thousand, since Caffe packs the values of a
+# blob into one; of those that are not packed each counts.
+_MAX_FIELDS = 2**19
 # No blob of Caffe's has more axes.
 _MAX_AXES = 32
 
@@ -41,27 +45,32 @@ def parameters(data: bytes) -> dict[str, np.ndarray]:
     ValueError: if it is none.
   """
   found = {}
-  for field, layer in _fields(memoryview(data)):
+  budget = iter(range(_MAX_FIELDS))
+  for field, layer in _fields(memoryview(data), budget):
     if field in _LAYERS and isinstance(layer, memoryview):
       name_field, blob_field = _LAYERS[field]
       name, blobs = '', []
-      for part, value in _fields(layer):
+      for part, value in _fields(layer, budget):
         if not isinstance(value, memoryview):
           continue
         if part == name_field:
           name = bytes(value).decode('utf-8', 'replace')
         elif part == blob_field:
-          blobs.append(_array(value))
+          blobs.append(_array(value, budget))
       found |= {f'{name}[{i}]': blob for i, blob in enumerate(blobs)}
   if not found:
     raise ValueError('it holds no parameters')
   return found
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _fields(
+  message: memoryview, budget: Iterator[int]
+) -> Iterator[tuple[int, int | memoryview]]:
   """Number and value of each field; numbers other than varints as bytes."""
   position = 0
   while position < len(message):
+    if next(budget, None) is None:
+      raise ValueError(f'it has more than {_MAX_FIELDS:,} fields')
     tag, position = _varint(message, position)
     kind = tag & 7
     if kind == _VARINT:
@@ -92,15 +101,15 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
   raise ValueError('a number does not end')
 
 
-def _array(blob: memoryview) -> np.ndarray:
+def _array(blob: memoryview, budget: Iterator[int]) -> np.ndarray:
   """The values of a BlobProto."""
   chunks = {_DATA: [], _DOUBLE_DATA: []}
   shape, old = None, dict.fromkeys(_OLD_AXES, 0)
-  for field, value in _fields(blob):
+  for field, value in _fields(blob, budget):
     if field in chunks and isinstance(value, memoryview):
       chunks[field].append(value)
     elif field == _SHAPE and isinstance(value, memoryview):
-      shape = _shape(value)
+      shape = _shape(value, budget)
     elif field in old and isinstance(value, int):
       old[field] = value
   shape = tuple(old.values()) if shape is None else shape
@@ -114,10 +123,10 @@ def _array(blob: memoryview) -> np.ndarray:
   return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _shape(message: memoryview) -> tuple[int, ...]:
+def _shape(message: memoryview, budget: Iterator[int]) -> tuple[int, ...]:
   """The axes of a BlobShape."""
   axes = []
-  for field, value in _fields(message):
+  for field, value in _fields(message, budget):
     if field != 1:
       continue
     if isinstance(value, int):

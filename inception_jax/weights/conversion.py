@@ -90,10 +90,13 @@ def network_of(
   digests = download.digests_of(path)
   is_published = layout.release.is_published(digests)
   if not is_published:
+    # Of what was published, if anything was.
+    kind = 'sha1' if layout.release.sha1 else 'sha256'
     logging.warning(
-      'SHA-256 of %s is %s, %s',
+      'the %s of %s is %s, %s',
+      kind,
       path,
-      digests['sha256'],
+      digests[kind],
       'which is not the published one'
       if is_published is False
       else 'and no published one is known',
@@ -221,7 +224,7 @@ def _labels(
     return labels.imagenet(num_outputs), 'ILSVRC-2012, in the order of synsets'
   logging.warning(
     'the network has %d outputs, where the published one has %d, so they have'
-    ' numbers for names',
+    ' numbers for names, unless --labels names them',
     num_outputs,
     profile.num_classes,
   )

@@ -183,6 +183,8 @@ def _copy(url: str, path: epath.Path) -> dict[str, str]:
         for digest in digests.values():
           digest.update(chunk)
         bar.update(len(chunk))
+        if bar.n > MAX_BYTES:
+          raise urllib.error.URLError(f'it has more than {MAX_BYTES:,} bytes')
     if length is not None and bar.n != length:
       raise urllib.error.URLError(f'it broke off after {bar.n:,} bytes')
   return {name: digest.hexdigest() for name, digest in digests.items()}

@@ -1,5 +1,6 @@
 """The import mode: a file of weights to a run directory."""
 
+import dataclasses
 import importlib
 from typing import Any
 
@@ -39,7 +40,8 @@ def import_weights(
     source: one of `SOURCES`.
     workdir: the run directory; must not exist, or be empty.
     path: the file; with `download`, where to put it.
-    label_file: names the outputs, for sources without labels of their own.
+    label_file: names the outputs, a line each; of `google` with the released
+      file's names, of the others a class or a synset and its name.
     download: fetch the published file.
     weights: of `tf_slim`: 'raw' or 'ema'; None is the moving averages where
       they exist.
@@ -96,6 +98,11 @@ def _read(
     )
   reader = importlib.import_module(f'inception_jax.weights.{SOURCES[source]}')
   release = getattr(reader, 'RELEASE', None)
+  if label_file is not None and source == 'safetensors':
+    raise errors.InputError(
+      '--labels is of no use with --source=safetensors, whose files name their'
+      ' outputs themselves; leave it out'
+    )
   if download:
     if release is None:
       raise errors.InputError(
@@ -107,16 +114,39 @@ def _read(
     raise errors.InputError(
       f'--mode=import needs --input, the file to import{where}'
     )
-  if label_file is None and weights is not None:
-    return reader.read(path, weights)
-  if label_file is None:
-    return reader.read(path)
-  if source != 'google':
+  try:
+    if label_file is not None and source == 'google':
+      return reader.read(path, label_file)
+    if weights is not None:
+      network = reader.read(path, weights)
+    else:
+      network = reader.read(path)
+  except errors.InputError as error:
+    if not download:
+      raise
     raise errors.InputError(
-      f'--labels is of no use with --source={source}, whose files name their'
-      ' outputs themselves; leave it out'
-    )
-  return reader.read(path, label_file)
+      f'{error}; if the download is at fault, delete {path} and run the same'
+      ' command again'
+    ) from error
+  if label_file is None:
+    return network
+  return _with_labels(network, epath.Path(label_file))
+
+
+def _with_labels(
+  network: imported.ImportedNetwork, path: epath.Path
+) -> imported.ImportedNetwork:
+  """The network with its outputs named by a file."""
+  try:
+    label_map = labels.from_lines(path.read_text(), len(network.labels))
+  except (OSError, ValueError) as error:
+    reason = getattr(error, 'strerror', None) or errors.first_line(error)
+    raise errors.InputError(
+      f'--labels={path} cannot be used ({reason}); give a text file with a line'
+      ' for each output'
+    ) from error
+  card = {**network.card, 'labels': path.name}
+  return dataclasses.replace(network, labels=label_map, card=card)
 
 
 def _write(

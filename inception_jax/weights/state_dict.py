@@ -18,6 +18,7 @@ from inception_jax.weights import download
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 2**24
 _MAX_AXES = 16
+_MAX_ARRAYS = 10_000
 # Names that training scripts keep state dicts under.
 _WRAPPERS = ('model', 'state_dict')
 # Those of safetensors that networks have.
@@ -77,12 +78,23 @@ def read_safetensors(
   try:
     header = json.loads(data[_LENGTH_BYTES:start])
     metadata = dict(header.pop('__metadata__', {}))
-    return {
+    if len(header) > _MAX_ARRAYS:
+      raise ValueError(f'it has {len(header):,} arrays')
+    views = {
       str(name): _view(memoryview(data)[start:], name, **entry)
       for name, entry in header.items()
-    }, metadata
+    }
   except (AttributeError, TypeError, RecursionError) as error:
     raise ValueError(f'its header is damaged: {error}') from error
+  if sum(x.nbytes for x in views.values()) > len(data) - start:
+    raise ValueError('its arrays lie one over another')
+  return {name: _widened(view) for name, view in views.items()}, metadata
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+  """bfloat16, which is no type of NumPy's own, as float32."""
+  is_brain_float = array.dtype == _DTYPES['BF16']
+  return array.astype(np.float32) if is_brain_float else array
 
 
 def _view(
@@ -100,8 +112,7 @@ def _view(
     raise ValueError(f'{name!r} has another size than its shape')
   if end > len(data):
     raise ValueError('it is cut short')
-  array = np.frombuffer(data[begin:end], found).reshape(shape)
-  return array.astype(np.float32) if dtype == 'BF16' else array
+  return np.frombuffer(data[begin:end], found).reshape(shape)
 
 
 def _read_pickled(path: epath.Path) -> dict[str, np.ndarray]:
@@ -144,12 +155,13 @@ def _arrays(torch: Any, found: Any) -> dict[str, np.ndarray]:
       found = found[name]
   if not isinstance(found, Mapping):
     raise ValueError('it holds no state dict')
-  arrays = {}
+  arrays, num_bytes = {}, 0
   for name, value in found.items():
     if isinstance(name, str) and isinstance(value, torch.Tensor):
-      # Expanded tensors can claim any size.
-      if value.numel() * value.element_size() > download.MAX_BYTES:
-        raise ValueError(f'{name!r} has {value.numel():,} values')
+      # Expanded and shared tensors can claim any size.
+      num_bytes += value.numel() * value.element_size()
+      if num_bytes > download.MAX_BYTES or len(arrays) >= _MAX_ARRAYS:
+        raise ValueError(f'up to {name!r} it has {num_bytes:,} bytes')
       value = value.detach()
       if value.dtype == torch.bfloat16:
         value = value.float()

@@ -34,6 +34,7 @@ AVERAGE = 'ExponentialMovingAverage'
 _SCOPE = 'InceptionV1'
 _GZIP = b'\x1f\x8b'
 _MAX_MEMBERS = 1000
+_TOO_LARGE = 'it unpacks to more than any such file has'
 _STEM = {
   'conv1': 'Conv2d_1a_7x7',
   'conv2_reduce': 'Conv2d_2b_1x1',
@@ -142,7 +143,13 @@ def read(
       folder = stack.enter_context(tempfile.TemporaryDirectory())
       prefix = _unpack(path, pathlib.Path(folder))
     arrays, others, num_averages = _read_checkpoint(prefix, path, weights)
-  kind = 'ema' if num_averages else 'raw'
+    num_wanted = len(conversion.shapes_of(LAYOUT.profile, 1001))
+    if weights == 'ema' and num_averages < num_wanted:
+      raise errors.InputError(
+        f'{path} keeps moving averages of {num_averages} of the {num_wanted}'
+        " variables; leave --weights out, or give 'raw'"
+      )
+  kind = {0: 'raw', len(arrays): 'ema'}.get(num_averages, 'mixed')
   logging.info('took the moving averages of %d variables', num_averages)
   if not path.exists():  # The prefix of several files.
     path = path.with_name(f'{path.name}.index')
@@ -215,6 +222,7 @@ def _unpack(path: epath.Path, folder: pathlib.Path) -> pathlib.Path:
   try:
     with path.open('rb') as file, gzip.open(file) as unzipped:
       bounded = _Bounded(unzipped, download.MAX_BYTES)
+      room = download.MAX_BYTES
       # As a stream, which never goes back.
       with tarfile.open(fileobj=bounded, mode='r|') as archive:
         for number, member in enumerate(archive):
@@ -223,6 +231,10 @@ def _unpack(path: epath.Path, folder: pathlib.Path) -> pathlib.Path:
           name = pathlib.PurePosixPath(member.name).name
           if not member.isreg() or '.ckpt' not in name:
             continue
+          # The holes of a sparse file take no room in the archive.
+          room -= member.size
+          if member.issparse() or room < 0:
+            raise ValueError(_TOO_LARGE)
           target = folder / name
           with target.open('wb') as out:
             shutil.copyfileobj(archive.extractfile(member), out)
@@ -261,5 +273,5 @@ class _Bounded:
     data = self._file.read(size)
     self._room -= len(data)
     if self._room < 0:
-      raise ValueError('it unpacks to more than any such file has')
+      raise ValueError(_TOO_LARGE)
     return data

@@ -107,6 +107,7 @@ def _read_ours(
     ValueError,
     ArithmeticError,
     LookupError,
+    RecursionError,
   ) as error:
     raise errors.InputError(
       f'{path} is damaged ({type(error).__name__}:'

@@ -22,7 +22,7 @@ def test_imagenet_is_in_the_order_of_tfds():
 
 def test_background_shifts_every_class():
   ours = labels.imagenet(1001)
-  assert ours[0] == labels.Label('background') and len(ours) == 1001
+  assert ours[0] == labels.Label('<background>') and len(ours) == 1001
   assert ours.labels[1:] == labels.imagenet().labels
   with pytest.raises(ValueError, match='1000 or 1001, not 1008'):
     labels.imagenet(1008)
@@ -30,12 +30,12 @@ def test_background_shifts_every_class():
 
 def test_classes_of_other_data_keep_their_names():
   ours = labels.from_class_names(['cat', 'dog', 'n02119789'], num_outputs=5)
-  assert ours.class_names == ('cat', 'dog', 'n02119789', 'dummy', 'dummy')
+  assert ours.class_names == ('cat', 'dog', 'n02119789', '<dummy>', '<dummy>')
   assert ours[2].name == 'kit fox, Vulpes macrotis'
   np.testing.assert_array_equal(
     ours.outputs_of(['n02119789', 'cat', 'dog']), [2, 0, 1]
   )
-  for names in (['cat', 'owl'], ['dummy']):  # None, and two of them.
+  for names in (['cat', 'owl'], ['<dummy>']):  # None, and two of them.
     with pytest.raises(ValueError, match=f'1 of the {len(names)} classes'):
       ours.outputs_of(names)
 
@@ -51,7 +51,7 @@ def test_classes_of_other_data_keep_their_names():
   ],
 )
 def test_outputs_of_the_very_same_classes(class_names, expected):
-  names = ('background', 'a', 'c', 'b', 'dummy')
+  names = ('<background>', 'a', 'c', 'b', '<dummy>')
   ours = labels.LabelMap(tuple(map(labels.Label, names)))
   found = ours.outputs_of_same(class_names)
   assert (None if found is None else list(found)) == expected

@@ -196,7 +196,7 @@ def test_tf_slim_agrees(pair):
   found = importer.read(prefix)
   assert found.missing == found.unused == ()
   assert found.card['weights'] == 'raw'
-  assert found.labels[0].name == 'background' and len(found.labels) == 1001
+  assert found.labels[0].name == '<background>' and len(found.labels) == 1001
 
 
 @pytest.mark.parametrize('slip', ['epsilon', 'last pool 3x3', 'symmetric stem'])

@@ -63,11 +63,25 @@ def test_globs_that_fit_nothing_or_everything(pattern, words):
     freezing.create_is_frozen(('conv1', pattern), PARAMS)
 
 
-def test_every_path_of_a_real_network_can_be_frozen():
+def create_params():
   model = create_model('inception_v1_bn', num_classes=3, width=0.05)
-  params = jax.eval_shape(
+  return jax.eval_shape(
     model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3))
   )['params']
+
+
+def test_globs_are_of_modules_whatever_parameters_are_called():
+  # There is an 'a' in scale and bias, and an 'e' in kernel and scale.
+  for pattern in ('inception_*a*', 'inception_3a/*e*'):
+    is_frozen = freezing.create_is_frozen([pattern], create_params())
+    assert is_frozen(('inception_3a', 'reduce_3x3', 'bn', 'scale'))
+    assert not is_frozen(('inception_3b', 'conv_1x1', 'bn', 'scale'))
+    assert not is_frozen(('inception_3b', 'conv_1x1', 'bn', 'mean'))
+  assert not is_frozen(('inception_3a', 'conv_1x1', 'kernel'))
+
+
+def test_every_path_of_a_real_network_can_be_frozen():
+  params = create_params()
   paths = freezing.module_paths(params)
   assert {'conv1/bn', 'inception_5b/pool_proj', 'aux_4a/dense'} <= set(paths)
   for path in paths:

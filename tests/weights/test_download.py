@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from inception_jax import errors
-from inception_jax.weights import download
+from inception_jax.weights import download, importing
 
 CONTENTS = bytes(range(256)) * 5000
 
@@ -88,6 +88,22 @@ def test_what_fails_leaves_nothing(server, tmp_path, path):
   assert any(x in message for x in reason.split('|'))
   assert f'--input={tmp_path / "file.zip"}' in message
   assert not list(tmp_path.iterdir())
+
+
+def test_more_than_any_such_file_has(server, tmp_path, monkeypatch):
+  monkeypatch.setattr(download, 'MAX_BYTES', 1)
+  with pytest.raises(errors.InputError, match='it has more than 1 bytes'):
+    download.fetch(release(server), tmp_path / 'file.zip')
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_file_that_is_there_already_can_be_got_rid_of(tmp_path):
+  path = tmp_path / 'x.tar.gz'
+  path.write_bytes(b'<html>')  # Of TF-slim's nobody has published a hash.
+  with pytest.raises(errors.InputError, match=f'delete {path} and run'):
+    importing.import_weights(
+      'tf_slim', tmp_path / 'run', path=path, download=True
+    )
 
 
 def test_no_network(tmp_path):

@@ -287,6 +287,11 @@ def test_claims_of_safetensors_cost_nothing():
   refused('no proper shape', shape=[True, 2])
   refused('damaged', shape=None)
   refused('damaged', more=1)
+  # Two arrays of the same bytes.
+  entry = {'dtype': 'BF16', 'shape': [4], 'data_offsets': [0, 8]}
+  text = json.dumps({'x': entry, 'y': entry}).encode()
+  with pytest.raises(ValueError, match='one over another'):
+    state_dict.read_safetensors(struct.pack('<Q', len(text)) + text + b'8' * 8)
   deep = b'{"x":' + b'[' * 100_000
   with pytest.raises(ValueError, match='damaged|Expecting'):
     state_dict.read_safetensors(struct.pack('<Q', len(deep)) + deep)
@@ -312,6 +317,34 @@ def test_claims_of_caffemodels_cost_nothing():
   blob.shape.dim[:] = [3]
   found = caffe_model.parameters(net.SerializeToString())
   np.testing.assert_array_equal(found['x[0]'], [1.0, 2.0, 3.0])
+
+
+def test_caffemodels_of_very_many_fields_are_refused(monkeypatch):
+  monkeypatch.setattr(caffe_model, '_MAX_FIELDS', 1000)
+
+  def message(field, contents):  # Of at most 16,383 bytes.
+    length = bytes([len(contents) & 127 | 128, len(contents) >> 7])
+    return bytes([field << 3 & 127 | 130, field >> 4]) + length + contents
+
+  empty = message(7, b'')
+  many = {
+    'fields': empty * 1001,
+    'blobs': message(100, empty * 1000),
+    'values one by one': message(100, message(7, b'\x2d0000' * 999)),
+  }
+  for data in many.values():
+    with pytest.raises(ValueError, match='more than 1,000 fields'):
+      caffe_model.parameters(data)
+  assert len(caffe_model.parameters(message(100, empty * 999))) == 999
+
+
+def test_deep_descriptions_of_exported_files_are_refused(tmp_path):
+  metadata = {'exported_by': 'inception_jax', 'shapes': '[' * 100_000}
+  text = json.dumps({'__metadata__': metadata}).encode()
+  path = tmp_path / 'x.safetensors'
+  path.write_bytes(struct.pack('<Q', len(text)) + text)
+  with pytest.raises(errors.InputError, match='damaged .RecursionError'):
+    torchvision.read(path)
 
 
 def archive_of(members):
@@ -356,6 +389,28 @@ def test_archives_that_unpack_to_too_much(tmp_path, monkeypatch):
     tf_slim.read(path)
 
 
+def test_sparse_archives_are_refused(tmp_path):
+  # In the old form of GNU's tar: two numbers a piece, then the whole size.
+  def octal(number):
+    return b'%011o\0' % number
+
+  header = bytearray(tarfile.TarInfo('x.ckpt').tobuf(tarfile.GNU_FORMAT))
+  header[156:157] = b'S'
+  header[386:410] = octal(2**32) + octal(0)
+  header[483:495] = octal(2**32)
+  header[148:156] = b' ' * 8
+  header[148:156] = b'%06o\0 ' % sum(header)
+  path = tmp_path / 'x.tar.gz'
+  path.write_bytes(gzip.compress(bytes(header) + bytes(1024)))
+  with tarfile.open(path) as archive:
+    (member,) = archive
+    assert member.issparse() and member.isreg() and member.size == 2**32
+  (tmp_path / 'to').mkdir()
+  with pytest.raises(errors.InputError, match='unpacks to more than'):
+    tf_slim._unpack(download.epath.Path(path), tmp_path / 'to')
+  assert not list((tmp_path / 'to').iterdir())
+
+
 def test_pytorch_is_only_needed_for_its_own_files(files, tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'torch', None)
   torchvision.read(files[torchvision][0])
@@ -384,8 +439,26 @@ def test_import_makes_a_run(files, tmp_path):
     importing.import_weights(
       'tf_slim', tmp_path / 'x', path='x', weights='polyak'
     )
-  with pytest.raises(errors.InputError, match='lacks 230 of its 230'):
+  with pytest.raises(errors.InputError, match='averages of 0 of the 230'):
     tf_slim.read(files[tf_slim][0], 'ema')
+
+
+def test_labels_of_ones_own(files, tmp_path):
+  path = tmp_path / 'labels.txt'
+  lines = [f'n{i} thing {i}' for i in range(1000)]
+  lines[7] = 'n02119789 kit fox, Vulpes macrotis'
+  path.write_text('\n'.join(lines) + '\n\n')
+  arguments = {'path': files[caffe][0], 'label_file': path}
+  importing.import_weights('caffe', tmp_path / 'run', **arguments)
+  found = run.load_run(tmp_path / 'run').labels
+  assert found[3].name == 'n3 thing 3' and found[3].synset is None
+  assert found[7].synset == 'n02119789'
+  path.write_text('\n'.join(lines[1:]))
+  with pytest.raises(errors.InputError, match='999 lines .* has 1000 outputs'):
+    importing.import_weights('caffe', tmp_path / 'x', **arguments)
+  path.unlink()
+  with pytest.raises(errors.InputError, match='labels.txt cannot be used .No'):
+    importing.import_weights('caffe', tmp_path / 'x', **arguments)
 
 
 def test_hashes_that_are_known():
