@@ -45,7 +45,7 @@ from inception_jax.data import crop_spec  # noqa: E402
 from inception_jax.evaluation import multi_crop  # noqa: E402
 
 WAYS = ('ours', 'naive', 'torch')
-CROPS_AT_A_TIME = 16
+CROPS_AT_A_TIME = 12
 # Of probabilities; resizing differs by a level of 255 here and there.
 PROBABILITY_ATOL = 0.02
 
@@ -88,7 +88,7 @@ def create_way(name: str, loaded: run_lib.Run) -> Way:
     from inception_jax.data import batch_decoding
 
     logits_fn = multi_crop.create_crop_logits_fn(
-      loaded.model, loaded.preprocessing, spec, CROPS_AT_A_TIME
+      loaded.model, loaded.preprocessing, spec
     )
     answer = jax.jit(
       lambda variables, packed: jax.nn.softmax(

@@ -22,8 +22,6 @@ from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.training import step as step_lib
 
-# Of each image, where a protocol has many.
-_CROPS_AT_A_TIME = 16
 # What names the runs of an ensemble in the folder that holds them.
 ENSEMBLE_FILE = 'ensemble.json'
 
@@ -140,19 +138,32 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
   """
   found = []
   for name in str(workdir).split(','):
+    if not name.strip():
+      raise errors.InputError(
+        f'--workdir={workdir} has a comma with no run beside it; leave it out'
+      )
     folder = epath.Path(name.strip())
     if not (folder / ENSEMBLE_FILE).exists():
       found.append(folder)
       continue
     listed = json_files.read_json(folder / ENSEMBLE_FILE)
-    for member in listed['members']:
-      if not (folder / member / 'config.json').exists():
+    try:
+      members = [folder / name for name in listed['members']]
+    except (KeyError, TypeError):
+      members = []
+    if not members:
+      raise errors.InputError(
+        f'{folder / ENSEMBLE_FILE} names no members; train the ensemble again,'
+        ' or name the runs in --workdir'
+      )
+    for member in members:
+      if not (member / 'config.json').exists():
         raise errors.InputError(
-          f'{folder} is an ensemble whose member {member!r} is not trained'
+          f'{folder} is an ensemble whose member {member.name!r} is not trained'
           ' yet; train it, or name the members that are in --workdir'
         )
-      found.append(folder / member)
-  if len(set(found)) < len(found):
+      found.append(member)
+  if len({path.resolve() for path in found}) < len(found):
     raise errors.InputError(f'--workdir={workdir} names a run twice')
   return found
 
@@ -179,8 +190,10 @@ def answer(
     InputError: if a run, the protocol or the data cannot be used.
     TrainingError: if the answers cannot be written.
   """
-  stored = run.read_config(workdirs[0])
-  if config is not None:
+  if config is None:
+    stored = run.read_config(workdirs[0])
+    stored['data'] = {**stored['data'], 'eval_crop': None}  # Each has its own.
+  else:
     stored = experiment_lib.sections(config)
   loaded = [run.load_run(workdir, weights) for workdir in workdirs]
   datasets = [
@@ -236,8 +249,8 @@ def _answer(
   crop = dataset.eval_crop
   batch_size = eval_batch_size
   if isinstance(crop, crop_spec.MultiCrop):
-    # Some crops each of some images at a time, in all what one crop has.
-    batch_size = -(-eval_batch_size // _CROPS_AT_A_TIME)
+    # A square's crops of some images at a time, in all what one crop has.
+    batch_size = -(-eval_batch_size // crop.crops_a_square)
   # What is too much is padding, so any number of devices will do.
   num_devices = jax.device_count()
   batch_size = -(-batch_size // num_devices) * num_devices
@@ -257,7 +270,7 @@ def _answer(
       batch_size=batch_size,
     )
   views_fn = multi_crop.create_views_fn(
-    loaded.model, loaded.preprocessing, crop, _CROPS_AT_A_TIME
+    loaded.model, loaded.preprocessing, crop
   )
   slots = cluster.local_slots(batch_size)
   answering.complete(

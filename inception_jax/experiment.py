@@ -34,6 +34,7 @@ SECTIONS = (
   'train',
 )
 # Beside the sections; None where they are not given.
+ENSEMBLE = 'ensemble'
 FIELDS = ('init_from', 'init_weights', 'freeze')
 
 
@@ -278,8 +279,13 @@ def _create_is_frozen(experiment: Experiment) -> freezing.IsFrozenFn:
 def sections(
   config: ml_collections.ConfigDict | Mapping[str, Any],
 ) -> dict[str, Any]:
-  """The config as plain data, with all its sections and no others."""
+  """The config as plain data, with all its sections and no others.
+
+  That of an ensemble is left out: what it says of members matters to training
+  only (`train_ensemble`).
+  """
   config = {**dict.fromkeys(FIELDS), **fields.plain(config)}
+  config.pop(ENSEMBLE, None)
   known = (*SECTIONS, *FIELDS)
   for name in config:
     if name not in known:

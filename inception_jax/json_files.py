@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import contextlib
 import json
 from typing import Any
+import uuid
 
 from etils import epath
 
@@ -83,7 +84,8 @@ def write_json(path: epath.Path, value: Any) -> None:
 
 def write_atomically(path: epath.Path, contents: str | bytes) -> None:
   """Writes a file so that a reader or a kill never sees half of it."""
-  temporary = path.with_name(f'.{path.name}.tmp')
+  # Others may be writing the same file.
+  temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp')
   try:
     if isinstance(contents, bytes):
       temporary.write_bytes(contents)

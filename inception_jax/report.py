@@ -20,6 +20,7 @@ from inception_jax import (
   report_figures,
   report_text,
 )
+from inception_jax.data import crop_spec
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import comparison, ensemble, scores
@@ -100,16 +101,21 @@ def _write(
   members = answered.ensemble
   rows = comparison.compare(members)
   details = _details(members, protocol.aggregation)
-  names = [label.name for label in members.labels.labels]
+  # To Matplotlib what stands between two dollars is a formula.
+  names = [label.name.replace('$', r'\$') for label in members.labels.labels]
   table = comparison.table_3(rows, comparison.crop_columns(rows))
-  is_paper_task = _is_paper_task(answered.dataset.class_names)
+  is_paper_task = _is_paper_task(answered.dataset)
   last = max(row.num_crops for row in rows)
+  lines = [row.to_json() for row in table]
+  if is_paper_task:
+    for line in lines:
+      line['paper_top5_error'] = report_text.paper_top5_error(line)
   result = {
     'output': str(folder),
     'members': [member.name for member in members.members],
     'protocol': protocol.name,
     'num_images': table[0].scores.num_images,
-    'table_3': [row.to_json() for row in table],
+    'table_3': lines,
     'by_size': comparison.by_size(rows),
     'aggregations': [
       row.to_json()
@@ -127,7 +133,7 @@ def _write(
   }
   json_files.write_json(folder / 'report.json', everything)
   for name, text in {
-    'table_3.csv': report_text.table_3_to_csv(table),
+    'table_3.csv': report_text.table_3_to_csv(table, is_paper_task),
     'classes.csv': _classes_to_csv(details.confusions, members.labels),
     'confusions.csv': _matrix_to_csv(details.confusions, members.labels),
     'report.md': report_text.to_markdown(everything, is_paper_task),
@@ -142,8 +148,11 @@ def _write(
     'classes': report_figures.class_accuracy(details.confusions, names),
     'mistakes': _mistakes_figure(answered, details.mistakes, names),
   }.items():
+    path = folder / f'{name}.png'
     if figure is not None:
-      plots.save_figure(figure, folder / f'{name}.png')
+      plots.save_figure(figure, path)
+    else:  # Not that of another report.
+      path.unlink(missing_ok=True)
   print(report_text.to_markdown(everything, is_paper_task))
   logging.info('the report is in %s', folder)
   return result
@@ -165,9 +174,14 @@ def _details(members: ensemble.Ensemble, aggregation: str) -> Details:
   return Details(confusions, calibration, mistakes.worst_first())
 
 
-def _is_paper_task(class_names: Sequence[str]) -> bool:
-  """Whether a dataset has the 1,000 classes of the paper's."""
-  return set(class_names) == set(labels_lib.imagenet_names())
+def _is_paper_task(dataset: dataset_lib.Dataset) -> bool:
+  """Whether classes and crops are the paper's: its 144, or nested in them."""
+  crop = dataset.eval_crop
+  if isinstance(crop, crop_spec.MultiCrop):
+    whole = crop_spec.protocol('multi_crop_144', crop.size)
+    if crop not in whole.nested():
+      return False
+  return set(dataset.class_names) == set(labels_lib.imagenet_names())
 
 
 def _mistakes_figure(

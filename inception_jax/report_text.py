@@ -8,12 +8,19 @@ from typing import Any
 from inception_jax.evaluation import comparison, paper_results
 
 
-def table_3_to_csv(rows: Sequence[comparison.Row]) -> str:
-  """Table 3, a line for each number of models and crops; errors in 0 to 1."""
+def table_3_to_csv(rows: Sequence[comparison.Row], with_paper: bool) -> str:
+  """Table 3, a line for each number of models and crops; errors in 0 to 1.
+
+  Args:
+    rows: the lines.
+    with_paper: whether the paper's figures are of the same task.
+  """
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   header = ['models', 'crops', 'cost', 'top5_error', 'change_from_base']
-  header += ['top5_error_low', 'top5_error_high', 'top1_error', 'num_images']
+  header += ['top5_error_low', 'top5_error_high', 'top1_error']
+  header += ['top1_error_low', 'top1_error_high', 'num_images']
+  header += ['paper_top5_error'] * with_paper
   writer.writerow(header)
   lines = [row.to_json() for row in rows]
   for line in lines:
@@ -26,10 +33,17 @@ def table_3_to_csv(rows: Sequence[comparison.Row]) -> str:
         line['top5_error'] - lines[0]['top5_error'],
         *line['top5_error_interval'],
         line['top1_error'],
+        *line['top1_error_interval'],
         line['num_images'],
+        *([paper_top5_error(line)] * with_paper),
       ]
     )
   return text.getvalue()
+
+
+def paper_top5_error(line: Mapping[str, Any]) -> float | None:
+  """The paper's figure for a line of Table 3, if it has one."""
+  return paper_results.TABLE_3.get((line['models'], line['crops']))
 
 
 def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
@@ -58,10 +72,13 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   if len(report['by_size']) > 1:
     parts += [
       '## What each further model gains',
-      'With all crops; mean, best and worst of the combinations.',
+      'With all crops; mean, best and worst of the combinations, which are all'
+      f' there are of up to {comparison.MAX_MEMBERS} models, and the first ones'
+      ' of more.',
       _by_size(report['by_size']),
     ]
-  if len(report['aggregations']) > len(report['by_size']):
+  kinds = {line['aggregation'] for line in report['aggregations']}
+  if len(kinds) > 1:
     parts += [
       '## What is made of the crops',
       'The paper averages probabilities, and found the maximum inferior.',
@@ -105,7 +122,7 @@ def _table_3(lines: Sequence[Mapping[str, Any]], with_paper: bool) -> str:
     row.append(_percent(line['top1_error']))
     row.append(_interval(line['top1_error_interval']))
     if with_paper:
-      paper = paper_results.TABLE_3.get((line['models'], line['crops']))
+      paper = paper_top5_error(line)
       row.append('' if paper is None else _percent(paper))
     found.append(row)
   return _markdown(header, found)

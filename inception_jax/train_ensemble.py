@@ -17,7 +17,7 @@ import ml_collections
 from inception_jax import cluster, errors, evaluate, fields, json_files, train
 from inception_jax import experiment as experiment_lib
 
-SECTION = 'ensemble'
+SECTION = experiment_lib.ENSEMBLE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,9 @@ class EnsembleOptions:
       draws (section 7: "trained with the same initialization (even with the
       same initial weights, mainly because of an oversight)"), or each with
       weights of its own. A wider member has others in any case.
-    only: the members to train now; none is all. Give each machine some of them,
-      and the same folder, to train them at the same time.
+    only: the members to train now, as a tuple or one text with commas; none is
+      all. Give each machine some of them, and the same folder, to train them at
+      the same time.
   """
 
   members: dict[str, Any]
@@ -46,6 +47,9 @@ class EnsembleOptions:
     for name in self.members:
       if not name or epath.Path(name).name != name or name.startswith('.'):
         raise ValueError(f'{name!r} cannot be the name of a folder')
+    # A flag gives one text.
+    only = ','.join(self.only).split(',') if self.only else ()
+    object.__setattr__(self, 'only', tuple(name.strip() for name in only))
     for name in self.only:
       if name not in self.members:
         raise ValueError(

@@ -17,7 +17,7 @@ from inception_jax.evaluation import protocol as protocol_lib
 NUM_IMAGES = 70
 
 
-def config(eval_batch_size=60):
+def config(eval_batch_size=48):
   result = tiny_config.get_config()
   result.data.eval_split = f'test[:{NUM_IMAGES}]'
   result.train.eval_batch_size = eval_batch_size
@@ -95,7 +95,7 @@ def test_killed_evaluation_ends_as_the_unbroken_one(
     f'--workdir={trained[0]}',
     f'--config={launch.TINY}',
     f'--config.data.eval_split=test[:{NUM_IMAGES}]',
-    '--config.train.eval_batch_size=60',
+    '--config.train.eval_batch_size=48',
     '--protocol=multi_crop_144',
     f'--answers={tmp_path}',
   )
@@ -147,6 +147,27 @@ def test_report_of_two_runs(trained, tmp_path):
   assert sum(int(line.split(',')[-1]) for line in counts) == NUM_IMAGES
 
 
+def test_each_run_has_its_own_crop(trained, tmp_path):
+  other = tmp_path / 'other'
+  shutil.copytree(trained[0], other)
+  for name in ('preprocessing', 'config'):
+    path = other / f'{name}.json'
+    text = path.read_text()
+    assert text.count('"center_square"') == 1
+    path.write_text(text.replace('"center_square"', '"warp"'))
+  alone = [
+    evaluate.evaluate(workdir, protocol_lib.Protocol(), answers=tmp_path / 'a')
+    for workdir in (trained[0], other)
+  ]
+  assert alone[0]['loss'] != alone[1]['loss']
+  for order in (1, -1):
+    paths = [str(trained[0]), str(other)][::order]
+    together = evaluate.evaluate(
+      ','.join(paths), protocol_lib.Protocol(), answers=tmp_path / 'a'
+    )
+    assert together['members'] == alone[::order]
+
+
 def test_ensembles_are_named_by_their_folder(trained, tmp_path):
   (tmp_path / 'ensemble.json').write_text('{"members": ["m1", "m2"]}')
   shutil.copytree(trained[0], tmp_path / 'm1')
@@ -154,8 +175,15 @@ def test_ensembles_are_named_by_their_folder(trained, tmp_path):
     evaluate.list_runs(tmp_path)
   shutil.copytree(trained[0], tmp_path / 'm2')
   assert evaluate.list_runs(tmp_path) == [tmp_path / 'm1', tmp_path / 'm2']
-  with pytest.raises(errors.InputError, match='names a run twice'):
-    evaluate.list_runs(f'{tmp_path},{tmp_path / "m1"}')
+  for twice in (f'{tmp_path / "m1"}', f'{tmp_path}/m2/../m1'):
+    with pytest.raises(errors.InputError, match='names a run twice'):
+      evaluate.list_runs(f'{tmp_path},{twice}')
+  with pytest.raises(errors.InputError, match='comma with no run beside it'):
+    evaluate.list_runs(f'{tmp_path},')
+  for damaged in ('{}', '[]', '{"members": []}', '{"members": [3]}'):
+    (tmp_path / 'ensemble.json').write_text(damaged)
+    with pytest.raises(errors.InputError, match='names no members'):
+      evaluate.list_runs(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,9 @@ def test_members_are_trained_one_after_the_other(tmp_path, monkeypatch):
   trained.clear()
   train_ensemble.train_ensemble(config(only=('wide',)), tmp_path / 'e')
   assert trained == [('wide', 2)]  # With the seed that it has among all.
+  trained.clear()  # As a flag gives it.
+  train_ensemble.train_ensemble(config(only=('m1, wide',)), tmp_path / 'e')
+  assert trained == [('m1', 0), ('wide', 2)]
   other = config()
   del other.ensemble.members.m2
   with pytest.raises(errors.InputError, match='ensemble of other members'):
@@ -90,6 +93,12 @@ def test_bad_sections(section, message, tmp_path):
   with pytest.raises(errors.InputError, match=message):
     train_ensemble.train_ensemble(bad, tmp_path / 'e')
   assert not (tmp_path / 'e').exists()
+
+
+def test_other_modes_leave_the_section_out():
+  assert experiment.sections(config()) == experiment.sections(
+    tiny_config.get_config()
+  )
 
 
 def test_the_papers_seven():

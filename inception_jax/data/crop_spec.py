@@ -198,6 +198,11 @@ class MultiCrop:
     return tuple(places[crop] for crop in part.list())
 
   @property
+  def crops_a_square(self) -> int:
+    """Number of crops of each square, mirrored ones counted."""
+    return len(self.crops) * len(self.mirrors)
+
+  @property
   def parts(self) -> tuple[tuple[int, int], ...]:
     """Number and side of the squares that cross to the device, in order."""
     return tuple((len(self.squares), side) for side in self.shorter_sides)

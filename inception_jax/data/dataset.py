@@ -63,7 +63,6 @@ class Dataset:
         batch_size=batch_size,
         slots=slots,
         image_size=self.image_size,
-        masked=False,
       )
     from inception_jax.data import pipeline  # TensorFlow, only if needed.
 
@@ -89,14 +88,15 @@ class Dataset:
   ) -> Iterator[dict[str, np.ndarray]]:
     """See `pipeline.eval_batches`."""
     if isinstance(self.eval, synthetic.SyntheticRecords):
+      num_images = (stop or len(self.eval)) - start
       return synthetic.synthetic_batches(
         self.eval,
-        start_step=start // batch_size,
-        num_steps=-(-(stop or len(self.eval)) // batch_size),
+        start_step=0,
+        num_steps=-(-num_images // batch_size),
         batch_size=batch_size,
         slots=slots,
         image_size=self.image_size,
-        masked=True,
+        num_images=num_images,
       )
     from inception_jax.data import pipeline  # TensorFlow, only if needed.
 

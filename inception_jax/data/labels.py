@@ -37,6 +37,11 @@ class Label:
     """What a dataset calls this class: TFDS uses the synset."""
     return self.synset or self.name
 
+  @property
+  def is_class(self) -> bool:
+    """Whether pictures of it are in the data: a dummy's are not."""
+    return self.name not in (_DUMMY, _BACKGROUND)
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelMap:
@@ -88,8 +93,8 @@ class LabelMap:
       int32 `[len(self)]`: the output of each class, then those that are no
       class (dummies and the background); None if the classes differ.
     """
-    rest = set(self.class_names) - set(class_names)
-    if not rest <= {_DUMMY, _BACKGROUND}:
+    known = {label.class_name for label in self.labels if label.is_class}
+    if not known <= set(class_names):
       return None
     try:
       outputs = self.outputs_of(class_names)

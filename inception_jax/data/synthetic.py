@@ -38,7 +38,7 @@ def synthetic_batches(
   batch_size: int,
   slots: np.ndarray,
   image_size: int,
-  masked: bool,
+  num_images: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Batches like those of `pipeline`, all with the same pixels.
 
@@ -49,7 +49,7 @@ def synthetic_batches(
     batch_size: global batch size.
     slots: places in the global batch that this process holds.
     image_size: height and width, pixels.
-    masked: whether what lies beyond the set is padding (evaluation).
+    num_images: of all batches; what lies beyond is padding. None is no padding.
 
   Yields:
     Batches of `len(slots)` examples.
@@ -61,8 +61,8 @@ def synthetic_batches(
   label = generator.randint(0, records.num_classes, batch_size)[slots]
   for step in range(start_step, num_steps):
     mask = np.ones(len(slots), bool)
-    if masked:
-      mask = step * batch_size + slots < len(records)
+    if num_images is not None:
+      mask = step * batch_size + slots < num_images
     yield {
       'image': image,
       'label': label.astype(np.int32),

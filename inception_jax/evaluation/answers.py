@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 from typing import Any, NamedTuple
-import zipfile
 
 from etils import epath
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from inception_jax import errors, json_files
 from inception_jax.evaluation import multi_crop
 
-_FORMAT = 1
+_FORMAT = 2
 _MIN_PICTURES_A_FILE = 64
 # Read and kept, for those who want several views of the same pictures in turn.
 _NUM_FILES_KEPT = 8
@@ -75,6 +74,7 @@ class Answers:
     batch_size: int,
   ):
     self.folder = epath.Path(folder)
+    self._digest = digest(identity)
     self.views = views
     self.num_images = num_images
     self.num_outputs = num_outputs
@@ -161,7 +161,9 @@ class Answers:
         ' weights have diverged, so give an older or another run'
       )
     contents = io.BytesIO()
-    np.savez(contents, **block._asdict())
+    # Whose answers to what these are: files get copied.
+    place = {'digest': np.array(self._digest), 'start': np.array(start)}
+    np.savez(contents, **block._asdict(), **place)
     json_files.write_atomically(
       self.folder / _file_name(start), contents.getvalue()
     )
@@ -201,18 +203,20 @@ class Answers:
     try:
       with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
         arrays = {name: file[name] for name in wanted}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+        place = str(file['digest']), int(file['start'])
+    except Exception as e:  # Of as many kinds as there is damage.
       raise errors.InputError(
         f'{path} is missing or damaged; delete it, and the same command answers'
         ' to its pictures again'
       ) from e
-    if any(
+    if place != (self._digest, start) or any(
       (arrays[name].shape, arrays[name].dtype) != (shape, dtype)
       for name, (shape, dtype) in wanted.items()
     ):
       raise errors.InputError(
-        f'{path} holds something else than {count} answers; delete it, and the'
-        ' same command answers to its pictures again'
+        f'{path} holds something else than the {count} answers of this network'
+        ' to these pictures; delete it, and the same command answers to them'
+        ' again'
       )
     return Block(**arrays)
 

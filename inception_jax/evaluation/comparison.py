@@ -11,7 +11,7 @@ from inception_jax.evaluation import ensemble, scores
 
 # Of more members than this only those that come first are put together: all
 # parts would be more than a thousand.
-_MAX_MEMBERS = 8
+MAX_MEMBERS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def compare(members: ensemble.Ensemble) -> list[Row]:
   count = len(members.members)
   first_ones = [tuple(range(size)) for size in range(1, count + 1)]
   every = first_ones
-  if count <= _MAX_MEMBERS:
+  if count <= MAX_MEMBERS:
     every = [
       part
       for size in range(1, count + 1)

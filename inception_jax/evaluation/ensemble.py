@@ -155,11 +155,10 @@ def _classes_in_common(members: Sequence[Member]) -> labels_lib.LabelMap:
 def _real_classes(
   label_map: labels_lib.LabelMap,
 ) -> dict[str, labels_lib.Label]:
-  """Labels by name, without dummies; of ImageNet's only those with synsets."""
-  has_synsets = any(label.synset for label in label_map.labels)
+  """Labels by name, without dummies and what stands there twice."""
   names = label_map.class_names
   return {
     label.class_name: label
     for label in label_map.labels
-    if (label.synset or not has_synsets) and names.count(label.class_name) == 1
+    if label.is_class and names.count(label.class_name) == 1
   }

@@ -65,33 +65,29 @@ def unpack(packed: jax.Array, spec: crop_spec.MultiCrop) -> list[jax.Array]:
   return parts
 
 
-def cut(packed: jax.Array, spec: crop_spec.MultiCrop) -> jax.Array:
-  """All crops of pictures, in the order of `spec.list()`.
+def cut(squares: jax.Array, spec: crop_spec.MultiCrop) -> jax.Array:
+  """The crops of one square of each picture.
 
   Args:
-    packed: uint8 `[batch, *spec.shape]`.
-    spec: which crops.
+    squares: uint8 `[batch, side, side, 3]`.
+    spec: which crops, and whether they are mirrored.
 
   Returns:
-    uint8 `[batch, len(spec), size, size, 3]`.
+    uint8 `[batch, spec.crops_a_square, size, size, 3]`, in the order of
+    `spec.list()`.
   """
-  found = []
-  for squares in unpack(packed, spec):
-    crops = [
-      _shrunk(squares, spec.size)
-      if name == 'whole'
-      else _window(squares, spec.size, name)
-      for name in spec.crops
-    ]
-    mirrored = [
-      jnp.flip(crop, -2) if mirror else crop
-      for crop in crops
-      for mirror in spec.mirrors
-    ]
-    # [batch, squares, crops and mirrors, size, size, 3]
-    of_side = jnp.stack(mirrored, 2)
-    found.append(of_side.reshape(len(packed), -1, *of_side.shape[3:]))
-  return jnp.concatenate(found, 1)
+  crops = [
+    _shrunk(squares, spec.size)
+    if name == 'whole'
+    else _window(squares, spec.size, name)
+    for name in spec.crops
+  ]
+  mirrored = [
+    jnp.flip(crop, -2) if mirror else crop
+    for crop in crops
+    for mirror in spec.mirrors
+  ]
+  return jnp.stack(mirrored, 1)
 
 
 def _shrunk(squares: jax.Array, size: int) -> jax.Array:
@@ -100,7 +96,7 @@ def _shrunk(squares: jax.Array, size: int) -> jax.Array:
   Here and not on the host, where this would take longer than all else; as two
   products of matrices it costs a device next to nothing.
   """
-  shape = (*squares.shape[:2], size, size, 3)
+  shape = (len(squares), size, size, 3)
   resized = jax.image.resize(
     squares.astype(jnp.float32), shape, 'linear', antialias=True
   )
@@ -109,7 +105,7 @@ def _shrunk(squares: jax.Array, size: int) -> jax.Array:
 
 
 def _window(squares: jax.Array, size: int, name: str) -> jax.Array:
-  room = squares.shape[2] - size
+  room = squares.shape[1] - size
   top, left = {
     'top_left': (0, 0),
     'top_right': (0, room),
@@ -125,28 +121,39 @@ def create_crop_logits_fn(
   model: GoogLeNet,
   preprocessing: Preprocessing,
   spec: crop_spec.MultiCrop,
-  crops_at_a_time: int = 8,
 ) -> Callable[[Any, jax.Array], jax.Array]:
-  """The network on every crop, a few crops at a time.
+  """The network on every crop, those of one square at a time.
+
+  So the memory is that of `spec.crops_a_square` crops of each picture, however
+  many squares there are, and the network is compiled once.
 
   Args:
     model: network.
     preprocessing: pixels to network input.
     spec: which crops.
-    crops_at_a_time: of each picture; bounds the memory.
 
   Returns:
     `(variables, packed) -> logits`, float32 `[batch, len(spec), classes]`.
   """
+  count = len(spec.squares)
 
   def crop_logits(variables, packed):
-    crops = cut(packed, spec).swapaxes(0, 1)
+    def cut_of(part):
+      return lambda place: cut(
+        lax.dynamic_index_in_dim(part, place, 1, keepdims=False), spec
+      )
 
-    def apply(images):
-      return model.apply(variables, preprocessing(images), train=False)[0]
+    branches = list(map(cut_of, unpack(packed, spec)))
 
-    logits = lax.map(apply, crops, batch_size=min(crops_at_a_time, len(spec)))
-    return logits.swapaxes(0, 1)
+    def apply(number):
+      crops = lax.switch(number // count, branches, number % count)
+      images = crops.reshape(-1, *crops.shape[2:])
+      logits, _ = model.apply(variables, preprocessing(images), train=False)
+      return logits.reshape(*crops.shape[:2], -1)
+
+    logits = lax.map(apply, jnp.arange(count * len(branches)))
+    # [squares, batch, crops of a square, classes]
+    return logits.swapaxes(0, 1).reshape(len(packed), len(spec), -1)
 
   return crop_logits
 
@@ -169,7 +176,6 @@ def create_views_fn(
   model: GoogLeNet,
   preprocessing: Preprocessing,
   crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
-  crops_at_a_time: int = 8,
 ) -> Callable[[Any, jax.Array], jax.Array]:
   """All `views` of pictures, from one pass over their crops.
 
@@ -177,7 +183,6 @@ def create_views_fn(
     model: network.
     preprocessing: pixels to network input.
     crop: how pictures are cut.
-    crops_at_a_time: see `create_crop_logits_fn`.
 
   Returns:
     `(variables, images) -> answers`, float32 `[batch, len(views(crop)),
@@ -189,9 +194,7 @@ def create_views_fn(
     return lambda variables, images: jax.nn.log_softmax(
       logits_fn(variables, images)
     )[:, None]
-  crop_logits_fn = create_crop_logits_fn(
-    model, preprocessing, crop, crops_at_a_time
-  )
+  crop_logits_fn = create_crop_logits_fn(model, preprocessing, crop)
   parts = {len(part): crop.places_of(part) for part in crop.nested()}
 
   def views_fn(variables, images):

@@ -37,6 +37,14 @@ except ValueError as error:
   assert "pip install 'inception_jax[data]'" in result.stdout
 
 
+def test_a_part_of_fake_data_has_as_many_as_asked_for():
+  data = dataset.open_dataset(name='fake', image_size=32)
+  batches = data.eval_batches(
+    batch_size=100, slots=np.arange(100), start=64, stop=300
+  )
+  assert [int(batch['mask'].sum()) for batch in batches] == [100, 100, 36]
+
+
 def test_fake_evaluation_is_masked():
   data = dataset.open_dataset(name='fake', image_size=8)
   batches = data.eval_batches(batch_size=300, slots=np.arange(150, 300))

@@ -59,7 +59,13 @@ def by_pillow(image, spec):
 def ours(encoded, spec):
   packed = np.zeros(spec.shape, np.uint8)
   squares.pack_squares(encoded, spec, packed)
-  return np.asarray(multi_crop.cut(packed[None], spec))[0]
+  return np.concatenate(
+    [
+      multi_crop.cut(part[:, place], spec)[0]
+      for part in multi_crop.unpack(packed[None], spec)
+      for place in range(len(spec.squares))
+    ]
+  )
 
 
 def to_png(image):

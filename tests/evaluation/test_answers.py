@@ -90,8 +90,10 @@ def test_answers_of_another_network_are_refused(complete, changes):
     create(complete.folder, **changes)
 
 
-@pytest.mark.parametrize('contents', [b'', b'x' * 100, 'cut', 'flip', 'other'])
-def test_damaged_files_are_named(complete, contents):
+@pytest.mark.parametrize(
+  'contents', [b'', b'x' * 100, 'cut', 'flip', 'other', 'copy']
+)
+def test_damaged_files_are_named(complete, tmp_path, contents):
   path = complete.folder / '00000080.npz'
   whole = path.read_bytes()
   if contents == 'cut':
@@ -100,10 +102,31 @@ def test_damaged_files_are_named(complete, contents):
     contents = whole[:600] + bytes([whole[600] ^ 1]) + whole[601:]
   elif contents == 'other':
     contents = (complete.folder / '00000000.npz').read_bytes()
+  elif contents == 'copy':  # Of another network's answers.
+    other = create(tmp_path / 'other', identity='b')
+    other.write(80, block(80, 150))
+    contents = (other.folder / '00000080.npz').read_bytes()
   path.write_bytes(contents)
   with pytest.raises(errors.InputError, match='00000080.npz .*; delete it'):
     complete.read(70, 100, 0)
   complete.read(0, 80, 0)  # The others are good.
+
+
+def test_every_bit_of_a_header_may_flip(complete):
+  path = complete.folder / '00000080.npz'
+  whole = path.read_bytes()
+  expected = block(80, 150).log_probs[:, 0]
+  for place in range(300):
+    for bit in (1, 8, 64):
+      flipped = bytes([whole[place] ^ bit])
+      path.write_bytes(whole[:place] + flipped + whole[place + 1 :])
+      complete._kept.clear()
+      try:
+        found = complete.read(80, 150, 0)
+      except errors.InputError as error:
+        assert 'delete it' in str(error)
+      else:  # A date, or the like.
+        np.testing.assert_array_equal(found.log_probs, expected)
 
 
 def test_not_a_number_is_no_answer(tmp_path):

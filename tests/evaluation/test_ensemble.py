@@ -93,6 +93,19 @@ def test_imagenet_networks_with_background_and_dummies():
   assert together.labels == outputs[0]
 
 
+@pytest.mark.parametrize('num_outputs', [None, 4, 5])
+def test_classes_of_two_kinds_and_any_number_of_dummies(num_outputs):
+  names = ('a', 'n02119789', 'b')
+  members = [
+    ensemble.Member(
+      str(place), labels_lib.from_class_names(order, num_outputs), None
+    )
+    for place, order in enumerate((names, names[::-1]))
+  ]
+  together = ensemble.Ensemble(members, names)
+  assert together.labels.class_names == names
+
+
 @pytest.mark.parametrize(
   'names', [('a', 'b'), ('a', 'b', 'd'), ('a', 'b', 'c', 'd')]
 )

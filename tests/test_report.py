@@ -1,0 +1,81 @@
+"""Tests of what the report says; tests/test_evaluate.py makes whole ones."""
+
+import types
+
+import pytest
+
+from inception_jax import report, report_text
+from inception_jax.data import crop_spec, labels
+
+ALL = crop_spec.protocol('multi_crop_144', 224)
+NAMES = tuple(labels.imagenet_names())
+
+
+@pytest.mark.parametrize(
+  ('crop', 'class_names', 'expected'),
+  [
+    (crop_spec.EvaluationCrop(224, 'shorter_side'), NAMES, True),
+    (crop_spec.EvaluationCrop(224, 'shorter_side'), NAMES[:-1], False),
+    (ALL, NAMES, True),
+    (crop_spec.protocol('ten_crop', 224), NAMES, True),
+    (crop_spec.protocol('multi_crop_144', 224, scales=(256, 288)), NAMES, True),
+    (crop_spec.protocol('multi_crop_144', 224, scales=(288,)), NAMES, False),
+    # Ten crops, but others.
+    (
+      crop_spec.protocol(
+        'multi_crop_144', 224, (288,), ('last',), ALL.crops[:5]
+      ),
+      NAMES,
+      False,
+    ),
+  ],
+)
+def test_the_papers_figures_stand_beside_its_own_crops_only(
+  crop, class_names, expected
+):
+  dataset = types.SimpleNamespace(eval_crop=crop, class_names=class_names)
+  assert report._is_paper_task(dataset) is expected
+
+
+def line(models, crops, aggregation):
+  errors = {
+    name: 0.1
+    for kind in ('top1', 'top5')
+    for name in (
+      f'{kind}_error',
+      *(f'{how}_{kind}_error' for how in ('mean', 'min', 'max')),
+    )
+  }
+  return {
+    **errors,
+    'models': models,
+    'crops': crops,
+    'aggregation': aggregation,
+    'cost': models * crops,
+    'top1_error_interval': [0, 1],
+    'top5_error_interval': [0, 1],
+    'combinations': 1,
+    'loss': 1.0,
+    'mean_loss': 1.0,
+  }
+
+
+@pytest.mark.parametrize('models', [1, 7])
+def test_aggregations_have_a_section_if_there_are_several(models):
+  def text(*kinds):
+    return report_text.to_markdown(
+      {
+        'num_images': 10,
+        'members': ['a'] * models,
+        'table_3': [line(1, 1, 'mean_probability')],
+        'by_size': [line(i + 1, 10, '') for i in range(models)],
+        'aggregations': [line(1, 10, kind) for kind in kinds],
+        'calibration': {'expected_calibration_error': 0.1},
+        'confusions': [],
+      },
+      with_paper=False,
+    )
+
+  title = '## What is made of the crops'
+  assert title in text('mean_probability', 'max_probability')
+  assert title not in text('mean_probability')
