@@ -254,21 +254,9 @@ def _answer(
   # What is too much is padding, so any number of devices will do.
   num_devices = jax.device_count()
   batch_size = -(-batch_size // num_devices) * num_devices
-  identity = {
-    'network': loaded.digest,
-    'crop': [type(crop).__name__, dataclasses.asdict(crop)],
-    'data': dataset.eval.fingerprint(),
-  }
   found = None
   if cluster.is_main_process():
-    found = answers_lib.Answers(
-      folder / answers_lib.digest(identity),
-      identity,
-      views=multi_crop.views(crop),
-      num_images=len(dataset.eval),
-      num_outputs=loaded.model.num_classes,
-      batch_size=batch_size,
-    )
+    found = _open_answers(loaded, dataset, batch_size, folder)
   views_fn = multi_crop.create_views_fn(
     loaded.model, loaded.preprocessing, crop
   )
@@ -283,6 +271,45 @@ def _answer(
     name,
   )
   return found
+
+
+def _open_answers(
+  loaded: run.Run,
+  dataset: dataset_lib.Dataset,
+  batch_size: int,
+  folder: epath.Path,
+) -> answers_lib.Answers:
+  """The answers of one run, new or begun; or those to more crops, if whole."""
+  fingerprint = dataset.eval.fingerprint()
+
+  def place_of(crop):
+    identity = {
+      'network': loaded.digest,
+      'crop': [type(crop).__name__, dataclasses.asdict(crop)],
+      'data': fingerprint,
+    }
+    return folder / answers_lib.digest(identity), identity
+
+  def open_(crop):
+    return answers_lib.Answers(
+      *place_of(crop),
+      views=multi_crop.views(crop),
+      num_images=len(dataset.eval),
+      num_outputs=loaded.model.num_classes,
+      batch_size=batch_size,
+    )
+
+  crop = dataset.eval_crop
+  if isinstance(crop, crop_spec.MultiCrop):
+    nested = crop_spec.protocol('multi_crop_144', crop.size).nested()
+    larger = nested[nested.index(crop) + 1 :] if crop in nested else ()
+    for other in larger:
+      if not (place_of(other)[0] / 'answers.json').exists():
+        continue
+      found = open_(other)
+      if not found.missing():
+        return found.first(len(multi_crop.views(crop)))
+  return open_(crop)
 
 
 def _open_dataset(

@@ -11,7 +11,7 @@ import pytest
 import tiny_config
 
 from inception_jax import errors, evaluate, report
-from inception_jax.evaluation import multi_crop
+from inception_jax.evaluation import answering, multi_crop
 from inception_jax.evaluation import protocol as protocol_lib
 
 NUM_IMAGES = 70
@@ -68,6 +68,26 @@ def test_ten_crops_are_part_of_the_pass_over_144(trained, answered, tmp_path):
   assert len(views) == len(
     multi_crop.views(protocol_lib.Protocol('multi_crop_144').crop(32))
   )
+
+
+def test_fewer_crops_of_the_144_cost_nothing(
+  trained, answered, tmp_path, monkeypatch
+):
+  folder, scores = tmp_path / 'answers', answered[1]
+  shutil.copytree(answered[0], folder)
+  monkeypatch.setattr(
+    answering, 'complete', lambda answers, *_: answers.missing() and 1 / 0
+  )
+  part = protocol_lib.Protocol('multi_crop_144', scales=(256, 288))
+  arguments = (None, config(), folder)
+  found = evaluate.evaluate(trained[0], part, *arguments)
+  assert found['num_crops'] == 72 and found['loss'] != scores['loss']
+  ten = protocol_lib.Protocol('ten_crop', 'max_probability')
+  result = evaluate.evaluate(trained[0], ten, *arguments)
+  assert result['num_crops'] == 10 and result['num_images'] == NUM_IMAGES
+  with pytest.raises(ZeroDivisionError):  # No part of the paper's.
+    other = protocol_lib.Protocol('multi_crop_144', scales=(288,))
+    evaluate.evaluate(trained[0], other, *arguments)
 
 
 def test_gaps_are_filled_with_the_same_bits(trained, answered, tmp_path):

@@ -6,6 +6,7 @@ be computed again, and a broken evaluation goes on behind it.
 """
 
 from collections.abc import Mapping
+import copy
 import hashlib
 import io
 import json
@@ -76,6 +77,7 @@ class Answers:
     self.folder = epath.Path(folder)
     self._digest = digest(identity)
     self.views = views
+    self._num_stored = len(views)
     self.num_images = num_images
     self.num_outputs = num_outputs
     self._kept: dict[int, Block] = {}
@@ -111,6 +113,12 @@ class Answers:
         f' delete {self.folder} or give another folder with --answers'
       )
     self.file_size = file_size
+
+  def first(self, count: int) -> 'Answers':
+    """The same answers with the first `count` views only."""
+    part = copy.copy(self)
+    part.views = self.views[:count]
+    return part
 
   def find_view(self, num_crops: int | None, aggregation: str) -> int:
     """Place of a view; None is of all crops, and of one there is one only.
@@ -196,7 +204,7 @@ class Answers:
     path = self.folder / _file_name(start)
     count = min(self.file_size, self.num_images - start)
     wanted = {
-      'log_probs': ((count, len(self.views), self.num_outputs), np.float32),
+      'log_probs': ((count, self._num_stored, self.num_outputs), np.float32),
       'labels': ((count,), np.int32),
       'counted': ((count,), np.bool_),
     }

@@ -76,6 +76,14 @@ def test_views_by_name(complete):
     complete.find_view(12, 'mean_probability')
 
 
+def test_first_views_of_more(complete):
+  part = complete.first(1)
+  assert part.find_view(None, 'mean_probability') == 0
+  found = part.read(70, 90, 0)
+  np.testing.assert_array_equal(found.log_probs, block(70, 90).log_probs[:, 0])
+  assert complete.find_view(None, 'mean_probability') == 1
+
+
 @pytest.mark.parametrize(
   'changes',
   [
