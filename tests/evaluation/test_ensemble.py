@@ -129,6 +129,22 @@ def test_pictures_that_one_has_skipped(tmp_path):
     list(ensemble.Ensemble(other, CLASSES).read(1, 'mean_probability'))
 
 
+def test_pictures_keep_their_places_however_many_are_read(
+  tmp_path, monkeypatch
+):
+  members = [member(tmp_path, i, skipped=(2, 25)) for i in (0, 1)]
+  (whole,) = ensemble.Ensemble(members, CLASSES).read(1, 'mean_probability')
+  monkeypatch.setattr(ensemble, '_PICTURES_AT_A_TIME', 8)
+  parts = list(ensemble.Ensemble(members, CLASSES).read(1, 'mean_probability'))
+  assert len(parts) == 4
+  np.testing.assert_array_equal(
+    np.concatenate([part.indices for part in parts]), whole.indices
+  )
+  np.testing.assert_array_equal(
+    np.concatenate([part.log_probs for part in parts], 1), whole.log_probs
+  )
+
+
 def test_every_part_of_an_ensemble(tmp_path):
   members = [member(tmp_path, seed) for seed in range(3)]
   rows = comparison.compare(ensemble.Ensemble(members, CLASSES))

@@ -91,3 +91,11 @@ def test_the_worst_mistakes_are_the_most_confident():
   assert first.confidence == pytest.approx(np.exp(log_probs[order[0]].max()))
   assert first.label == labels[order[0]]
   assert first.label_probability < first.confidence
+
+
+def test_a_bin_of_the_calibration_has_its_upper_end():
+  found = scores.Calibration(4)
+  shares = np.array([[0.5, 0.3, 0.2], [0.75, 0.25, 0.0], [0.76, 0.2, 0.04]])
+  with np.errstate(divide='ignore'):
+    found.add(np.log(shares), np.array([0, 0, 0]))
+  assert found.counts.tolist() == [0, 1, 1, 1]
