@@ -69,7 +69,7 @@ def evaluate(
   answered = answer(workdirs, protocol, weights, config, answers)
   found = None
   if answered.ensemble is not None:
-    found = _score(answered.ensemble, protocol.aggregation)
+    found = _score(answered, protocol.aggregation)
   together, *members = cluster.broadcast(found)
   results = [
     {
@@ -99,10 +99,9 @@ def evaluate(
   }
 
 
-def _score(
-  members: ensemble.Ensemble, aggregation: str
-) -> list[dict[str, float]]:
+def _score(answered: Answered, aggregation: str) -> list[dict[str, float]]:
   """Of all members together, and of each."""
+  members = answered.ensemble
   counts = [scores.Scores() for _ in range(1 + len(members.members))]
   num_skipped = 0
   for part in members.read(None, aggregation):
@@ -110,19 +109,30 @@ def _score(
     counts[0].add(ensemble.mean_probability(part.log_probs), part.labels)
     for count, log_probs in zip(counts[1:], part.log_probs, strict=True):
       count.add(log_probs, part.labels)
-  check_count(members, counts[0].num_images, num_skipped)
+  check_count(answered, counts[0].num_images, num_skipped)
   results = [count.means() for count in counts]
   if num_skipped:
     results = [{**x, 'num_skipped': num_skipped} for x in results]
   return results
 
 
-def check_count(members: ensemble.Ensemble, counted: int, skipped: int) -> None:
-  """Raises RuntimeError unless every picture was counted or skipped once."""
-  if not counted or counted + skipped != members.num_images:
+def check_count(answered: Answered, counted: int, skipped: int) -> None:
+  """Checks that every picture was counted, or skipped, once.
+
+  Raises:
+    RuntimeError: if not.
+    InputError: if some were skipped, in an earlier evaluation, and now may not.
+  """
+  num_images = answered.ensemble.num_images
+  if not counted or counted + skipped != num_images:
     raise RuntimeError(
       f'evaluation counted {counted} images and skipped {skipped}'
-      f' where there are {members.num_images}'
+      f' where there are {num_images}'
+    )
+  if skipped and answered.dataset.on_bad_image == 'fail':
+    raise errors.InputError(
+      f'{skipped} of the {num_images} images cannot be decoded; prepare the'
+      " dataset again without them, or set data.on_bad_image='skip'"
     )
 
 

@@ -100,7 +100,7 @@ def _write(
 ) -> dict[str, Any]:
   members = answered.ensemble
   rows = comparison.compare(members)
-  details = _details(members, protocol.aggregation)
+  details = _details(answered, protocol.aggregation)
   # To Matplotlib what stands between two dollars is a formula.
   names = [label.name.replace('$', r'\$') for label in members.labels.labels]
   table = comparison.table_3(rows, comparison.crop_columns(rows))
@@ -158,19 +158,20 @@ def _write(
   return result
 
 
-def _details(members: ensemble.Ensemble, aggregation: str) -> Details:
+def _details(answered: evaluate.Answered, aggregation: str) -> Details:
+  members = answered.ensemble
   confusions = scores.Confusions(len(members.labels))
   calibration = scores.Calibration()
   mistakes = scores.WorstMistakes(_NUM_MISTAKES)
   counted = skipped = 0
-  for answered in members.read(None, aggregation):
-    together = ensemble.mean_probability(answered.log_probs)
-    confusions.add(together, answered.labels)
-    calibration.add(together, answered.labels)
-    mistakes.add(together, answered.labels, answered.indices)
-    counted += len(answered.labels)
-    skipped += answered.num_skipped
-  evaluate.check_count(members, counted, skipped)
+  for part in members.read(None, aggregation):
+    together = ensemble.mean_probability(part.log_probs)
+    confusions.add(together, part.labels)
+    calibration.add(together, part.labels)
+    mistakes.add(together, part.labels, part.indices)
+    counted += len(part.labels)
+    skipped += part.num_skipped
+  evaluate.check_count(answered, counted, skipped)
   return Details(confusions, calibration, mistakes.worst_first())
 
 
