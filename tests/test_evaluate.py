@@ -1,6 +1,7 @@
 """Tests of the evaluate mode and the report, on a run of tiny digits."""
 
 import json
+import random
 import shutil
 import signal
 import time
@@ -120,13 +121,18 @@ def test_killed_evaluation_ends_as_the_unbroken_one(
     '--protocol=multi_crop_144',
     f'--answers={tmp_path}',
   )
-  process = launch.start(*arguments)
-  for _ in range(15_000):  # Five minutes, on a busy machine.
-    if list(tmp_path.glob('*/*.npz')) or process.poll() is not None:
-      break
-    time.sleep(0.02)
-  process.send_signal(signal.SIGKILL)
-  launch.finish(process)
+  moments = random.Random(0)
+  # Twice soon after it has begun, and once when a part is done.
+  for awaited in ('*/answers.json', '*/answers.json', '*/*.npz'):
+    process = launch.start(*arguments)
+    for _ in range(15_000):  # Five minutes, on a busy machine.
+      if list(tmp_path.glob(awaited)) or process.poll() is not None:
+        break
+      time.sleep(0.02)
+    if awaited != '*/*.npz':
+      time.sleep(moments.uniform(0, 5.0))
+    process.send_signal(signal.SIGKILL)
+    launch.finish(process)
   assert len(list(tmp_path.glob('*/*.npz'))) >= 1
   assert launch.result(*arguments) == answered[1]
   assert stored(tmp_path) == whole
