@@ -37,7 +37,8 @@ def main(argv: list[str]) -> int:
       # All is tidied up; but the threads of libraries, cut short in their work,
       # can crash the interpreter when it ends.
       os._exit(error.exit_status)
-    cluster.leave_soon(error.exit_status)
+    if not isinstance(error, errors.Interrupted):  # Which all are.
+      cluster.leave_soon(error.exit_status)
     return error.exit_status
   except BaseException:
     cluster.leave_soon(1)
