@@ -5,7 +5,8 @@ is a dictionary of strings, which is what the metadata of safetensors and ONNX
 files can hold; values that are not strings are JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import hashlib
 import json
 from typing import Any
@@ -105,36 +106,30 @@ def network_of(
     InputError: if the file is not one of ours, or is damaged.
   """
   check_is_ours(description, source)
-  try:
-    digest = description['digest']
-    parts = {
-      name: json.loads(description[name])
-      for name in ('model', 'preprocessing', 'labels')
-    }
-    card = {
-      'digest': digest,
-      'weights': description['weights'],
-      'step': int(description['step']),
-    }
-    if 'card' in description:
-      card['origin'] = json.loads(description['card'])
-    if digest_of(arrays) != digest:
-      raise errors.InputError(
-        f'the arrays of {source} are not those that were exported (their digest'
-        ' differs); export or copy the file again'
-      )
-    if bad := [
-      x for x, value in arrays.items() if not np.isfinite(value).all()
-    ]:
-      raise errors.InputError(
-        f'{source}: {bad[0]!r} holds values that are not finite; export other'
-        ' weights'
-      )
+  with _damage_explained(source):
+    parts, card = _parse(description)
+    _check_arrays(arrays, card['digest'], source)
     variables = {
       'batch_stats': {},
       **traverse_util.unflatten_dict(dict(arrays), sep='/'),
     }
     network = description_lib.read(**parts, variables=variables)
+  return imported.ImportedNetwork(
+    model_arguments=parts['model'],
+    variables=variables,
+    preprocessing=network.preprocessing,
+    eval_crop=network.eval_crop,
+    labels=network.labels,
+    missing=(),
+    unused=(),
+    card=card,
+  )
+
+
+@contextlib.contextmanager
+def _damage_explained(source: str) -> Iterator[None]:
+  try:
+    yield
   except errors.InputError:
     raise
   except description_lib.WrongPartError as error:
@@ -148,16 +143,39 @@ def network_of(
       f' ({type(error).__name__}: {errors.first_line(error)}); export or copy'
       ' the file again'
     ) from error
-  return imported.ImportedNetwork(
-    model_arguments=parts['model'],
-    variables=variables,
-    preprocessing=network.preprocessing,
-    eval_crop=network.eval_crop,
-    labels=network.labels,
-    missing=(),
-    unused=(),
-    card=card,
-  )
+
+
+def _parse(
+  description: Mapping[str, str],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """The parts that describe a run, and the card."""
+  parts = {
+    name: json.loads(description[name])
+    for name in ('model', 'preprocessing', 'labels')
+  }
+  card = {
+    'digest': description['digest'],
+    'weights': description['weights'],
+    'step': int(description['step']),
+  }
+  if 'card' in description:
+    card['origin'] = json.loads(description['card'])
+  return parts, card
+
+
+def _check_arrays(
+  arrays: Mapping[str, np.ndarray], digest: str, source: str
+) -> None:
+  if digest_of(arrays) != digest:
+    raise errors.InputError(
+      f'the arrays of {source} are not those that were exported (their digest'
+      ' differs); export or copy the file again'
+    )
+  if bad := [x for x, value in arrays.items() if not np.isfinite(value).all()]:
+    raise errors.InputError(
+      f'{source}: {bad[0]!r} holds values that are not finite; export other'
+      ' weights'
+    )
 
 
 def check_is_ours(description: Mapping[str, str], source: str) -> None:
