@@ -133,8 +133,8 @@ def load_run(
 def _digest(
   parts: Mapping[str, Any], weights: str, arrays: Mapping[str, np.ndarray]
 ) -> str:
-  # Of what is stored: a division, as of the moving average, rounds denormal
-  # numbers differently once a library has set the processor to flush them.
+  # Of what is stored, not of what is computed from it, such as an average over
+  # its weight: the same bits on every machine.
   prefix = _PREFIXES[weights]
   kinds = (f'{prefix}params/', f'{prefix}batch_stats/')
   digests = {
