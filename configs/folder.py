@@ -6,7 +6,7 @@ Source: not from the paper. In two steps, since a classifier drawn by chance
 Expected: depends on the photographs; see the README for CIFAR-10.
 Hardware and time: two CPU cores trained 2,000 images of 128 pixels in 27
   minutes, both steps together (benchmarks/results/finetune_cifar10_full.json);
-  images of 224 pixels take three times as long.
+  224 pixels have three times as much to compute.
 Command: python main.py --mode=import --source=google --download
   --workdir=weights/google and
   python main.py --mode=prepare --config=configs/folder.py --input=photographs

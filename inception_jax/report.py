@@ -23,7 +23,12 @@ from inception_jax import (
 from inception_jax.data import crop_spec
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
-from inception_jax.evaluation import comparison, ensemble, scores
+from inception_jax.evaluation import (
+  comparison,
+  ensemble,
+  paper_results,
+  scores,
+)
 from inception_jax.evaluation import protocol as protocol_lib
 
 _NUM_MISTAKES = 32
@@ -109,7 +114,8 @@ def _write(
   lines = [row.to_json() for row in table]
   if is_paper_task:
     for line in lines:
-      line['paper_top5_error'] = report_text.paper_top5_error(line)
+      paper = paper_results.TABLE_3.get((line['models'], line['crops']))
+      line['paper_top5_error'] = paper
   result = {
     'output': str(folder),
     'members': [member.name for member in members.members],
@@ -133,7 +139,7 @@ def _write(
   }
   json_files.write_json(folder / 'report.json', everything)
   for name, text in {
-    'table_3.csv': report_text.table_3_to_csv(table, is_paper_task),
+    'table_3.csv': report_text.table_3_to_csv(lines),
     'classes.csv': _classes_to_csv(details.confusions, members.labels),
     'confusions.csv': _matrix_to_csv(details.confusions, members.labels),
     'report.md': report_text.to_markdown(everything, is_paper_task),

@@ -8,13 +8,14 @@ from typing import Any
 from inception_jax.evaluation import comparison, paper_results
 
 
-def table_3_to_csv(rows: Sequence[comparison.Row], with_paper: bool) -> str:
+def table_3_to_csv(lines: Sequence[Mapping[str, Any]]) -> str:
   """Table 3, a line for each number of models and crops; errors in 0 to 1.
 
   Args:
-    rows: the lines.
-    with_paper: whether the paper's figures are of the same task.
+    lines: of `report.report`, with the paper's figures if these are of the same
+      task.
   """
+  with_paper = 'paper_top5_error' in lines[0]
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   header = ['models', 'crops', 'cost', 'top5_error', 'change_from_base']
@@ -22,7 +23,6 @@ def table_3_to_csv(rows: Sequence[comparison.Row], with_paper: bool) -> str:
   header += ['top1_error_low', 'top1_error_high', 'num_images']
   header += ['paper_top5_error'] * with_paper
   writer.writerow(header)
-  lines = [row.to_json() for row in rows]
   for line in lines:
     writer.writerow(
       [
@@ -35,15 +35,10 @@ def table_3_to_csv(rows: Sequence[comparison.Row], with_paper: bool) -> str:
         line['top1_error'],
         *line['top1_error_interval'],
         line['num_images'],
-        *([paper_top5_error(line)] * with_paper),
+        *([line['paper_top5_error']] if with_paper else []),
       ]
     )
   return text.getvalue()
-
-
-def paper_top5_error(line: Mapping[str, Any]) -> float | None:
-  """The paper's figure for a line of Table 3, if it has one."""
-  return paper_results.TABLE_3.get((line['models'], line['crops']))
 
 
 def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
@@ -122,7 +117,7 @@ def _table_3(lines: Sequence[Mapping[str, Any]], with_paper: bool) -> str:
     row.append(_percent(line['top1_error']))
     row.append(_interval(line['top1_error_interval']))
     if with_paper:
-      paper = paper_top5_error(line)
+      paper = line['paper_top5_error']
       row.append('' if paper is None else _percent(paper))
     found.append(row)
   return _markdown(header, found)

@@ -79,3 +79,12 @@ def test_aggregations_have_a_section_if_there_are_several(models):
   title = '## What is made of the crops'
   assert title in text('mean_probability', 'max_probability')
   assert title not in text('mean_probability')
+
+
+def test_csv_has_the_papers_figures_where_there_are_some():
+  lines = [{**line(1, 1, ''), 'num_images': 10}]
+  header, row = report_text.table_3_to_csv(lines).splitlines()
+  assert header.endswith(',num_images') and row.endswith(',10')
+  lines[0]['paper_top5_error'] = 0.1007
+  header, row = report_text.table_3_to_csv(lines).splitlines()
+  assert header.endswith(',paper_top5_error') and row.endswith(',10,0.1007')
