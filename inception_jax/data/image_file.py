@@ -25,7 +25,7 @@ from inception_jax.data import decoding
 # some run other programs.
 FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF')
 _ORIENTATION = 0x0112  # EXIF tag.
-# Half the time of zlib's usual 6 for 3 % more bytes, measured on photographs.
+# Below zlib's usual 6: photographs hardly shrink by more effort.
 _PNG_LEVEL = 3
 
 

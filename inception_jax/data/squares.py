@@ -1,8 +1,8 @@
 """Squares of a picture at several sizes, for tests with many crops.
 
-One decoding a picture, one resizing a size, by Pillow, in threads of Python
-(Pillow is several times as fast as TensorFlow at this, and lets other threads
-run); the crops themselves are cut on the devices (`evaluation.multi_crop`).
+One decoding a picture, one resizing a size, by Pillow, in threads of Python,
+which it lets run; the crops themselves are cut on the devices
+(`evaluation.multi_crop`).
 """
 
 import numpy as np

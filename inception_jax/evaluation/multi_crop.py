@@ -93,8 +93,8 @@ def cut(squares: jax.Array, spec: crop_spec.MultiCrop) -> jax.Array:
 def _shrunk(squares: jax.Array, size: int) -> jax.Array:
   """Whole squares, resized bilinearly, filtered against aliasing, rounded.
 
-  Here and not on the host, where this would take longer than all else; as two
-  products of matrices it costs a device next to nothing.
+  Here and not on the host, which would resize each of the squares for it; to a
+  device it is two products of matrices.
   """
   shape = (len(squares), size, size, 3)
   resized = jax.image.resize(

@@ -151,7 +151,7 @@ def _convolve_grads_on_cpu(stride, pads, x, kernel, grad):
   """The same two convolutions, their operands transposed to `_LAYOUT`.
 
   Inside loops XLA:CPU does not do this by itself, and has a fast convolution
-  for this layout only: a step of micro-batches took four times as long.
+  for this layout only (benchmarks/results/train_step_cpu.json).
 
   References:
     https://github.com/jax-ml/jax/issues/12868

@@ -91,8 +91,8 @@ def _max_pool(x, window, stride, pads):
 def _max_pool_fwd(x, window, stride, pads):
   y = lax.platform_dependent(
     x,
-    # The gradient needs the rows' maxima anyway, and XLA:CPU takes two short
-    # windows three to five times as fast as a square one.
+    # The gradient needs the rows' maxima anyway, and two short windows have
+    # fewer places to look at than a square one.
     cpu=lambda x: _max_pool_1d(
       _max_pool_1d(x, 2, window, stride, pads[1]), 1, window, stride, pads[0]
     ),
