@@ -108,7 +108,7 @@ def resize(
     uint8 `[size, size, 3]`.
   """
   if interpolation == 'nearest':
-    # Pillow's choice at ties, which is not that of TensorFlow's operation.
+    # In whole numbers: Pillow's choice, whatever fractions round to.
     height, width = tf.unstack(tf.shape(image)[:2])
     places = 2 * tf.range(size) + 1
     rows, columns = places * height // (2 * size), places * width // (2 * size)
