@@ -4,6 +4,7 @@ import gc
 import os
 import pathlib
 import sys
+import tempfile
 
 # Compiling is most of the suite's time. Speed of the result does not matter
 # here, and whatever is compiled twice (also in subprocesses) is kept.
@@ -15,18 +16,19 @@ os.environ['XLA_FLAGS'] = (
 )
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+# Here, since TFDS reads it once, when it is imported.
+_TFDS = tempfile.TemporaryDirectory(prefix='tfds_')
+os.environ['TFDS_DATA_DIR'] = _TFDS.name
 
 import pytest  # noqa: E402
 
 TEST_DATA = 'INCEPTION_JAX_TEST_DATA'
 
 
-@pytest.fixture(scope='session', autouse=True)
-def tfds_data_dir(tmp_path_factory):
+@pytest.fixture(scope='session')
+def tfds_data_dir():
   """A TFDS folder of the session's own, subprocesses included."""
-  folder = tmp_path_factory.mktemp('tfds')
-  os.environ['TFDS_DATA_DIR'] = str(folder)
-  return folder
+  return pathlib.Path(_TFDS.name)
 
 
 @pytest.fixture(scope='module', autouse=True)
