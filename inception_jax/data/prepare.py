@@ -4,7 +4,7 @@ Everything grows in a staging folder, is verified there, and takes its place
 with one renaming: a dataset is there whole or not at all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 import errno
 import json
@@ -15,6 +15,7 @@ from typing import Any
 import urllib.error
 
 from absl import logging
+from array_record.python import array_record_module
 from etils import epath
 import requests
 import tensorflow as tf
@@ -28,6 +29,9 @@ from inception_jax.data import records as records_lib
 FILE = 'preparation.json'
 VERSION = '1.0.0'
 _FORMAT = 'array_record'
+# A record a group, since they are read at random; and as they come, since
+# encoded images do not shrink, and decompressing them takes time in training.
+_WRITER_OPTIONS = 'group_size:1,uncompressed'
 # Not names of datasets: the noise of `fake`, and where TFDS keeps downloads.
 _RESERVED = ('fake', 'downloads')
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -217,6 +221,7 @@ def _build(
       for split, (num_images, num_bytes) in expected.items()
     ]
     builder.info.set_splits(tfds.core.splits.SplitDict(infos))
+  builder._example_writer = _ExampleWriter  # TFDS's place for another writer.
   source = None if source is None else epath.Path(source).expanduser()
   # Standard output is for results, and TFDS prints.
   with contextlib.redirect_stdout(sys.stderr):
@@ -227,6 +232,23 @@ def _build(
         manual_dir=source, try_download_gcs=False
       ),
     )
+
+
+class _ExampleWriter(tfds.core.writer.ExampleWriter):
+  """As TFDS's own, but for `_WRITER_OPTIONS`."""
+
+  def __init__(self):
+    super().__init__(tfds.core.FileFormat.ARRAY_RECORD)
+
+  def write(
+    self, path: epath.PathLike, examples: Iterable[tuple[Any, bytes]]
+  ) -> None:
+    writer = array_record_module.ArrayRecordWriter(
+      os.fspath(path), _WRITER_OPTIONS
+    )
+    for _, serialized in examples:
+      writer.write(serialized)
+    writer.close()
 
 
 def _finish(name: str, root: epath.Path, stage: epath.Path) -> None:

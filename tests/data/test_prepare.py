@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 
+from array_record.python import array_record_module
 from etils import epath
 import numpy as np
 from PIL import Image
@@ -154,6 +155,17 @@ def test_preparing_twice_gives_the_same_bytes(pictures, tmp_path):
       }
     )
   assert len(results[0]) == 2 and results[0] == results[1]
+
+
+def test_records_are_written_to_be_read_at_random(pictures, tmp_path):
+  found = prepare.prepare('pets', tmp_path / 'data', pictures)
+  files = list(epath.Path(found['data_dir']).glob('*.array_record*'))
+  assert len(files) == len(found['splits'])
+  for file in files:
+    options = array_record_module.ArrayRecordReader(
+      str(file)
+    ).writer_options_string()
+    assert 'group_size:1,' in options and ',uncompressed' in options
 
 
 def test_a_changed_folder_is_not_taken_for_prepared(pictures, tmp_path):
