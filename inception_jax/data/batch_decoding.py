@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from inception_jax.data import crop_spec, crops, squares
+from inception_jax.data import crop_spec, crops, decoding, squares
 
 # The first bytes of a JPEG.
 _JPEG = b'\xff\xd8\xff'
@@ -57,17 +57,26 @@ def _decode_squares(
   bad = np.zeros(len(encoded), bool)
 
   def decode(place):
-    contents = encoded[place].numpy()
     try:
-      known_jpeg = contents.startswith(_JPEG)
-      squares.pack_squares(contents, crop, images[place], known_jpeg)
+      pixels = _decode_middle(encoded[place])
     except tf.errors.InvalidArgumentError:
       bad[place] = True
+    else:
+      squares.pack(pixels, crop, images[place])
 
   # Written in place: megabytes a picture.
   with futures.ThreadPoolExecutor(num_threads) as pool:
     list(pool.map(decode, range(len(encoded))))
   return images, bad
+
+
+def _decode_middle(encoded: tf.Tensor) -> np.ndarray:
+  """Decodes what is used of a picture, uint8 `[height, width, 3]`."""
+  known_jpeg = encoded.numpy().startswith(_JPEG)
+  shape = decoding.header_shape(encoded, known_jpeg).numpy().tolist()
+  window = tf.constant(squares.middle_window(*shape))
+  # Not `.numpy()`, which copies.
+  return np.asarray(decoding.decode_window(encoded, window, known_jpeg))
 
 
 @functools.lru_cache(maxsize=16)

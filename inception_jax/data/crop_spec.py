@@ -22,6 +22,10 @@ PROTOCOLS = {
   'multi_crop_144': ((256, 288, 320, 352), SQUARES, SQUARE_CROPS),
 }
 
+# Of a pixel of a picture that shrinks to no less than a half, at most; see
+# `resampling.bilinear_taps`.
+CANVAS_TAPS = 5
+
 
 @dataclasses.dataclass(frozen=True)
 class DistortedCrop:
@@ -204,13 +208,46 @@ class MultiCrop:
 
   @property
   def parts(self) -> tuple[tuple[int, int], ...]:
-    """Number and side of the squares that cross to the device, in order."""
+    """Number and side of the squares of a picture, in order."""
     return tuple((len(self.squares), side) for side in self.shorter_sides)
 
   @property
+  def canvas(self) -> int:
+    """Side of the square in whose corner a picture crosses to the devices.
+
+    Those that fit shrink to no less than a half; of larger ones the squares
+    cross. So they do of all, and this is 0, if they are fewer bytes.
+    """
+    side = 2 * min(self.shorter_sides)
+    picture = 3 * side**2 + self._num_tap_bytes
+    return side if picture < self._num_square_bytes else 0
+
+  @property
+  def picture_ends(self) -> tuple[int, int]:
+    """Where in the bytes of a picture its canvas ends, and where its taps."""
+    canvas = 3 * self.canvas**2
+    return canvas, canvas + self._num_tap_bytes
+
+  @property
   def shape(self) -> tuple[int]:
-    """Of a picture's parts, uint8, one after the other."""
-    return (sum(3 * count * side**2 for count, side in self.parts),)
+    """Of what crosses to the devices of a picture, uint8.
+
+    The pixels of the squares of `parts`, one after the other; or, of a picture
+    that fits, its canvas, the taps that resize it (int32: of each of
+    `shorter_sides` those of the rows of each square, then those of the
+    columns), and nothing. If there is a canvas, a last byte says which: 1 is a
+    picture.
+    """
+    return (self._num_square_bytes + bool(self.canvas),)
+
+  @property
+  def _num_square_bytes(self) -> int:
+    return sum(3 * count * side**2 for count, side in self.parts)
+
+  @property
+  def _num_tap_bytes(self) -> int:
+    lengths = 2 * sum(count * side for count, side in self.parts)
+    return 4 * lengths * (1 + CANVAS_TAPS)
 
 
 def protocol(

@@ -1,15 +1,16 @@
-"""Squares of a picture at several sizes, for tests with many crops.
+"""What of a picture crosses to the devices for tests with many crops.
 
-One decoding a picture, one resizing a size, by Pillow, in threads of Python,
-which it lets run; the crops themselves are cut on the devices
-(`evaluation.multi_crop`).
+A picture of usual size crosses as it is, once, and is resized on the devices;
+of a larger one, its resized squares do, by Pillow. Either way the devices have
+the same pixels, and cut the crops of them (`evaluation.multi_crop`).
 """
+
+import functools
 
 import numpy as np
 from PIL import Image
-import tensorflow as tf
 
-from inception_jax.data import crop_spec, decoding
+from inception_jax.data import crop_spec, resampling
 
 # Of a picture longer than this many times its shorter side only the middle is
 # used, so that no resized picture has more than 16 * 352^2 = 2 million pixels.
@@ -51,35 +52,32 @@ def middle_window(height: int, width: int) -> tuple[int, int, int, int]:
   return (height - used[0]) // 2, (width - used[1]) // 2, *used
 
 
-def pack_squares(
-  encoded: bytes,
-  spec: crop_spec.MultiCrop,
-  packed: np.ndarray,
-  known_jpeg: bool = False,
+def pack(
+  pixels: np.ndarray, spec: crop_spec.MultiCrop, packed: np.ndarray
 ) -> None:
-  """Decodes a picture and makes the squares that cross to the devices.
-
-  Resizing is Pillow's bilinear: filtered against aliasing and rounded to the
-  nearest level after each of its two passes.
+  """Writes what crosses to the devices; see `crop_spec.MultiCrop.shape`.
 
   Args:
-    encoded: the file.
+    pixels: uint8 `[height, width, 3]`, the middle of the picture.
     spec: which squares.
-    packed: uint8 `spec.shape`, written here: the pixels of `spec.parts`, one
-      after the other.
-    known_jpeg: see `decoding.header_shape`.
-
-  Raises:
-    tf.errors.InvalidArgumentError: if the picture cannot be decoded.
+    packed: uint8 `spec.shape`, zeros, written here.
   """
-  contents = tf.constant(encoded)
-  height, width = decoding.header_shape(contents, known_jpeg).numpy().tolist()
-  window = middle_window(height, width)
-  pixels = decoding.decode_window(contents, tf.constant(window), known_jpeg)
-  image = Image.fromarray(pixels.numpy())
+  height, width, _ = pixels.shape
+  if max(height, width) > spec.canvas:
+    _pack_squares(Image.fromarray(pixels), spec, packed)
+    return
+  canvas, taps, is_picture = np.split(packed, spec.picture_ends)
+  canvas.reshape(spec.canvas, spec.canvas, 3)[:height, :width] = pixels
+  taps[:] = _square_taps(height, width, spec)
+  is_picture[-1] = 1
+
+
+def _pack_squares(
+  image: Image.Image, spec: crop_spec.MultiCrop, packed: np.ndarray
+) -> None:
   start = 0
   for side in spec.shorter_sides:
-    height, width = resized_shape(*window[2:], side)
+    height, width = resized_shape(image.height, image.width, side)
     resized = np.asarray(
       image.resize((width, height), Image.Resampling.BILINEAR)
     )
@@ -88,3 +86,23 @@ def pack_squares(
       place = packed[start:stop].reshape(side, side, 3)
       place[...] = resized[top : top + side, left : left + side]
       start = stop
+
+
+@functools.lru_cache(maxsize=64)  # Photographs come in few shapes.
+def _square_taps(
+  height: int, width: int, spec: crop_spec.MultiCrop
+) -> np.ndarray:
+  """Taps of the rows and the columns of all squares, as bytes."""
+  found = []
+  for side in spec.shorter_sides:
+    shape = resized_shape(height, width, side)
+    corners = square_corners(*shape, spec.squares)
+    for length, resized, starts in zip(
+      (height, width), shape, zip(*corners, strict=True), strict=True
+    ):
+      taps = resampling.bilinear_taps(length, resized)
+      # A picture that grows has fewer taps than one that shrinks.
+      missing = 1 + crop_spec.CANVAS_TAPS - taps.shape[1]
+      taps = np.pad(taps, ((0, 0), (0, missing)))
+      found += [taps[start : start + side].ravel() for start in starts]
+  return np.concatenate(found).view(np.uint8)

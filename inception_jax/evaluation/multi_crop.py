@@ -5,13 +5,15 @@ References:
 """
 
 from collections.abc import Callable
+import functools
+import itertools
 from typing import Any, NamedTuple
 
 import jax
 from jax import lax
 import jax.numpy as jnp
 
-from inception_jax.data import crop_spec
+from inception_jax.data import crop_spec, resampling
 from inception_jax.models import GoogLeNet
 from inception_jax.preprocess import Preprocessing
 
@@ -53,16 +55,45 @@ def unpack(packed: jax.Array, spec: crop_spec.MultiCrop) -> list[jax.Array]:
   """The squares of pictures, `[batch, count, side, side, 3]` a part.
 
   Args:
-    packed: uint8 `[batch, *spec.shape]`; see `data.squares.pack_squares`.
+    packed: uint8 `[batch, *spec.shape]`; see `data.squares.pack`.
     spec: what is in it.
   """
-  parts, start = [], 0
+  lengths = [3 * count * side**2 for count, side in spec.parts]
+  ends = list(itertools.accumulate(lengths))
+
+  def squares_of(row):
+    # A last byte, if there is one, belongs to none.
+    parts = jnp.split(row[: ends[-1]], ends[:-1])
+    return [
+      part.reshape(count, side, side, 3)
+      for part, (count, side) in zip(parts, spec.parts, strict=True)
+    ]
+
+  def either(row):
+    if not spec.canvas:
+      return squares_of(row)
+    resized = functools.partial(_resized_squares, spec=spec)
+    return lax.cond(row[-1] > 0, resized, squares_of, row)
+
+  return lax.map(either, packed)
+
+
+def _resized_squares(
+  row: jax.Array, spec: crop_spec.MultiCrop
+) -> list[jax.Array]:
+  """The squares of a picture that crossed as it is."""
+  pixels, taps = jnp.split(row[: spec.picture_ends[1]], spec.picture_ends[:1])
+  pixels = pixels.reshape(spec.canvas, spec.canvas, 3)
+  taps = lax.bitcast_convert_type(taps.reshape(-1, 4), jnp.int32)
+  taps = taps.reshape(-1, 1 + crop_spec.CANVAS_TAPS)
+  resize = jax.vmap(resampling.resize, (None, 0, 0))
+  found, start = [], 0
   for count, side in spec.parts:
-    length = 3 * count * side**2
-    part = lax.slice_in_dim(packed, start, start + length, axis=1)
-    parts.append(part.reshape(-1, count, side, side, 3))
-    start += length
-  return parts
+    stop = start + 2 * count * side
+    rows, columns = taps[start:stop].reshape(2, count, side, -1)
+    found.append(resize(pixels, rows, columns))
+    start = stop
+  return found
 
 
 def cut(squares: jax.Array, spec: crop_spec.MultiCrop) -> jax.Array:
@@ -91,17 +122,8 @@ def cut(squares: jax.Array, spec: crop_spec.MultiCrop) -> jax.Array:
 
 
 def _shrunk(squares: jax.Array, size: int) -> jax.Array:
-  """Whole squares, resized bilinearly, filtered against aliasing, rounded.
-
-  Here and not on the host, which would resize each of the squares for it; to a
-  device it is two products of matrices.
-  """
-  shape = (len(squares), size, size, 3)
-  resized = jax.image.resize(
-    squares.astype(jnp.float32), shape, 'linear', antialias=True
-  )
-  # Never below 0 or above 255, being means with positive weights.
-  return jnp.round(resized).astype(jnp.uint8)
+  taps = jnp.asarray(resampling.bilinear_taps(squares.shape[1], size))
+  return jax.vmap(resampling.resize, (0, None, None))(squares, taps, taps)
 
 
 def _window(squares: jax.Array, size: int, name: str) -> jax.Array:
