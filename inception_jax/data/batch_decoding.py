@@ -73,10 +73,19 @@ def _decode_squares(
 def _decode_middle(encoded: tf.Tensor) -> np.ndarray:
   """Decodes what is used of a picture, uint8 `[height, width, 3]`."""
   known_jpeg = encoded.numpy().startswith(_JPEG)
-  shape = decoding.header_shape(encoded, known_jpeg).numpy().tolist()
+  shape = _create_shape_fn(known_jpeg)(encoded).numpy().tolist()
   window = tf.constant(squares.middle_window(*shape))
   # Not `.numpy()`, which copies.
   return np.asarray(decoding.decode_window(encoded, window, known_jpeg))
+
+
+@functools.cache
+def _create_shape_fn(known_jpeg: bool) -> Callable[[tf.Tensor], tf.Tensor]:
+  """`decoding.header_shape`, traced: one call instead of one an operation."""
+  return tf.function(
+    lambda encoded: decoding.header_shape(encoded, known_jpeg),
+    input_signature=(tf.TensorSpec((), tf.string),),
+  ).get_concrete_function()
 
 
 @functools.lru_cache(maxsize=16)
