@@ -216,7 +216,8 @@ class MultiCrop:
     """Side of the square in whose corner a picture crosses to the devices.
 
     Those that fit shrink to no less than a half; of larger ones the squares
-    cross. So they do of all, and this is 0, if they are fewer bytes.
+    cross. So they do of all, and this is 0, where they leave no room for a
+    picture.
     """
     side = 2 * min(self.shorter_sides)
     picture = 3 * side**2 + self._num_tap_bytes

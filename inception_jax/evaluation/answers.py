@@ -18,7 +18,8 @@ import numpy as np
 from inception_jax import errors, json_files
 from inception_jax.evaluation import multi_crop
 
-_FORMAT = 2
+# Also of the pixels that were asked about: raised when those of a crop change.
+_FORMAT = 3
 _MIN_PICTURES_A_FILE = 64
 # Read and kept, for those who want several views of the same pictures in turn.
 _NUM_FILES_KEPT = 8
