@@ -122,6 +122,7 @@ def cut(squares: jax.Array, spec: crop_spec.MultiCrop) -> jax.Array:
 
 
 def _shrunk(squares: jax.Array, size: int) -> jax.Array:
+  """Whole squares, resized as the pictures are."""
   taps = jnp.asarray(resampling.bilinear_taps(squares.shape[1], size))
   return jax.vmap(resampling.resize, (0, None, None))(squares, taps, taps)
 
