@@ -1,8 +1,8 @@
 """Memory of the training input over one epoch of 100,000 records.
 
-Writes a set of small JPEGs of noise, 90 to 110 pixels a side, and reads each
-once through the whole input, everything on, to device batches. Prints one JSON
-object with the resident memory along the way.
+Writes a folder of small JPEGs of noise, 90 to 110 pixels a side, prepares it,
+and reads each once through the whole input, everything on, to device batches.
+Prints one JSON object with the resident memory along the way.
 
   python benchmarks/input_memory.py [--records=100000] [--output=FILE.json]
 """
@@ -23,11 +23,10 @@ import machine  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 import psutil  # noqa: E402
-import tensorflow_datasets as tfds  # noqa: E402
 
 from configs import googlenet_imagenet  # noqa: E402
 from inception_jax.data import dataset as dataset_lib  # noqa: E402
-from inception_jax.data import device  # noqa: E402
+from inception_jax.data import device, prepare  # noqa: E402
 
 BATCH_SIZE = 100
 NUM_CLASSES = 10
@@ -44,31 +43,22 @@ def noise(index: int) -> bytes:
   return buffer.getvalue()
 
 
-def write_records(folder: str, count: int) -> None:
-  """The set, as TFDS prepares it."""
-  examples = (
-    (i, {'image': noise(i), 'label': i % NUM_CLASSES}) for i in range(count)
-  )
-  tfds.dataset_builders.store_as_tfds_dataset(
-    name='noise',
-    version='1.0.0',
-    features=tfds.features.FeaturesDict(
-      {
-        'image': tfds.features.Image(encoding_format='jpeg'),
-        'label': tfds.features.ClassLabel(num_classes=NUM_CLASSES),
-      }
-    ),
-    split_datasets={'train': examples},
-    data_dir=folder,
-    file_format='array_record',
-  )
+def write_records(data_dir: str, count: int) -> None:
+  """Prepares the set, with one further picture a class to validate."""
+  with tempfile.TemporaryDirectory() as pictures:
+    for i in range(count + NUM_CLASSES):
+      part = 'train' if i < count else 'validation'
+      place = pathlib.Path(pictures, part, f'class_{i % NUM_CLASSES}')
+      place.mkdir(parents=True, exist_ok=True)
+      (place / f'{i}.jpg').write_bytes(noise(i))
+    prepare.prepare('noise', data_dir, pictures)
 
 
 def measure(folder: str, count: int) -> tuple[list[int], list[float], int]:
   """Records read so far, memory then in MB, and how many labels were seen."""
   fields = googlenet_imagenet.get_config().data.to_dict()
-  fields |= {'name': 'noise', 'data_dir': folder, 'eval_split': 'train'}
-  dataset = dataset_lib.open_dataset(**{**fields, 'eval_crop': 'shorter_side'})
+  fields |= {'name': 'noise', 'data_dir': folder, 'eval_crop': 'shorter_side'}
+  dataset = dataset_lib.open_dataset(**fields)
   num_steps = count // BATCH_SIZE
   batches = dataset.train_batches(
     seed=0,

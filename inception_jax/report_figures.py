@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib import figure as mpl_figure
+from matplotlib import ticker
 import numpy as np
 
 from inception_jax.evaluation import comparison, paper_results, scores
@@ -21,7 +22,7 @@ def error_against_cost(
       combinations is drawn, with the range from the best to the worst.
     with_paper: whether the paper's figures are of the same task.
   """
-  figure = mpl_figure.Figure(figsize=(11, 4.6), layout='constrained')
+  figure = mpl_figure.Figure(figsize=(13, 4.6), layout='constrained')
   for axes, name in zip(figure.subplots(1, 2), ('top5', 'top1'), strict=True):
     for size in sorted({row.num_models for row in rows}):
       found = {}
@@ -33,13 +34,12 @@ def error_against_cost(
       means = [np.mean(found[cost]) for cost in costs]
       label = f'{size} model{"s" if size > 1 else ""}'
       (line,) = axes.plot(costs, means, marker='o', markersize=4, label=label)
-      axes.fill_between(
+      axes.vlines(
         costs,
         [min(found[cost]) for cost in costs],
         [max(found[cost]) for cost in costs],
         color=line.get_color(),
-        alpha=0.15,
-        linewidth=0,
+        alpha=0.5,
       )
     if with_paper and name == 'top5':
       for size, marker in ((1, 's'), (7, 'D')):
@@ -55,13 +55,18 @@ def error_against_cost(
           ' validation set',
         )
     axes.set_xscale('log')
+    # Plain numbers, also where there is no power of ten.
+    axes.xaxis.set_major_formatter(ticker.LogFormatter())
+    axes.xaxis.set_minor_formatter(ticker.LogFormatter(labelOnlyBase=False))
     axes.set(
       xlabel='models × crops',
       ylabel=f'{name.replace("top", "top-")} error (%)',
     )
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+  # Both have the same lines, and the left one the paper's too.
+  handles, labels = figure.axes[0].get_legend_handles_labels()
+  figure.legend(handles, labels, loc='outside right upper', fontsize=8)
   count = rows[0].scores.num_images
   figure.suptitle(f'Error against cost, {count} images', fontsize=11)
   return figure
