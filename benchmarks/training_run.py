@@ -2,10 +2,10 @@
 
 Runs `main.py` in a process of its own, prints one JSON object with the result,
 the time it took and the first and last losses of every head, and copies the
-learning curves beside it.
+learning curves and the training crops beside it.
 
   python benchmarks/training_run.py --name=digits --config=configs/digits.py \
-      [--workdir=RUN] [--config.FIELD=value ...]
+      [--workdir=RUN] [--without_pictures] [--config.FIELD=value ...]
 """
 
 import argparse
@@ -27,6 +27,11 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--name', required=True, help='of the files written')
   parser.add_argument('--workdir', help='where the run stays; else nowhere')
+  parser.add_argument(
+    '--without_pictures',
+    action='store_true',
+    help='copy none, as of photographs that may not be shown',
+  )
   arguments, rest = parser.parse_known_args()
   with tempfile.TemporaryDirectory() as folder:
     workdir = pathlib.Path(arguments.workdir or pathlib.Path(folder, 'run'))
@@ -57,7 +62,8 @@ def main() -> None:
     }
     text = json.dumps(record, indent=2)
     (RESULTS / f'{arguments.name}.json').write_text(text + '\n')
-    for plot in ('learning_curves', 'training_crops'):
+    plots = ('learning_curves', 'training_crops')
+    for plot in () if arguments.without_pictures else plots:
       shutil.copy(
         workdir / 'plots' / f'{plot}.png',
         RESULTS / f'{arguments.name}_{plot}.png',
