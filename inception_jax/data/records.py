@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import resource
 import sys
 from typing import Any
 
@@ -95,6 +96,11 @@ class Records:
     try:
       yield
     except (RuntimeError, OSError) as error:
+      if 'too many open files' in str(error).lower():
+        raise errors.InputError(
+          f'{self.name} cannot be read: its files are more than a process may'
+          ' have open here; raise that number (`ulimit -n`)'
+        ) from error
       raise errors.InputError(
         f'{self.name} cannot be read ({errors.first_line(error)}); delete the'
         ' prepared dataset and prepare it again'
@@ -245,6 +251,19 @@ def _class_names(
   return tuple(features['label'].names)
 
 
+def raise_open_file_limit() -> None:
+  """Lets this process have as many files open as it may.
+
+  Each shard is one while it is read, and ImageNet has 1,024 of them, which is
+  the usual limit.
+  """
+  _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  try:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+  except (ValueError, OSError):  # Some systems have a lower one of their own.
+    logging.warning('the number of open files cannot be raised to %s', hard)
+
+
 def find_builder(
   name: str, data_dir: str | os.PathLike[str] | None
 ) -> tfds.core.DatasetBuilder:
@@ -253,6 +272,7 @@ def find_builder(
   Raises:
     InputError: if there is no such dataset.
   """
+  raise_open_file_limit()
   data_dir = os.fspath(data_dir) if data_dir else None
   if name == DIGITS:
     return digits.Digits(data_dir=data_dir, file_format='array_record')

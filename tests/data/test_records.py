@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import resource
 
 import numpy as np
 from PIL import Image
@@ -168,3 +169,11 @@ def test_unwritable_folder(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.InputError, match='cannot be prepared in'):
     records.open_records('digits', 'test', tmp_path / 'file')
+
+
+def test_as_many_files_may_be_open_as_the_system_allows():
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  assert soft > 256
+  resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+  records.find_builder('digits', None)
+  assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
