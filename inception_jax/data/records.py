@@ -251,7 +251,7 @@ def _class_names(
   return tuple(features['label'].names)
 
 
-def raise_open_file_limit() -> None:
+def _raise_open_file_limit() -> None:
   """Lets this process have as many files open as it may.
 
   Each shard is one while it is read, and ImageNet has 1,024 of them, which is
@@ -272,7 +272,7 @@ def find_builder(
   Raises:
     InputError: if there is no such dataset.
   """
-  raise_open_file_limit()
+  _raise_open_file_limit()
   data_dir = os.fspath(data_dir) if data_dir else None
   if name == DIGITS:
     return digits.Digits(data_dir=data_dir, file_format='array_record')

@@ -175,5 +175,8 @@ def test_as_many_files_may_be_open_as_the_system_allows():
   soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
   assert soft > 256
   resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-  records.find_builder('digits', None)
-  assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+  try:
+    records.find_builder('digits', None)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
