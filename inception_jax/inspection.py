@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import csv
 import dataclasses
 import io
-import os
 import time
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from inception_jax import errors, json_files, plots, train
 from inception_jax import experiment as experiment_lib
-from inception_jax.data import crop_spec, device
+from inception_jax.data import ahead, crop_spec, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.training import augment
 
@@ -61,7 +60,7 @@ def inspect(
       ' another folder'
     ) from error
   speed = measure_input(experiment)
-  threads = experiment.dataset.num_threads or os.cpu_count() or 1
+  threads = experiment.dataset.num_threads or ahead.num_cores()
   logging.info(
     'input alone: %.0f images/s in %d threads; pictures are in %s',
     speed,

@@ -172,7 +172,7 @@ def read_pictures(
   image_file = optional.import_package(f'{package}.image_file', purpose, 'data')
   pipeline = optional.import_package(f'{package}.pipeline', purpose, 'data')
   pipeline.hide_accelerators()
-  num_threads = os.cpu_count() or 1
+  num_threads = ahead.num_cores()
   with image_file.patient_pillow():
     parts = [
       paths[i : i + batch_size] for i in range(0, len(paths), batch_size)

@@ -10,6 +10,14 @@ T = TypeVar('T')
 R = TypeVar('R')
 
 
+def num_cores() -> int:
+  """Cores that this process may use."""
+  try:
+    return len(os.sched_getaffinity(0))
+  except AttributeError:  # Not on every system.
+    return os.cpu_count() or 1
+
+
 def map_ahead(
   function: Callable[[T], R],
   items: Iterable[T],
@@ -30,7 +38,7 @@ def map_ahead(
   Yields:
     Results in the order of `items`.
   """
-  num_threads = num_threads or os.cpu_count() or 1
+  num_threads = num_threads or num_cores()
   num_ahead = num_ahead or 4 * num_threads
   waiting: collections.deque[futures.Future[R]] = collections.deque()
   with futures.ThreadPoolExecutor(num_threads) as pool:

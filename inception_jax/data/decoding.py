@@ -86,11 +86,21 @@ def decode_window(
 
   def other():
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    return tf.slice(
-      image,
-      tf.stack([window[0], window[1], 0]),
-      tf.stack([window[2], window[3], 3]),
+    shape = _other_header_shape(encoded)
+    # The first frame of a GIF may have another size than its screen.
+    as_said = tf.raw_ops.Assert(
+      condition=tf.reduce_all(tf.shape(image)[:2] == shape),
+      data=[
+        'frames of another size than the header says: height, width',
+        shape,
+      ],
     )
+    with tf.control_dependencies([] if as_said is None else [as_said]):
+      return tf.slice(
+        image,
+        tf.stack([window[0], window[1], 0]),
+        tf.stack([window[2], window[3], 3]),
+      )
 
   if known_jpeg:
     return jpeg()

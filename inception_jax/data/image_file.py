@@ -15,7 +15,7 @@ import re
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 import tensorflow as tf
 
 from inception_jax import errors
@@ -25,6 +25,16 @@ from inception_jax.data import decoding
 # some run other programs.
 FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF')
 _ORIENTATION = 0x0112  # EXIF tag.
+# What makes each of its values upright (TIFF 6.0; 1 is).
+_TRANSPOSITIONS = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
 # Below zlib's usual 6: photographs hardly shrink by more effort.
 _PNG_LEVEL = 3
 
@@ -159,8 +169,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
       f'brightness is stored as mode {image.mode!r}, of unknown range'
     )
   upright = image
-  if _orientation(image) != 1:
-    upright = ImageOps.exif_transpose(image)
+  # Not Pillow's `exif_transpose`, which fails where another tag is odd.
+  if _orientation(image) in _TRANSPOSITIONS:
+    upright = image.transpose(_TRANSPOSITIONS[_orientation(image)])
   if upright.has_transparency_data:
     upright = upright.convert('RGBA')
     white = Image.new('RGBA', upright.size, 'white')

@@ -12,6 +12,7 @@ IMAGENET_TARS = {
   'ILSVRC2012_img_train.tar': (147_897_477_120, 1_281_167),
   'ILSVRC2012_img_val.tar': (6_744_924_160, 50_000),
 }
+_IMAGENET_TEST_TAR = 'ILSVRC2012_img_test.tar'  # Taken if it is there.
 _IMAGENET_SPLITS = {
   'train': 'ILSVRC2012_img_train.tar',
   'validation': 'ILSVRC2012_img_val.tar',
@@ -48,7 +49,8 @@ def check(builder: tfds.core.DatasetBuilder, source: str | None) -> None:
 
   Raises:
     InputError: if a folder is needed and missing, ImageNet's archives are not
-      in it, or an archive in it is not whole.
+      in it, or one of these (of other datasets: any archive in it) is not
+      whole.
   """
   name = builder.name
   instructions = _instructions(builder)
@@ -73,8 +75,11 @@ def check(builder: tfds.core.DatasetBuilder, source: str | None) -> None:
         ' https://image-net.org/download-images gives to registered users (a'
         ' folder of pictures needs another data.name)'
       )
-  for path in sorted(folder.iterdir()):
-    if path.suffix == '.tar':
+    wanted = [folder / file for file in (*IMAGENET_TARS, _IMAGENET_TEST_TAR)]
+  else:
+    wanted = [path for path in folder.iterdir() if path.suffix == '.tar']
+  for path in sorted(wanted):
+    if path.exists():
       check_tar(path)
 
 

@@ -5,7 +5,7 @@ devices (see `training.augment`), so that bytes cross and not floats.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-import os
+import queue
 import threading
 from typing import TypeVar
 
@@ -82,8 +82,8 @@ def train_batches(
       `MAX_BAD_SHARE` of the records are.
   """
   slots = np.asarray(slots, np.int32)
-  num_loaders, num_decoders = divide_threads(num_threads)
-  decoder = _Decoder(records, crop, num_decoders, on_bad_image)
+  threads = divide_threads(num_threads)
+  decoder = _Decoder(records, crop, threads, on_bad_image)
 
   def load(step):
     positions = order.example_positions(step, slots, batch_size)
@@ -101,7 +101,7 @@ def train_batches(
 
   mask, skipped = np.ones(len(slots), bool), np.zeros(len(slots), bool)
   steps = range(start_step, num_train_steps)
-  for image, label in _ahead(load, steps, num_loaders):
+  for image, label in _ahead(load, steps, len(threads)):
     yield {
       'image': image,
       'label': label,
@@ -141,8 +141,8 @@ def eval_batches(
     InputError: see `train_batches`.
   """
   slots = np.asarray(slots, np.int32)
-  num_loaders, num_decoders = divide_threads(num_threads)
-  decoder = _Decoder(records, crop, num_decoders, on_bad_image)
+  threads = divide_threads(num_threads)
+  decoder = _Decoder(records, crop, threads, on_bad_image)
   uniforms = np.zeros((len(slots), 1), np.float32)  # Nothing is random here.
   stop = len(records) if stop is None else min(stop, len(records))
 
@@ -161,7 +161,7 @@ def eval_batches(
     }
 
   steps = range(-(-(stop - start) // batch_size))
-  yield from _ahead(load, steps, num_loaders)
+  yield from _ahead(load, steps, len(threads))
 
 
 def eval_images(
@@ -179,19 +179,20 @@ def eval_images(
   encoded, _ = records.read(indices)
   uniforms = np.zeros((len(indices), 1), np.float32)
   return batch_decoding.decode_batch(
-    encoded, uniforms, crop, divide_threads(None)[1]
+    encoded, uniforms, crop, ahead.num_cores()
   )[0]
 
 
-def divide_threads(num_threads: int | None) -> tuple[int, int]:
-  """Batches that are decoded at once, and threads that decode each.
+def divide_threads(num_threads: int | None) -> tuple[int, ...]:
+  """Threads that decode each of the batches that are decoded at once.
 
   Args:
     num_threads: threads that decode, in all; None is one a core.
   """
-  num_threads = num_threads or os.cpu_count() or 1
-  num_loaders = min(_BATCHES_AHEAD, num_threads)
-  return num_loaders, num_threads // num_loaders
+  num_threads = num_threads or ahead.num_cores()
+  num_batches = min(_BATCHES_AHEAD, num_threads)
+  each, more = divmod(num_threads, num_batches)
+  return (each + 1,) * more + (each,) * (num_batches - more)
 
 
 class _Decoder:
@@ -201,11 +202,13 @@ class _Decoder:
     self,
     records: records_lib.Records,
     crop: batch_decoding.CropSpec,
-    num_threads: int,
+    threads: tuple[int, ...],
     on_bad_image: str,
   ):
     self._records = records
-    self._num_threads = num_threads
+    self._threads: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in threads:
+      self._threads.put(number)
     self._crop = crop
     self._skips = on_bad_image == 'skip'
     self._bad: set[int] = set()
@@ -225,9 +228,13 @@ class _Decoder:
       `[n]`; and whether each image is bad, bool `[n]`.
     """
     encoded, labels = self._records.read(indices)
-    images, bad = batch_decoding.decode_batch(
-      encoded, uniforms, self._crop, self._num_threads
-    )
+    num_threads = self._threads.get()  # Of as many as there are callers.
+    try:
+      images, bad = batch_decoding.decode_batch(
+        encoded, uniforms, self._crop, num_threads
+      )
+    finally:
+      self._threads.put(num_threads)
     if bad.any():
       self._count(indices[bad])
     return images, labels, bad

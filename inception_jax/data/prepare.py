@@ -22,13 +22,22 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from inception_jax import errors
-from inception_jax.data import census, image_folder, manual, staging
+from inception_jax.data import (
+  census,
+  image_folder,
+  manual,
+  open_files,
+  staging,
+)
 from inception_jax.data import records as records_lib
 
 # Kept beside a folder's census: its listing and what was left out.
 FILE = 'preparation.json'
 VERSION = '1.0.0'
 _FORMAT = 'array_record'
+# TFDS sorts what is larger through 1,000 files, and writes up to 1,024.
+_MANY_FILES_BYTES = 1000 * 2**20
+_MANY_FILES = 1024
 # A record a group, since they are read at random; and as they come, since
 # encoded images do not shrink, and decompressing them takes time in training.
 _WRITER_OPTIONS = 'group_size:1,uncompressed'
@@ -69,6 +78,7 @@ def prepare(
   """
   root = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
   _check_name(name)
+  _check_source(source)
   if source is not None and not _is_registered(name):
     _prepare_folder(name, root, image_folder.find(source))
   else:
@@ -95,6 +105,21 @@ def _check_name(name: str) -> None:
       f'data.name={name!r} is no name for a dataset; use small letters, digits'
       ' and underscores, a letter first, as in my_photos'
     )
+
+
+def _check_source(source: str | None) -> None:
+  """Checks that a folder may be looked into: else it seems not to exist."""
+  if source is None or '://' in os.fspath(source):
+    return
+  try:
+    os.listdir(os.path.expanduser(source))
+  except (FileNotFoundError, NotADirectoryError):
+    pass  # Said elsewhere, with what is wanted.
+  except OSError as error:
+    raise errors.InputError(
+      f'--input={source} cannot be read ({error.strerror or error}); mend its'
+      ' permissions and those of the folders it is in'
+    ) from error
 
 
 def _is_registered(name: str) -> bool:
@@ -124,6 +149,7 @@ def _prepare_registered(
   with staging.stage(root, name) as stage:
     builder = records_lib.find_builder(name, stage)
     expected = manual.expected_splits(builder, source)
+    _check_open_files(name, expected)
     with _explained(name, root):
       _build(builder, expected, root / 'downloads', source)
       _finish(name, root, stage)
@@ -156,6 +182,7 @@ def _prepare_folder(
     split: (len(files), sum(file.num_bytes for file in files))
     for split, files in folder.splits.items()
   }
+  _check_open_files(name, expected)
   with staging.stage(root, name) as stage:
     builder = tfds.dataset_builders.AdhocBuilder(
       name=name,
@@ -180,6 +207,12 @@ def _prepare_folder(
       about = {'listing': folder.listing, 'left_out': left_out}
       (builder.data_path / FILE).write_text(json.dumps(about, indent=2) + '\n')
       _finish(name, root, stage)
+
+
+def _check_open_files(name: str, expected: dict[str, tuple[int, int]]) -> None:
+  """Checks that enough files may be open, before hours of writing."""
+  if any(num_bytes > _MANY_FILES_BYTES for _, num_bytes in expected.values()):
+    open_files.check(f'preparing {name!r}', _MANY_FILES)
 
 
 def _check_place(place: epath.Path) -> None:
@@ -272,7 +305,9 @@ def _explained(name: str, root: epath.Path) -> Iterator[None]:
   except Exception as error:  # Of many kinds: OS, TF, TFDS, requests.
     reason = errors.first_line(error)
     chain = list(_causes(error))
-    if any(_says_full(cause) for cause in chain):
+    if any(open_files.are_too_many(cause) for cause in chain):
+      remedy = 'raise the number of files a process may have (`ulimit -n`)'
+    elif any(_says_full(cause) for cause in chain):
       remedy = f'there is no room in {root}; make some or set data.data_dir'
     elif any(isinstance(cause, _NETWORK_ERRORS) for cause in chain):
       remedy = (

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import resource
+import re
 import sys
 from typing import Any
 
@@ -17,9 +17,10 @@ from etils import epath
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import tqdm
 
 from inception_jax import errors
-from inception_jax.data import digits
+from inception_jax.data import ahead, digits, open_files
 
 # Name by which configs ask for the embedded digits.
 DIGITS = 'digits'
@@ -28,10 +29,8 @@ _IMAGE_AND_LABEL = {
   'image': tf.io.FixedLenFeature((), tf.string),
   'label': tf.io.FixedLenFeature((), tf.int64),
 }
-
-
-# Of a set's records, evenly spread, that stand for all in its fingerprint.
-_NUM_SAMPLED = 64
+# Records that are read at once where all are.
+_CHUNK = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +41,11 @@ class Records:
     name: dataset and split, for messages.
     source: TFDS data source, read by lists of indices.
     class_names: name of each class, in the order of the labels.
-    num_bytes: of the files of the split.
   """
 
   name: str
   source: Any
   class_names: Sequence[str]
-  num_bytes: int = 0
 
   def __len__(self) -> int:
     return len(self.source)
@@ -67,14 +64,20 @@ class Records:
       Encoded images, string `[n]`, and labels, int32 `[n]`.
 
     Raises:
-      InputError: if the files have been damaged.
+      InputError: if the files have been damaged, or a record has no label.
     """
     with self._explained():
       serialized = self.source.data_source.__getitems__(
         [int(i) for i in indices]
       )
     parsed = tf.io.parse_example(serialized, _IMAGE_AND_LABEL)
-    return parsed['image'], parsed['label'].numpy().astype(np.int32)
+    labels = parsed['label'].numpy().astype(np.int32)
+    if (labels < 0).any():  # As in the test splits of some challenges.
+      raise errors.InputError(
+        f'record {indices[labels < 0][0]} of {self.name} has no label; give'
+        ' another split, of labelled images'
+      )
+    return parsed['image'], labels
 
   def read_examples(self, indices: np.ndarray) -> list[dict[str, Any]]:
     """Reads records with all their features.
@@ -96,7 +99,7 @@ class Records:
     try:
       yield
     except (RuntimeError, OSError) as error:
-      if 'too many open files' in str(error).lower():
+      if open_files.are_too_many(error):
         raise errors.InputError(
           f'{self.name} cannot be read: its files are more than a process may'
           ' have open here; raise that number (`ulimit -n`)'
@@ -107,25 +110,37 @@ class Records:
       ) from error
 
   def fingerprint(self) -> str:
-    """SHA-256 that tells one set of records from another.
+    """SHA-256 of the classes, and of each label and encoded image in order.
 
-    Of the classes, the number of records, the size of their files, and 64 of
-    the records; not of where they are or what the set is called.
+    Reads everything; not of where the records are or what the set is called.
 
     Raises:
-      InputError: if the files have been damaged.
+      InputError: if the files have been damaged, or a record has no label.
     """
-    places = np.unique(
-      np.linspace(0, len(self) - 1, min(_NUM_SAMPLED, len(self))).astype(int)
-    )
-    with self._explained():
-      sampled = self.source.data_source.__getitems__(places.tolist())
-    found = hashlib.sha256(
-      repr((tuple(self.class_names), len(self), self.num_bytes)).encode()
-    )
-    for serialized in sampled:
-      found.update(hashlib.sha256(serialized).digest())
+    found = hashlib.sha256(repr(tuple(self.class_names)).encode())
+    with tqdm.tqdm(
+      desc=f'Looking for changes in {self.name}',
+      total=len(self),
+      unit='images',
+      file=sys.stderr,
+      mininterval=1.0,
+      delay=5.0,  # Of small sets nothing is seen.
+    ) as bar:
+      starts = range(0, len(self), _CHUNK)
+      for count, digest in ahead.map_ahead(self._digest, starts):
+        found.update(digest)
+        bar.update(count)
     return found.hexdigest()
+
+  def _digest(self, start: int) -> tuple[int, bytes]:
+    """How many records there are from `start`, and a digest of them."""
+    indices = np.arange(start, min(start + _CHUNK, len(self)))
+    images, labels = self.read(indices)
+    found = hashlib.sha256()
+    for image, label in zip(images.numpy(), labels.tolist(), strict=True):
+      found.update(f'{label} {len(image)} '.encode())
+      found.update(image)
+    return len(indices), found.digest()
 
   def describe(self, index: int) -> str:
     """What to call a record in messages, by its file where that is known."""
@@ -175,19 +190,13 @@ def open_records(
     ) from error
   if num_examples == 0:
     raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
+  info = builder.info.splits[split]
+  open_files.check(f'{name!r}', len(info.file_instructions))
   source = builder.as_data_source(
     split, decoders={'image': tfds.decode.SkipDecoding()}
   )
-  check_files(name, info.splits[split])
-  return Records(
-    name=f'{name} {split}',
-    source=source,
-    class_names=names,
-    num_bytes=sum(
-      epath.Path(instruction.filename).stat().length
-      for instruction in info.splits[split].file_instructions
-    ),
-  )
+  check_files(name, info)
+  return Records(name=f'{name} {split}', source=source, class_names=names)
 
 
 def check_files(name: str, split: Any) -> None:
@@ -204,25 +213,37 @@ def check_files(name: str, split: Any) -> None:
   """
 
   def check(instruction):
-    path = os.fspath(instruction.filename)
+    path = epath.Path(instruction.filename)
     try:
-      found = array_record_module.ArrayRecordReader(path).num_records()
+      found = array_record_module.ArrayRecordReader(
+        os.fspath(path)
+      ).num_records()
     except (RuntimeError, OSError, ValueError) as error:
-      return f'{path} cannot be read: {errors.first_line(error)}'
-    if found != instruction.examples_in_shard:
-      return (
-        f'{path} has {found} readable records of'
-        f' {instruction.examples_in_shard}'
+      found, reason = 0, f'cannot be read: {errors.first_line(error)}'
+    else:
+      reason = (
+        f'has {found} readable records of {instruction.examples_in_shard}'
       )
-    return None
+    if found == instruction.examples_in_shard:
+      return None
+    try:  # The reader says little: what it may not read is empty to it.
+      path.open('rb').close()
+    except FileNotFoundError:
+      reason = 'is missing'
+    except OSError as error:
+      return (
+        f'{path} cannot be read ({error.strerror or error}); see to that, its'
+        ' permissions perhaps'
+      )
+    return (
+      f'dataset {name!r} is damaged: {path} {reason}; delete the folder it is'
+      ' in and prepare it again'
+    )
 
   with futures.ThreadPoolExecutor(32) as pool:
     for complaint in pool.map(check, split.file_instructions):
       if complaint:
-        raise errors.InputError(
-          f'dataset {name!r} is damaged: {complaint}; delete the folder'
-          ' it is in and prepare it again'
-        )
+        raise errors.InputError(complaint)
 
 
 def class_names(
@@ -251,32 +272,21 @@ def _class_names(
   return tuple(features['label'].names)
 
 
-def _raise_open_file_limit() -> None:
-  """Lets this process have as many files open as it may.
-
-  Each shard is one while it is read, and ImageNet has 1,024 of them, which is
-  the usual limit.
-  """
-  _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-  try:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-  except (ValueError, OSError):  # Some systems have a lower one of their own.
-    logging.warning('the number of open files cannot be raised to %s', hard)
-
-
 def find_builder(
   name: str, data_dir: str | os.PathLike[str] | None
 ) -> tfds.core.DatasetBuilder:
   """A builder of the dataset, prepared or not.
 
   Raises:
-    InputError: if there is no such dataset.
+    InputError: if there is no such dataset, or what there is cannot be read.
   """
-  _raise_open_file_limit()
+  open_files.raise_limit()
   data_dir = os.fspath(data_dir) if data_dir else None
-  if name == DIGITS:
-    return digits.Digits(data_dir=data_dir, file_format='array_record')
+  place = _place(name, data_dir)
+  _check_permissions(place)
   try:
+    if name == DIGITS:
+      return digits.Digits(data_dir=data_dir, file_format='array_record')
     return tfds.builder(name, data_dir=data_dir, try_gcs=False)
   except tfds.core.registered.DatasetNotFoundError as error:
     known = [DIGITS, *tfds.list_builders()]
@@ -287,10 +297,46 @@ def find_builder(
       f' `{prepare_command(name, data_dir)} --input=FOLDER` to prepare one'
       f'{errors.suggestion(name, known)}'
     ) from error
-  except (ValueError, AssertionError, RuntimeError) as error:
+  except Exception as error:  # Of many kinds: of versions, JSON, protobufs.
+    remedy = ''
+    if place.exists():
+      remedy = f'; if {place} is damaged, delete it and prepare it again'
     raise errors.InputError(
-      f'data.name={name!r} cannot be opened: {errors.first_line(error)}'
+      f'data.name={name!r} cannot be opened: {errors.first_line(error)}{remedy}'
     ) from error
+
+
+def _place(name: str, data_dir: str | None) -> epath.Path:
+  """The folder of all versions of a dataset."""
+  root = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+  return root / re.split('[:/]', name)[0]
+
+
+def _check_permissions(place: epath.Path, depth: int = 2) -> None:
+  """Checks that a dataset can be read; TFDS would take it for none.
+
+  Args:
+    place: its folder, if it has one.
+    depth: folders in folders to look into: a configuration and a version.
+
+  Raises:
+    InputError: if it must not be read.
+  """
+  if '://' in os.fspath(place):
+    return
+  try:
+    for entry in os.scandir(place):
+      if entry.name == 'dataset_info.json':
+        open(entry.path).close()
+      elif depth and entry.is_dir():
+        _check_permissions(epath.Path(entry.path), depth - 1)
+  except PermissionError as error:
+    raise errors.InputError(
+      f'{error.filename} cannot be read (Permission denied); mend its'
+      ' permissions or set data.data_dir to another folder'
+    ) from error
+  except OSError:
+    pass  # It is not there, which is said elsewhere if it matters.
 
 
 def prepared_builder(

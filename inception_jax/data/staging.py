@@ -15,6 +15,9 @@ import psutil
 from inception_jax import errors, signals
 
 _OWNER = 'owner.json'
+# Files kept open, and closed when the folder is removed: that needs some, also
+# when no more may be opened.
+_NUM_SPARE_FILES = 16
 
 
 @contextlib.contextmanager
@@ -45,6 +48,7 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
     folder.mkdir()
   except OSError as error:
     raise _unwritable(data_dir, error) from error
+  spare = [open(os.devnull) for _ in range(_NUM_SPARE_FILES)]
   try:
     with signals.as_exceptions():
       _write_owner(folder)
@@ -57,6 +61,8 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
       signum,
     ) from error
   finally:
+    for file in spare:
+      file.close()
     try:
       folder.rmtree()
     except OSError as error:

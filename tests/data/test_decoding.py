@@ -92,3 +92,18 @@ def test_grey_png_becomes_three_channels():
   found = decoding.decode_image(data).numpy()
   assert found.shape == (8, 8, 3)
   np.testing.assert_array_equal(found[..., 0], found[..., 2])
+
+
+def gif_with_frame_of(frame, screen):
+  """A GIF whose only frame has another width and height than its screen."""
+  data = bytearray(encoded(gradient_image(*frame[::-1]), 'gif'))
+  data[6:10] = struct.pack('<HH', *screen)
+  return bytes(data)
+
+
+@pytest.mark.parametrize('screen', [(30, 20), (50, 60)])
+def test_a_gif_whose_frame_is_not_of_its_screens_size(screen):
+  whole = decoding.decode_image(gif_with_frame_of((40, 30), (40, 30)))
+  assert whole.shape == (30, 40, 3)
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    decoding.decode_image(gif_with_frame_of((40, 30), screen))

@@ -182,6 +182,33 @@ def test_damaged_exif_does_not_cost_the_picture():
   assert image_file.encode(data) == data
 
 
+def exif_of(*entries):
+  """EXIF data of tags, types, counts and values of four bytes."""
+  start = b'Exif\0\0II*\0' + struct.pack('<IH', 8, len(entries))
+  return start + b''.join(
+    struct.pack('<HHI', *entry[:3]) + entry[3] for entry in entries
+  )
+
+
+@pytest.mark.parametrize(
+  'odd',
+  [
+    (0x0100, 2, 4, b'wide'),  # A width in letters.
+    (0x0111, 2, 4, b'what'),  # Likewise where its pixels are.
+    (0x011A, 10, 1, struct.pack('<I', 38)),  # Resolution, signed.
+  ],
+)
+def test_odd_tags_do_not_cost_a_turned_picture(odd):
+  turned = (0x0112, 3, 1, struct.pack('<I', 6))
+  more = struct.pack('<Iii', 0, -72, 1)
+  exif = exif_of(*sorted([turned, odd])) + more
+  data = save(SMOOTH, 'JPEG', exif=exif, quality=95)
+  found = np.asarray(Image.open(io.BytesIO(image_file.encode(data))))
+  decoded = np.asarray(Image.open(io.BytesIO(data)))
+  # 6 is made upright by a quarter of a turn clockwise.
+  np.testing.assert_array_equal(found, np.rot90(decoded, -1))
+
+
 def png_header(width, height):
   """A PNG of which only the header is there."""
   header = b'IHDR' + struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)

@@ -106,7 +106,14 @@ def test_imagenet_needs_both_archives(tmp_path):
     manual.check(builder, str(tmp_path))
   path = tmp_path / 'ILSVRC2012_img_train.tar'
   whole = write_tar(path)
+  # Of other archives in the folder nothing is made.
+  (tmp_path / 'ILSVRC2012_bbox_train.tar').write_bytes(whole[:1000])
   manual.check(builder, str(tmp_path))
+  test = tmp_path / 'ILSVRC2012_img_test.tar'
+  test.write_bytes(whole[:1000])
+  with pytest.raises(errors.InputError, match='img_test.tar .1,000 bytes'):
+    manual.check(builder, str(tmp_path))
+  test.unlink()
   path.write_bytes(whole[:1000])
   with pytest.raises(errors.InputError, match='img_train.tar .1,000 bytes'):
     manual.check(builder, str(tmp_path))
@@ -118,6 +125,9 @@ def test_other_datasets(tmp_path):
     manual.check(by_hand, None)
   manual.check(by_hand, str(tmp_path))
   manual.check_wanted(by_hand, str(tmp_path))
+  (tmp_path / 'any.tar').write_bytes(b'')
+  with pytest.raises(errors.InputError, match='any.tar .0 bytes'):
+    manual.check(by_hand, str(tmp_path))
   assert manual.expected_splits(by_hand, str(tmp_path)) == {}
   cifar = tfds.builder('cifar10', data_dir=str(tmp_path))
   manual.check(cifar, None)

@@ -1,8 +1,12 @@
 """Tests of the batches."""
 
+import collections
 import dataclasses
 import io
 import itertools
+import os
+import threading
+import time
 
 import numpy as np
 from PIL import Image
@@ -272,8 +276,46 @@ def test_an_image_of_one_pixel_is_an_image(digits):
   assert (batch['image'] == 77).all((1, 2, 3)).sum() == 1
 
 
-@pytest.mark.parametrize('num_threads', [1, 2, 3, 4, 16, 17, 96])
-def test_threads_are_divided_over_the_batches_in_flight(num_threads):
-  num_batches, each = pipeline.divide_threads(num_threads)
-  assert each >= 1
-  assert num_threads - num_batches < num_batches * each <= num_threads
+@pytest.mark.parametrize(
+  ('num_threads', 'expected'),
+  [
+    (1, (1,)),
+    (2, (1, 1)),
+    (3, (1, 1, 1)),
+    (4, (2, 1, 1)),
+    (5, (2, 2, 1)),
+    (8, (3, 3, 2)),
+    (96, (32, 32, 32)),
+  ],
+)
+def test_threads_are_divided_over_the_batches_in_flight(num_threads, expected):
+  assert pipeline.divide_threads(num_threads) == expected
+
+
+def test_batches_use_all_threads_and_no_more(digits, monkeypatch):
+  used, lock = collections.Counter(), threading.Lock()
+  at_once = []
+  decode_batch = pipeline.batch_decoding.decode_batch
+
+  def decode(encoded, uniforms, crop, num_threads):
+    with lock:
+      used[num_threads] += 1
+      at_once.append(sum(used.elements()))
+    time.sleep(0.05)
+    try:
+      return decode_batch(encoded, uniforms, crop, num_threads)
+    finally:
+      with lock:
+        used[num_threads] -= 1
+
+  monkeypatch.setattr(pipeline.batch_decoding, 'decode_batch', decode)
+  list(train_batches(digits, 0, num_train_steps=12, num_threads=5))
+  assert max(at_once) == 5
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {3}, raising=False)
+  assert pipeline.divide_threads(None) == (1,)
+  monkeypatch.delattr(os, 'sched_getaffinity')  # As on a Mac.
+  monkeypatch.setattr(os, 'cpu_count', lambda: 2)
+  assert pipeline.divide_threads(None) == (1, 1)

@@ -17,6 +17,7 @@ from PIL import Image
 import psutil
 import pytest
 import requests
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from inception_jax import errors
@@ -225,6 +226,54 @@ def test_data_dir_that_cannot_be_written(pictures, tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.InputError, match='file/data cannot be written'):
     prepare.prepare('photos', tmp_path / 'file' / 'data', str(pictures))
+
+
+def test_a_folder_that_must_not_be_read_is_not_said_to_be_missing(
+  tmp_path, monkeypatch
+):
+  write_picture(tmp_path / 'locked' / 'pictures' / 'a' / '1.png', 0)
+
+  def refuse(path):
+    raise PermissionError(13, 'Permission denied', path)
+
+  monkeypatch.setattr(os, 'listdir', refuse)  # Root is never refused.
+  for name in ('my_photos', 'imagenet2012'):
+    with pytest.raises(
+      errors.InputError, match='pictures cannot be read .Permission denied'
+    ):
+      prepare.prepare(
+        name, tmp_path / 'data', str(tmp_path / 'locked' / 'pictures')
+      )
+  assert not (tmp_path / 'data').exists()
+
+
+def test_too_many_files_are_said_before_anything_is_written(
+  pictures, tmp_path, monkeypatch
+):
+  with (pictures / 'owl' / 'large.jpg').open('wb') as file:
+    file.truncate(1001 * 2**20)  # Takes no room.
+  limits = (1024, 1024)
+  monkeypatch.setattr(resource, 'getrlimit', lambda which: limits)
+  monkeypatch.setattr(resource, 'setrlimit', lambda which, limits: None)
+  with pytest.raises(
+    errors.InputError, match="preparing 'pets' needs 1,024 files open .*ulimit"
+  ):
+    prepare.prepare('pets', tmp_path / 'data', str(pictures))
+  assert not (tmp_path / 'data').exists()
+
+
+def test_too_many_files_while_writing_are_no_full_disk(
+  pictures, tmp_path, monkeypatch
+):
+  def write(self, path, examples):
+    raise tf.errors.ResourceExhaustedError(
+      None, None, f'{path}; Too many open files'
+    )
+
+  monkeypatch.setattr(prepare._ExampleWriter, 'write', write)
+  with pytest.raises(errors.InputError, match='open files.*; raise the number'):
+    prepare.prepare('pets', tmp_path / 'data', str(pictures))
+  assert inside(tmp_path / 'data') == []
 
 
 def test_something_else_in_its_place(pictures, tmp_path):

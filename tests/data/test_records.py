@@ -1,8 +1,11 @@
 """Tests of prepared datasets as random-access records."""
 
+import contextlib
 import io
+import os
 import pathlib
-import resource
+import shutil
+import tempfile
 
 import numpy as np
 from PIL import Image
@@ -11,7 +14,7 @@ from sklearn import datasets as sklearn_datasets
 import tensorflow_datasets as tfds
 
 from inception_jax import errors
-from inception_jax.data import records
+from inception_jax.data import prepare, records
 
 
 @pytest.fixture(scope='module')
@@ -171,12 +174,150 @@ def test_unwritable_folder(tmp_path):
     records.open_records('digits', 'test', tmp_path / 'file')
 
 
-def test_as_many_files_may_be_open_as_the_system_allows():
-  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-  assert soft > 256
-  resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-  try:
-    records.find_builder('digits', None)
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
-  finally:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+class Unlabelled(tfds.core.GeneratorBasedBuilder):
+  """Pictures of which the third has no label, as in tests of challenges."""
+
+  VERSION = tfds.core.Version('1.0.0')
+
+  def _info(self):
+    return tfds.core.DatasetInfo(
+      builder=self,
+      features=tfds.features.FeaturesDict(
+        {
+          'image': tfds.features.Image(encoding_format='png'),
+          'label': tfds.features.ClassLabel(names=['red', 'blue']),
+        }
+      ),
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager):
+    return {'train': self._generate_examples()}
+
+  def _generate_examples(self):
+    for i, label in enumerate([0, 1, -1, 1]):
+      yield i, {'image': np.zeros((4, 4, 3), np.uint8), 'label': label}
+
+
+def test_a_record_without_a_label_is_refused(tmp_path):
+  builder = Unlabelled(data_dir=tmp_path, file_format='array_record')
+  builder.download_and_prepare()
+  opened = records.open_records('unlabelled', 'train', tmp_path)
+  assert opened.read(np.array([0, 1, 3]))[1].tolist() == [0, 1, 1]
+  with pytest.raises(
+    errors.InputError, match='record 2 of unlabelled train has no label; give'
+  ):
+    opened.read(np.array([3, 2, 0]))
+  assert opened.read_examples(np.array([2]))[0]['label'] == -1
+
+
+@pytest.fixture
+def pictures(tmp_path):
+  """A folder of 100 small pictures of two classes."""
+  for name, colour in (('red', 0), ('blue', 2)):
+    (tmp_path / 'pictures' / name).mkdir(parents=True)
+    for i in range(50):
+      pixels = np.zeros((4, 4, 3), np.uint8)
+      pixels[..., colour] = i
+      Image.fromarray(pixels).save(
+        tmp_path / 'pictures' / name / f'{i}.png', compress_level=0
+      )
+  return tmp_path / 'pictures'
+
+
+def fingerprint(name, data_dir, pictures):
+  prepare.prepare(name, data_dir, str(pictures))
+  return records.open_records(name, 'train', data_dir).fingerprint()
+
+
+def test_fingerprint_is_of_what_is_in_the_records(pictures, tmp_path):
+  first = fingerprint('pets', tmp_path / 'one', pictures)
+  assert len(first) == 64
+  for again in range(4):  # The features of a record are in no fixed order.
+    assert fingerprint('dogs', tmp_path / f'two{again}', pictures) == first
+
+
+@pytest.mark.parametrize('place', [3, 20, 49])
+def test_fingerprint_tells_one_other_picture(place, pictures, tmp_path):
+  first = fingerprint('pets', tmp_path / 'one', pictures)
+  # As many bytes, one of another value.
+  changed = pictures / 'red' / f'{place}.png'
+  pixels = np.array(Image.open(changed))
+  pixels[3, 3, 1] = 1
+  length = changed.stat().st_size
+  Image.fromarray(pixels).save(changed, compress_level=0)
+  assert changed.stat().st_size == length
+  names = {
+    file.name for file in prepare.image_folder.find(pictures).splits['train']
+  }
+  same = f'red/{place}.png' not in names  # It is one of the validation part.
+  assert (fingerprint('pets', tmp_path / 'two', pictures) == first) is same
+
+
+def test_fingerprint_tells_other_labels(pictures, tmp_path):
+  first = fingerprint('pets', tmp_path / 'one', pictures)
+  files = prepare.image_folder.find(pictures).splits['train']
+  # Two of the training part that differ.
+  red, blue = (
+    [file.name for file in files if file.class_name == name][-1]
+    for name in ('red', 'blue')
+  )
+  contents = (pictures / red).read_bytes()
+  (pictures / red).write_bytes((pictures / blue).read_bytes())
+  (pictures / blue).write_bytes(contents)
+  assert fingerprint('pets', tmp_path / 'two', pictures) != first
+
+
+def test_fingerprint_tells_other_class_names(pictures, tmp_path):
+  first = fingerprint('pets', tmp_path / 'one', pictures)
+  (pictures / 'red').rename(pictures / 'reds')
+  assert fingerprint('pets', tmp_path / 'two', pictures) != first
+
+
+def test_damaged_descriptions(pictures, tmp_path):
+  prepare.prepare('pets', tmp_path / 'data', str(pictures))
+  for name in ('dataset_info.json', 'features.json'):
+    path = tmp_path / 'data' / 'pets' / '1.0.0' / name
+    whole = path.read_text()
+    for contents in ('', whole[:60], '{}', '[1]'):
+      path.write_text(contents)
+      with pytest.raises(
+        errors.InputError, match="'pets' cannot be opened: .*data/pets is damag"
+      ):
+        records.open_records('pets', 'train', tmp_path / 'data')
+    path.write_text(whole)
+
+
+@pytest.fixture
+def nobody():
+  """Makes the process somebody who is refused what has no permissions."""
+  if os.geteuid() == 0:
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+  else:
+    yield
+
+
+def test_what_must_not_be_read(nobody):
+  with contextlib.ExitStack() as stack:
+    folder = tempfile.mkdtemp()
+    stack.callback(shutil.rmtree, folder)
+    data_dir = pathlib.Path(folder, 'data')
+    records.open_records('digits', 'test', data_dir)
+    (shard,) = data_dir.rglob('digits-test.array_record*')
+    for place, message in (
+      (shard, f'{shard} cannot be read .Permission denied'),
+      (shard.parent / 'dataset_info.json', 'info.json cannot be read'),
+      (shard.parent, '1.0.0 cannot be read .Permission'),
+      (data_dir / 'digits', 'digits cannot be read .Permission'),
+      (data_dir, 'digits cannot be read .Permission'),
+    ):
+      mode = place.stat().st_mode
+      place.chmod(0)
+      try:
+        with pytest.raises(errors.InputError, match=message) as caught:
+          records.open_records('digits', 'test', data_dir)
+        assert 'delete' not in str(caught.value)
+      finally:
+        place.chmod(mode)
