@@ -269,7 +269,14 @@ def _class_names(
       f'data.name={name!r} is not an image-classification dataset: it has no'
       " 'image' and 'label' features"
     )
-  return tuple(features['label'].names)
+  label = features['label']
+  if len(label.names) != label.num_classes:
+    raise errors.InputError(
+      f'dataset {name!r} is damaged: {builder.data_dir} has {len(label.names)}'
+      f' names for {label.num_classes} classes; delete that folder and prepare'
+      ' it again'
+    )
+  return tuple(label.names)
 
 
 def find_builder(
