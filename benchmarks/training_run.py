@@ -1,8 +1,9 @@
 """Trains a config and keeps its result, with the machine it ran on.
 
 Runs `main.py` in a process of its own, prints one JSON object with the result,
-the time it took and the first and last losses of every head, and copies the
-learning curves and the training crops beside it.
+the time it took, the first and last losses of every head and the number of
+records that were to be evaluated, and copies the learning curves and the
+training crops beside it.
 
   python benchmarks/training_run.py --name=digits --config=configs/digits.py \
       [--workdir=RUN] [--without_pictures] [--config.FIELD=value ...]
@@ -18,6 +19,8 @@ import tempfile
 import time
 
 import machine
+
+from inception_jax.data import records
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -46,11 +49,17 @@ def main() -> None:
     result = json.loads(process.stdout.splitlines()[-1])
     lines = [json.loads(x) for x in (workdir / 'metrics.jsonl').open()]
     train = [{'step': x['step'], **x['train']} for x in lines if 'train' in x]
+    data = json.loads((workdir / 'config.json').read_text())['data']
     record = {
       **machine.environment(),
       'seconds': round(seconds, 1),
       'step': result['step'],
       'evaluation': result['evaluation'],
+      'num_eval_records': len(
+        records.open_records(
+          data['name'], data['eval_split'], data.get('data_dir')
+        )
+      ),
       'first_metrics': train[0],
       'last_metrics': train[-1],
       'warnings': [
