@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
+from absl import logging
 from etils import epath
 import jax
 import ml_collections
@@ -58,9 +59,9 @@ def evaluate(
     answers: likewise.
 
   Returns:
-    `workdir, protocol, num_crops, aggregation, weights, step, num_images, top1,
-    top5, loss, top5_error`, of the mean of the probabilities of all runs; and
-    of several `members`, the same of each.
+    `workdir, protocol, num_crops, aggregation, weights, step, digest,
+    num_images, top1, top5, loss, top5_error`, of the mean of the probabilities
+    of all runs; and of several `members`, the same of each.
 
   Raises:
     InputError: if a run, the protocol or the data cannot be used.
@@ -79,6 +80,7 @@ def evaluate(
       'aggregation': protocol.aggregation,
       'weights': loaded.weights,
       'step': loaded.step,
+      'digest': loaded.digest,
       **member,
       'top5_error': 1 - member['top5'],
     }
@@ -93,6 +95,7 @@ def evaluate(
     'workdir': ','.join(map(str, workdirs)),
     'weights': [result['weights'] for result in results],
     'step': [result['step'] for result in results],
+    'digest': [result['digest'] for result in results],
     **together,
     'top5_error': 1 - together['top5'],
     'members': results,
@@ -140,11 +143,12 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
   """The run directories that a `--workdir` stands for.
 
   Args:
-    workdir: run directories with commas between them, or folders that hold
-      the runs of an ensemble.
+    workdir: run directories with commas between them, which may be at any
+      step, or folders that hold the runs of an ensemble.
 
   Raises:
-    InputError: if one is given twice, or an ensemble is not whole.
+    InputError: if one is given twice, or a member of an ensemble is not trained
+      to its end.
   """
   found = []
   for name in str(workdir).split(','):
@@ -167,15 +171,38 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
         ' or name the runs in --workdir'
       )
     for member in members:
-      if not (member / 'config.json').exists():
-        raise errors.InputError(
-          f'{folder} is an ensemble whose member {member.name!r} is not trained'
-          ' yet; train it, or name the members that are in --workdir'
-        )
+      _check_trained(folder, member)
       found.append(member)
   if len({path.resolve() for path in found}) < len(found):
     raise errors.InputError(f'--workdir={workdir} names a run twice')
   return found
+
+
+def _check_trained(folder: epath.Path, member: epath.Path) -> None:
+  remedy = (
+    'train it to its end by the same command, or name in --workdir the members'
+    ' to evaluate as they are'
+  )
+  progress = None
+  if (member / 'config.json').exists():
+    progress = run.read_progress(member)
+  if progress is None or progress.step is None:
+    raise errors.InputError(
+      f'{folder} is an ensemble whose member {member.name!r} is not trained'
+      f' yet; {remedy}'
+    )
+  if progress.num_train_steps is None:
+    logging.warning(
+      '%s does not say at which step its training ends; it is used as it is, at'
+      ' step %d',
+      member,
+      progress.step,
+    )
+  elif progress.step < progress.num_train_steps:
+    raise errors.InputError(
+      f'{folder} is an ensemble whose member {member.name!r} is at step'
+      f' {progress.step} of {progress.num_train_steps}; {remedy}'
+    )
 
 
 def answer(

@@ -75,7 +75,8 @@ def report(
     answers: likewise.
 
   Returns:
-    `output, num_images, table_3, by_size, aggregations, calibration`.
+    `output, members, protocol, num_images, table_3, by_size, aggregations,
+    calibration`.
 
   Raises:
     InputError: if a run, the protocol or the data cannot be used.
@@ -118,7 +119,15 @@ def _write(
       line['paper_top5_error'] = paper
   result = {
     'output': str(folder),
-    'members': [member.name for member in members.members],
+    'members': [
+      {
+        'workdir': member.name,
+        'weights': loaded.weights,
+        'step': loaded.step,
+        'digest': loaded.digest,
+      }
+      for member, loaded in zip(members.members, answered.runs, strict=True)
+    ],
     'protocol': protocol.name,
     'num_images': table[0].scores.num_images,
     'table_3': lines,

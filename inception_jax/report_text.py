@@ -51,7 +51,7 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   count = report['num_images']
   parts = [
     f'# Evaluation on {count:,} images',
-    'Models, in order: ' + ', '.join(f'`{x}`' for x in report['members']) + '.',
+    _members(report['members']),
     '## Table 3: models, crops, error',
     'Intervals are of 95 % (Wilson), for the number of images alone.'
     + (
@@ -100,6 +100,22 @@ def _interval(ends: Sequence[float]) -> str:
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
   rows = [header, ['---'] * len(header), *lines]
   return '\n'.join(f'| {" | ".join(map(str, row))} |' for row in rows)
+
+
+def _members(lines: Sequence[Mapping[str, Any]]) -> str:
+  return _markdown(
+    ['model', 'run', 'weights', 'step', 'digest of the network'],
+    [
+      [
+        number,
+        f'`{line["workdir"]}`',
+        line['weights'],
+        line['step'],
+        f'`{line["digest"][:16]}…`',
+      ]
+      for number, line in enumerate(lines, 1)
+    ],
+  )
 
 
 def _table_3(lines: Sequence[Mapping[str, Any]], with_paper: bool) -> str:

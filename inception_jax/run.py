@@ -4,6 +4,7 @@ config.json          the resolved config
 model.json           arguments of `models.create_model`
 preprocessing.json   picture to pixels to network input
 labels.json          what each output means: index, synset, name
+training.json        the step at which training ends
 checkpoints/STEP/    weights, optimizer, averages (see `checkpoint`)
 metrics.jsonl        losses and accuracies; the same in every repetition
 timing.jsonl         images a second; never the same
@@ -128,6 +129,42 @@ def load_run(
     step=step,
     digest=_digest(parts, weights, arrays),
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+  """How far a run has come.
+
+  Attributes:
+    step: of the newest checkpoint; None if there is none.
+    num_train_steps: step at which training ends; None if the run does not say,
+      which imported ones and those of earlier versions may not.
+  """
+
+  step: int | None
+  num_train_steps: int | None
+
+
+def read_progress(workdir: epath.PathLike) -> Progress:
+  """How far a run has come, without its weights.
+
+  Raises:
+    InputError: if `workdir` is no run directory, or its files are damaged.
+  """
+  workdir = epath.Path(workdir)
+  train = read_config(workdir).get('train')
+  checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
+  steps = checkpoints.steps()
+  checkpoints.close()
+  path = workdir / 'training.json'
+  stored = json_files.read_json(path) if path.exists() else train
+  last = stored.get('num_train_steps') if isinstance(stored, dict) else None
+  if path.exists() and not isinstance(last, int):
+    raise errors.InputError(
+      f'{path} does not say at which step training ends; delete it, and the'
+      ' same command of training writes it again'
+    )
+  return Progress(steps[-1] if steps else None, last)
 
 
 def _digest(
@@ -267,13 +304,25 @@ class RunDirectory:
     preprocessing: preprocess.Preprocessing,
     eval_crop: crop_spec.EvaluationCrop,
     label_map: labels.LabelMap,
+    num_train_steps: int | None = None,
   ) -> None:
     """Writes what `load_run` needs beside the weights; config.json last.
+
+    Args:
+      model: arguments of `models.create_model`.
+      preprocessing: pixels to network input.
+      eval_crop: picture to pixels.
+      label_map: what each output means.
+      num_train_steps: step at which training ends; None of imported weights.
 
     Raises:
       InputError: if there are weights already, for other classes.
     """
     self._check_labels(label_map)
+    if num_train_steps is not None:
+      json_files.write_json(
+        self.path / 'training.json', {'num_train_steps': num_train_steps}
+      )
     for name, value in (
       ('model.json', model),
       ('preprocessing.json', description.pixels(preprocessing, eval_crop)),

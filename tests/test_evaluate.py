@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_config
 
-from inception_jax import errors, evaluate, report
+from inception_jax import errors, evaluate, report, run
 from inception_jax.evaluation import answering, multi_crop
 from inception_jax.evaluation import protocol as protocol_lib
 
@@ -166,7 +166,16 @@ def test_report_of_two_runs(trained, tmp_path):
   # Two of the same network are as good as one.
   errors_ = [row['top1_error'] for row in result['table_3']]
   assert errors_[:2] == errors_[2:]
+  for path, member in zip((trained[0], other), result['members'], strict=True):
+    loaded = run.load_run(path)
+    assert member == {
+      'workdir': str(path),
+      'weights': 'ema',
+      'step': 12,
+      'digest': loaded.digest,
+    }
   text = (tmp_path / 'report' / 'report.md').read_text()
+  assert f'| 2 | `{other}` | ema | 12 | `{member["digest"][:16]}…` |' in text
   assert 'Table 3' in text and 'GoogLeNet' not in text  # Digits, not ImageNet.
   kept = json.loads((tmp_path / 'report' / 'report.json').read_text())
   assert kept['table_3'] == result['table_3']
@@ -202,6 +211,10 @@ def test_ensembles_are_named_by_their_folder(trained, tmp_path):
     evaluate.list_runs(tmp_path)
   shutil.copytree(trained[0], tmp_path / 'm2')
   assert evaluate.list_runs(tmp_path) == [tmp_path / 'm1', tmp_path / 'm2']
+  shutil.rmtree(tmp_path / 'm2' / 'checkpoints')
+  with pytest.raises(errors.InputError, match="'m2' is not trained yet"):
+    evaluate.list_runs(tmp_path)
+  shutil.copytree(trained[0] / 'checkpoints', tmp_path / 'm2' / 'checkpoints')
   for twice in (f'{tmp_path / "m1"}', f'{tmp_path}/m2/../m1'):
     with pytest.raises(errors.InputError, match='names a run twice'):
       evaluate.list_runs(f'{tmp_path},{twice}')
@@ -211,6 +224,34 @@ def test_ensembles_are_named_by_their_folder(trained, tmp_path):
     (tmp_path / 'ensemble.json').write_text(damaged)
     with pytest.raises(errors.InputError, match='names no members'):
       evaluate.list_runs(tmp_path)
+
+
+def test_members_that_are_not_at_their_end_must_be_named(
+  trained, tmp_path, caplog
+):
+  (tmp_path / 'ensemble.json').write_text('{"members": ["m1", "m2"]}')
+  m1, m2 = tmp_path / 'm1', tmp_path / 'm2'
+  shutil.copytree(trained[0], m1)
+  shutil.copytree(trained[0], m2)
+  shutil.rmtree(m2 / 'checkpoints' / '12')
+  with pytest.raises(
+    errors.InputError, match="'m2' is at step 8 of 12; train it .* --workdir"
+  ):
+    evaluate.list_runs(tmp_path)
+  assert evaluate.list_runs(f'{m1},{m2}') == [m1, m2]
+  # Of earlier versions the config may tell, or nothing.
+  (m2 / 'training.json').unlink()
+  with pytest.raises(errors.InputError, match="'m2' is at step 8 of 12"):
+    evaluate.list_runs(tmp_path)
+  config_of_run = json.loads((m2 / 'config.json').read_text())
+  config_of_run['train']['num_train_steps'] = None
+  (m2 / 'config.json').write_text(json.dumps(config_of_run))
+  with caplog.at_level('WARNING'):
+    assert evaluate.list_runs(tmp_path) == [m1, m2]
+  assert f'{m2} does not say at which step' in caplog.text
+  (m2 / 'training.json').write_text('{}')
+  with pytest.raises(errors.InputError, match='training.json does not say'):
+    evaluate.list_runs(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ def test_the_papers_figures_stand_beside_its_own_crops_only(
   assert report._is_paper_task(dataset) is expected
 
 
+MEMBER = {'workdir': 'a', 'weights': 'ema', 'step': 3, 'digest': '0' * 64}
+
+
 def line(models, crops, aggregation):
   errors = {
     name: 0.1
@@ -66,7 +69,7 @@ def test_aggregations_have_a_section_if_there_are_several(models):
     return report_text.to_markdown(
       {
         'num_images': 10,
-        'members': ['a'] * models,
+        'members': [MEMBER] * models,
         'table_3': [line(1, 1, 'mean_probability')],
         'by_size': [line(i + 1, 10, '') for i in range(models)],
         'aggregations': [line(1, 10, kind) for kind in kinds],
