@@ -229,9 +229,11 @@ def answer(
   """
   if config is None:
     stored = run.read_config(workdirs[0])
-    stored['data'] = {**stored['data'], 'eval_crop': None}  # Each has its own.
+    # Each has its own.
+    stored['data'] = {**(stored.get('data') or {}), 'eval_crop': None}
   else:
     stored = experiment_lib.sections(config)
+  eval_batch_size = _read_eval_batch_size(stored)
   loaded = [run.load_run(workdir, weights) for workdir in workdirs]
   datasets = [
     _open_dataset(stored['data'], *pair, protocol)
@@ -246,7 +248,7 @@ def answer(
     found = _answer(
       loaded[number],
       datasets[number],
-      stored['train']['eval_batch_size'],
+      eval_batch_size,
       kept,
       str(workdir),
     )
@@ -259,6 +261,18 @@ def answer(
     datasets[0],
     tuple(loaded),
   )
+
+
+def _read_eval_batch_size(config: Mapping[str, Any]) -> int:
+  train = config.get('train')
+  size = train.get('eval_batch_size') if isinstance(train, dict) else None
+  if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+    found = 'missing' if size is None else repr(size)
+    raise errors.InputError(
+      f'config.train.eval_batch_size is {found}; it must be a positive'
+      ' whole number: give a --config that has it'
+    )
+  return size
 
 
 def _check_classes(

@@ -300,6 +300,42 @@ def test_bad_protocols(arguments, message):
     protocol_lib.Protocol(**arguments)
 
 
+@pytest.mark.parametrize('size', [0, -3, None, 2.5, True, '48'])
+@pytest.mark.parametrize('of_the_run', [False, True])
+def test_a_bad_batch_size_stops_before_anything_is_written(
+  trained, tmp_path, size, of_the_run
+):
+  bad = config().to_dict()
+  bad['train']['eval_batch_size'] = size
+  if size is None:
+    del bad['train']['eval_batch_size']
+  workdir = trained[0]
+  if of_the_run:
+    workdir = tmp_path / 'run'
+    workdir.mkdir()
+    (workdir / 'config.json').write_text(json.dumps(bad))
+    bad = None
+  found = 'missing' if size is None else repr(size)
+  for mode in (
+    lambda: evaluate.evaluate(
+      workdir, protocol_lib.Protocol(), None, bad, tmp_path / 'answers'
+    ),
+    lambda: report.report(
+      workdir,
+      protocol_lib.Protocol(),
+      tmp_path / 'report',
+      None,
+      bad,
+      tmp_path / 'answers',
+    ),
+  ):
+    with pytest.raises(
+      errors.InputError, match=f'config.train.eval_batch_size is {found}; it'
+    ):
+      mode()
+  assert {path.name for path in tmp_path.iterdir()} <= {'run'}
+
+
 def test_runs_without_weights_and_pictures(trained, tmp_path):
   shutil.copytree(trained[0], tmp_path / 'run')
   shutil.rmtree(tmp_path / 'run' / 'checkpoints')
@@ -309,3 +345,11 @@ def test_runs_without_weights_and_pictures(trained, tmp_path):
   empty.data.eval_split = 'test[:0]'
   with pytest.raises(errors.InputError, match="'test.:0.' .* is empty"):
     evaluate.evaluate(trained[0], protocol_lib.Protocol(), None, empty)
+  shutil.copytree(trained[0] / 'checkpoints', tmp_path / 'run' / 'checkpoints')
+  (tmp_path / 'run' / 'config.json').write_text(
+    '{"train": {"eval_batch_size": 9}}'
+  )
+  with pytest.raises(
+    errors.InputError, match='what to evaluate on; give --con'
+  ):
+    evaluate.evaluate(tmp_path / 'run', protocol_lib.Protocol())
