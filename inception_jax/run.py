@@ -173,12 +173,12 @@ def _digest(
   # Of what is stored, not of what is computed from it, such as an average over
   # its weight: the same bits on every machine.
   prefix = _PREFIXES[weights]
-  kinds = (f'{prefix}params/', f'{prefix}batch_stats/')
-  digests = {
-    name: checkpoint.digest(value)
-    for name, value in arrays.items()
-    if name.startswith(kinds) or (weights == 'ema' and name == _EMA_WEIGHT)
-  }
+  kept = {prefix + name for name in _collections(arrays, prefix)}
+  # What is frozen has no average and is used as it is.
+  kept |= {x for x in _collections(arrays, '') if prefix + x not in arrays}
+  if weights == 'ema':
+    kept.add(_EMA_WEIGHT)
+  digests = {name: checkpoint.digest(arrays[name]) for name in kept}
   described = {name: parts[name] for name in ('model', 'preprocessing')}
   text = json.dumps([described, digests], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
