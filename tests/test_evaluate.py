@@ -138,7 +138,7 @@ def test_killed_evaluation_ends_as_the_unbroken_one(
   assert stored(tmp_path) == whole
 
 
-def test_report_of_two_runs(trained, tmp_path):
+def test_report_of_two_runs(trained, tmp_path, monkeypatch):
   other = tmp_path / 'other'
   shutil.copytree(trained[0], other)
   shutil.rmtree(other / 'answers', ignore_errors=True)
@@ -181,6 +181,24 @@ def test_report_of_two_runs(trained, tmp_path):
   assert kept['table_3'] == result['table_3']
   counts = (tmp_path / 'report' / 'confusions.csv').read_text().splitlines()[1:]
   assert sum(int(line.split(',')[-1]) for line in counts) == NUM_IMAGES
+  for line in kept['table_3']:
+    assert line['change_from_base'] == pytest.approx(
+      line['top5_error'] - kept['table_3'][0]['top5_error']
+    )
+  # As if the digits were the paper's task, and then no longer.
+  again = (f'{trained[0]},{other}', protocol, tmp_path / 'report')
+  with monkeypatch.context() as patch:
+    patch.setattr(report, '_is_paper_task', lambda dataset: True)
+    of_paper = report.report(*again, None, config())
+  table_2 = tmp_path / 'report' / 'table_2.csv'
+  entries = of_paper['table_2']
+  assert len(entries) == 7 and len(table_2.read_text().splitlines()) == 9
+  kept = json.loads((tmp_path / 'report' / 'report.json').read_text())
+  assert kept['table_2'] == entries
+  error = kept['table_3'][-1]['top5_error']
+  assert entries[0]['reduction'] == pytest.approx(1 - error / 0.164)
+  assert 'table_2' not in report.report(*again, None, config())
+  assert not table_2.exists()
 
 
 def test_each_run_has_its_own_crop(trained, tmp_path):
