@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
-from absl import logging
 from etils import epath
 import jax
 import ml_collections
 
-from inception_jax import cluster, errors, fields, json_files, run
+from inception_jax import cluster, ensemble_folder, errors, fields, run
 from inception_jax import experiment as experiment_lib
 from inception_jax.data import crop_spec, device
 from inception_jax.data import dataset as dataset_lib
@@ -22,9 +21,6 @@ from inception_jax.evaluation import (
 from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.training import step as step_lib
-
-# What names the runs of an ensemble in the folder that holds them.
-ENSEMBLE_FILE = 'ensemble.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +48,7 @@ def evaluate(
   """Evaluates runs, each and together.
 
   Args:
-    workdir: see `list_runs`.
+    workdir: see `ensemble_folder.list_runs`.
     protocol: which crops, and what is made of them.
     weights: see `run.load_run`.
     config: see `answer`.
@@ -66,7 +62,7 @@ def evaluate(
   Raises:
     InputError: if a run, the protocol or the data cannot be used.
   """
-  workdirs = list_runs(workdir)
+  workdirs = ensemble_folder.list_runs(workdir)
   answered = answer(workdirs, protocol, weights, config, answers)
   found = None
   if answered.ensemble is not None:
@@ -136,72 +132,6 @@ def check_count(answered: Answered, counted: int, skipped: int) -> None:
     raise errors.InputError(
       f'{skipped} of the {num_images} images cannot be decoded; prepare the'
       " dataset again without them, or set data.on_bad_image='skip'"
-    )
-
-
-def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
-  """The run directories that a `--workdir` stands for.
-
-  Args:
-    workdir: run directories with commas between them, which may be at any
-      step, or folders that hold the runs of an ensemble.
-
-  Raises:
-    InputError: if one is given twice, or a member of an ensemble is not trained
-      to its end.
-  """
-  found = []
-  for name in str(workdir).split(','):
-    if not name.strip():
-      raise errors.InputError(
-        f'--workdir={workdir} has a comma with no run beside it; leave it out'
-      )
-    folder = epath.Path(name.strip())
-    if not (folder / ENSEMBLE_FILE).exists():
-      found.append(folder)
-      continue
-    listed = json_files.read_json(folder / ENSEMBLE_FILE)
-    try:
-      members = [folder / name for name in listed['members']]
-    except (KeyError, TypeError):
-      members = []
-    if not members:
-      raise errors.InputError(
-        f'{folder / ENSEMBLE_FILE} names no members; train the ensemble again,'
-        ' or name the runs in --workdir'
-      )
-    for member in members:
-      _check_trained(folder, member)
-      found.append(member)
-  if len({path.resolve() for path in found}) < len(found):
-    raise errors.InputError(f'--workdir={workdir} names a run twice')
-  return found
-
-
-def _check_trained(folder: epath.Path, member: epath.Path) -> None:
-  remedy = (
-    'train it to its end by the same command, or name in --workdir the members'
-    ' to evaluate as they are'
-  )
-  progress = None
-  if (member / 'config.json').exists():
-    progress = run.read_progress(member)
-  if progress is None or progress.step is None:
-    raise errors.InputError(
-      f'{folder} is an ensemble whose member {member.name!r} is not trained'
-      f' yet; {remedy}'
-    )
-  if progress.num_train_steps is None:
-    logging.warning(
-      '%s does not say at which step its training ends; it is used as it is, at'
-      ' step %d',
-      member,
-      progress.step,
-    )
-  elif progress.step < progress.num_train_steps:
-    raise errors.InputError(
-      f'{folder} is an ensemble whose member {member.name!r} is at step'
-      f' {progress.step} of {progress.num_train_steps}; {remedy}'
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from inception_jax import (
   cluster,
+  ensemble_folder,
   errors,
   evaluate,
   json_files,
@@ -67,7 +68,7 @@ def report(
   and `mistakes.png`.
 
   Args:
-    workdir: see `evaluate.list_runs`.
+    workdir: see `ensemble_folder.list_runs`.
     protocol: which crops; its aggregation is that of the details.
     output: folder; None is `report` in the run or, of several, in the folder
       that holds the first.
@@ -83,7 +84,7 @@ def report(
     InputError: if a run, the protocol or the data cannot be used.
     TrainingError: if the report cannot be written.
   """
-  workdirs = evaluate.list_runs(workdir)
+  workdirs = ensemble_folder.list_runs(workdir)
   default = workdirs[0] if len(workdirs) == 1 else workdirs[0].parent
   folder = epath.Path(output or default / 'report')
   answered = evaluate.answer(workdirs, protocol, weights, config, answers)

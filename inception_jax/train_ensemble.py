@@ -1,8 +1,4 @@
-"""Training of several runs that are evaluated together.
-
-A folder holds a run directory for each member, and `ensemble.json`, which names
-them in order.
-"""
+"""Training of several runs that are evaluated together."""
 
 from collections.abc import Mapping
 import copy
@@ -14,7 +10,7 @@ from etils import epath
 import jax
 import ml_collections
 
-from inception_jax import cluster, errors, evaluate, fields, json_files, train
+from inception_jax import cluster, ensemble_folder, errors, fields, train
 from inception_jax import experiment as experiment_lib
 
 SECTION = experiment_lib.ENSEMBLE
@@ -125,7 +121,7 @@ def train_ensemble(
       raise errors.InputError(f'member {name!r}: {error}') from error
   folder = epath.Path(workdir)
   if cluster.is_main_process():
-    _describe(folder, list(configs))
+    ensemble_folder.describe(folder, list(configs))
   results = []
   for name in options.only or configs:
     logging.info(
@@ -135,27 +131,3 @@ def train_ensemble(
     # Each has programs of its own; all together they would fill the memory.
     jax.clear_caches()
   return {'workdir': str(folder), 'members': results}
-
-
-def _describe(folder: epath.Path, members: list[str]) -> None:
-  path = folder / evaluate.ENSEMBLE_FILE
-  if path.exists():
-    stored = json_files.read_json(path)
-    if stored != {'members': members}:
-      raise errors.InputError(
-        f'{folder} is an ensemble of other members ({path}); give another'
-        ' --workdir or the same config'
-      )
-    return
-  if (folder / 'config.json').exists():
-    raise errors.InputError(
-      f'{folder} is the run directory of one run; give another --workdir'
-    )
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.InputError(
-      f'--workdir={folder} cannot be made ({error.strerror or error}); give'
-      ' another folder'
-    ) from error
-  json_files.write_json(path, {'members': members})

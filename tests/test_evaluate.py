@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_config
 
-from inception_jax import errors, evaluate, report, run
+from inception_jax import ensemble_folder, errors, evaluate, report, run
 from inception_jax.evaluation import answering, multi_crop
 from inception_jax.evaluation import protocol as protocol_lib
 
@@ -226,22 +226,25 @@ def test_ensembles_are_named_by_their_folder(trained, tmp_path):
   (tmp_path / 'ensemble.json').write_text('{"members": ["m1", "m2"]}')
   shutil.copytree(trained[0], tmp_path / 'm1')
   with pytest.raises(errors.InputError, match="'m2' is not trained yet"):
-    evaluate.list_runs(tmp_path)
+    ensemble_folder.list_runs(tmp_path)
   shutil.copytree(trained[0], tmp_path / 'm2')
-  assert evaluate.list_runs(tmp_path) == [tmp_path / 'm1', tmp_path / 'm2']
+  assert ensemble_folder.list_runs(tmp_path) == [
+    tmp_path / 'm1',
+    tmp_path / 'm2',
+  ]
   shutil.rmtree(tmp_path / 'm2' / 'checkpoints')
   with pytest.raises(errors.InputError, match="'m2' is not trained yet"):
-    evaluate.list_runs(tmp_path)
+    ensemble_folder.list_runs(tmp_path)
   shutil.copytree(trained[0] / 'checkpoints', tmp_path / 'm2' / 'checkpoints')
   for twice in (f'{tmp_path / "m1"}', f'{tmp_path}/m2/../m1'):
     with pytest.raises(errors.InputError, match='names a run twice'):
-      evaluate.list_runs(f'{tmp_path},{twice}')
+      ensemble_folder.list_runs(f'{tmp_path},{twice}')
   with pytest.raises(errors.InputError, match='comma with no run beside it'):
-    evaluate.list_runs(f'{tmp_path},')
+    ensemble_folder.list_runs(f'{tmp_path},')
   for damaged in ('{}', '[]', '{"members": []}', '{"members": [3]}'):
     (tmp_path / 'ensemble.json').write_text(damaged)
     with pytest.raises(errors.InputError, match='names no members'):
-      evaluate.list_runs(tmp_path)
+      ensemble_folder.list_runs(tmp_path)
 
 
 def test_members_that_are_not_at_their_end_must_be_named(
@@ -255,21 +258,21 @@ def test_members_that_are_not_at_their_end_must_be_named(
   with pytest.raises(
     errors.InputError, match="'m2' is at step 8 of 12; train it .* --workdir"
   ):
-    evaluate.list_runs(tmp_path)
-  assert evaluate.list_runs(f'{m1},{m2}') == [m1, m2]
+    ensemble_folder.list_runs(tmp_path)
+  assert ensemble_folder.list_runs(f'{m1},{m2}') == [m1, m2]
   # Of earlier versions the config may tell, or nothing.
   (m2 / 'training.json').unlink()
   with pytest.raises(errors.InputError, match="'m2' is at step 8 of 12"):
-    evaluate.list_runs(tmp_path)
+    ensemble_folder.list_runs(tmp_path)
   config_of_run = json.loads((m2 / 'config.json').read_text())
   config_of_run['train']['num_train_steps'] = None
   (m2 / 'config.json').write_text(json.dumps(config_of_run))
   with caplog.at_level('WARNING'):
-    assert evaluate.list_runs(tmp_path) == [m1, m2]
+    assert ensemble_folder.list_runs(tmp_path) == [m1, m2]
   assert f'{m2} does not say at which step' in caplog.text
   (m2 / 'training.json').write_text('{}')
   with pytest.raises(errors.InputError, match='training.json does not say'):
-    evaluate.list_runs(tmp_path)
+    ensemble_folder.list_runs(tmp_path)
 
 
 @pytest.mark.parametrize(
