@@ -10,6 +10,7 @@ metrics.jsonl        losses and accuracies; the same in every repetition
 timing.jsonl         images a second; never the same
 tensorboard/         the metrics as TensorBoard events
 plots/               pictures of them
+train.log            what it has said, if several were trained at a time
 """
 
 from collections.abc import Mapping
@@ -137,8 +138,8 @@ class Progress:
 
   Attributes:
     step: of the newest checkpoint; None if there is none.
-    num_train_steps: step at which training ends; None if the run does not say,
-      which imported ones and those of earlier versions may not.
+    num_train_steps: step at which training ends; None if the run does not say:
+      imported ones, and some of earlier versions.
   """
 
   step: int | None
