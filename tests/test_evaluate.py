@@ -251,6 +251,7 @@ def test_report_of_two_runs(trained, other, tmp_path, monkeypatch):
   assert first['loss'] == pytest.approx(alone[0]['loss'])
   # The mean of probabilities is better than the mean of their logarithms.
   assert both['loss'] < (alone[0]['loss'] + alone[1]['loss']) / 2
+  assert both['loss'] != first['loss']
   assert result['members'] == [
     {
       'workdir': str(path),
@@ -266,6 +267,14 @@ def test_report_of_two_runs(trained, other, tmp_path, monkeypatch):
   assert 'Table 3' in text and 'GoogLeNet' not in text  # Digits, not ImageNet.
   kept = json.loads((tmp_path / 'report' / 'report.json').read_text())
   assert kept['table_3'] == result['table_3']
+  (second,) = (
+    row
+    for row in kept['rows']
+    if row['members'] == [1]
+    and row['crops'] == 2
+    and row['aggregation'] == 'mean_probability'
+  )
+  assert second['loss'] == pytest.approx(alone[1]['loss'])
   counts = (tmp_path / 'report' / 'confusions.csv').read_text().splitlines()[1:]
   assert sum(int(line.split(',')[-1]) for line in counts) == NUM_IMAGES
   for line in kept['table_3']:
