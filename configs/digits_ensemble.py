@@ -23,6 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.ensemble = {
     'same_initial_weights': True,
     'only': (),
+    'num_parallel': 1,
     'members': {
       'm1': {},
       'm2': {'data': {'area_range': (0.5, 1.0)}},

@@ -11,7 +11,8 @@ Source: Szegedy et al. 2014, section 7: "we independently trained 7 versions of
 Expected: the paper's seven have 6.67 % top-5 error with 144 crops (Table 3).
   Not yet trained with this code.
 Hardware and time: seven times that of `googlenet_imagenet`; the members can be
-  divided over machines with --config.ensemble.only.
+  divided over machines with --config.ensemble.only, and over the GPUs of one
+  with --config.ensemble.num_parallel.
 Command: python main.py --config=configs/ensemble.py --workdir=runs/seven
   --config.data.data_dir=...
 """
@@ -29,6 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.ensemble = {
     'same_initial_weights': True,  # The paper's oversight.
     'only': (),
+    'num_parallel': 1,
     'members': {
       'm1': {},
       'm2': {},

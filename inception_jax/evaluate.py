@@ -8,7 +8,7 @@ from etils import epath
 import jax
 import ml_collections
 
-from inception_jax import cluster, errors, fields, json_files, run
+from inception_jax import cluster, ensemble_folder, errors, fields, run
 from inception_jax import experiment as experiment_lib
 from inception_jax.data import crop_spec, device
 from inception_jax.data import dataset as dataset_lib
@@ -21,9 +21,6 @@ from inception_jax.evaluation import (
 from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.training import step as step_lib
-
-# What names the runs of an ensemble in the folder that holds them.
-ENSEMBLE_FILE = 'ensemble.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,21 +48,21 @@ def evaluate(
   """Evaluates runs, each and together.
 
   Args:
-    workdir: see `list_runs`.
+    workdir: see `ensemble_folder.list_runs`.
     protocol: which crops, and what is made of them.
     weights: see `run.load_run`.
     config: see `answer`.
     answers: likewise.
 
   Returns:
-    `workdir, protocol, num_crops, aggregation, weights, step, num_images, top1,
-    top5, loss, top5_error`, of the mean of the probabilities of all runs; and
-    of several `members`, the same of each.
+    `workdir, protocol, num_crops, aggregation, weights, step, digest,
+    num_images, top1, top5, loss, top5_error`, of the mean of the probabilities
+    of all runs; and of several `members`, the same of each.
 
   Raises:
     InputError: if a run, the protocol or the data cannot be used.
   """
-  workdirs = list_runs(workdir)
+  workdirs = ensemble_folder.list_runs(workdir)
   answered = answer(workdirs, protocol, weights, config, answers)
   found = None
   if answered.ensemble is not None:
@@ -79,6 +76,7 @@ def evaluate(
       'aggregation': protocol.aggregation,
       'weights': loaded.weights,
       'step': loaded.step,
+      'digest': loaded.digest,
       **member,
       'top5_error': 1 - member['top5'],
     }
@@ -93,6 +91,7 @@ def evaluate(
     'workdir': ','.join(map(str, workdirs)),
     'weights': [result['weights'] for result in results],
     'step': [result['step'] for result in results],
+    'digest': [result['digest'] for result in results],
     **together,
     'top5_error': 1 - together['top5'],
     'members': results,
@@ -136,48 +135,6 @@ def check_count(answered: Answered, counted: int, skipped: int) -> None:
     )
 
 
-def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
-  """The run directories that a `--workdir` stands for.
-
-  Args:
-    workdir: run directories with commas between them, or folders that hold
-      the runs of an ensemble.
-
-  Raises:
-    InputError: if one is given twice, or an ensemble is not whole.
-  """
-  found = []
-  for name in str(workdir).split(','):
-    if not name.strip():
-      raise errors.InputError(
-        f'--workdir={workdir} has a comma with no run beside it; leave it out'
-      )
-    folder = epath.Path(name.strip())
-    if not (folder / ENSEMBLE_FILE).exists():
-      found.append(folder)
-      continue
-    listed = json_files.read_json(folder / ENSEMBLE_FILE)
-    try:
-      members = [folder / name for name in listed['members']]
-    except (KeyError, TypeError):
-      members = []
-    if not members:
-      raise errors.InputError(
-        f'{folder / ENSEMBLE_FILE} names no members; train the ensemble again,'
-        ' or name the runs in --workdir'
-      )
-    for member in members:
-      if not (member / 'config.json').exists():
-        raise errors.InputError(
-          f'{folder} is an ensemble whose member {member.name!r} is not trained'
-          ' yet; train it, or name the members that are in --workdir'
-        )
-      found.append(member)
-  if len({path.resolve() for path in found}) < len(found):
-    raise errors.InputError(f'--workdir={workdir} names a run twice')
-  return found
-
-
 def answer(
   workdirs: Sequence[epath.Path],
   protocol: protocol_lib.Protocol,
@@ -202,9 +159,11 @@ def answer(
   """
   if config is None:
     stored = run.read_config(workdirs[0])
-    stored['data'] = {**stored['data'], 'eval_crop': None}  # Each has its own.
+    # Each has its own.
+    stored['data'] = {**(stored.get('data') or {}), 'eval_crop': None}
   else:
     stored = experiment_lib.sections(config)
+  eval_batch_size = _read_eval_batch_size(stored)
   loaded = [run.load_run(workdir, weights) for workdir in workdirs]
   datasets = [
     _open_dataset(stored['data'], *pair, protocol)
@@ -219,7 +178,7 @@ def answer(
     found = _answer(
       loaded[number],
       datasets[number],
-      stored['train']['eval_batch_size'],
+      eval_batch_size,
       kept,
       str(workdir),
     )
@@ -232,6 +191,18 @@ def answer(
     datasets[0],
     tuple(loaded),
   )
+
+
+def _read_eval_batch_size(config: Mapping[str, Any]) -> int:
+  train = config.get('train')
+  size = train.get('eval_batch_size') if isinstance(train, dict) else None
+  if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+    found = 'missing' if size is None else repr(size)
+    raise errors.InputError(
+      f'config.train.eval_batch_size is {found}; it must be a positive'
+      ' whole number: give a --config that has it'
+    )
+  return size
 
 
 def _check_classes(

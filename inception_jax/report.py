@@ -13,6 +13,7 @@ import numpy as np
 
 from inception_jax import (
   cluster,
+  ensemble_folder,
   errors,
   evaluate,
   json_files,
@@ -61,12 +62,13 @@ def report(
   """Evaluates runs and writes what is to be said of it.
 
   `report.md` and `report.json`; `table_3.csv`, error against cost as the paper
-  prints it, and `error_against_cost.png`; accuracy of each class, `classes.csv`
+  prints it, and `error_against_cost.png`; `table_2.csv`, where the task is the
+  paper's; accuracy of each class, `classes.csv`
   and `classes.png`; `confusions.csv` and `confusion.png`; `reliability.png`;
   and `mistakes.png`.
 
   Args:
-    workdir: see `evaluate.list_runs`.
+    workdir: see `ensemble_folder.list_runs`.
     protocol: which crops; its aggregation is that of the details.
     output: folder; None is `report` in the run or, of several, in the folder
       that holds the first.
@@ -75,13 +77,14 @@ def report(
     answers: likewise.
 
   Returns:
-    `output, num_images, table_3, by_size, aggregations, calibration`.
+    `output, members, protocol, num_images, table_3, by_size, aggregations,
+    calibration`, and `table_2` where the task is the paper's.
 
   Raises:
     InputError: if a run, the protocol or the data cannot be used.
     TrainingError: if the report cannot be written.
   """
-  workdirs = evaluate.list_runs(workdir)
+  workdirs = ensemble_folder.list_runs(workdir)
   default = workdirs[0] if len(workdirs) == 1 else workdirs[0].parent
   folder = epath.Path(output or default / 'report')
   answered = evaluate.answer(workdirs, protocol, weights, config, answers)
@@ -112,13 +115,22 @@ def _write(
   is_paper_task = _is_paper_task(answered.dataset)
   last = max(row.num_crops for row in rows)
   lines = [row.to_json() for row in table]
-  if is_paper_task:
-    for line in lines:
+  for line in lines:
+    line['change_from_base'] = line['top5_error'] - lines[0]['top5_error']
+    if is_paper_task:
       paper = paper_results.TABLE_3.get((line['models'], line['crops']))
       line['paper_top5_error'] = paper
   result = {
     'output': str(folder),
-    'members': [member.name for member in members.members],
+    'members': [
+      {
+        'workdir': member.name,
+        'weights': loaded.weights,
+        'step': loaded.step,
+        'digest': loaded.digest,
+      }
+      for member, loaded in zip(members.members, answered.runs, strict=True)
+    ],
     'protocol': protocol.name,
     'num_images': table[0].scores.num_images,
     'table_3': lines,
@@ -131,6 +143,8 @@ def _write(
     ],
     'calibration': _calibration_to_json(details.calibration),
   }
+  if is_paper_task:
+    result['table_2'] = comparison.table_2(lines[-1]['top5_error'])
   everything = {
     **result,
     'rows': [row.to_json() for row in rows],
@@ -140,11 +154,15 @@ def _write(
   json_files.write_json(folder / 'report.json', everything)
   for name, text in {
     'table_3.csv': report_text.table_3_to_csv(lines),
+    'table_2.csv': report_text.table_2_to_csv(result),
     'classes.csv': _classes_to_csv(details.confusions, members.labels),
     'confusions.csv': _matrix_to_csv(details.confusions, members.labels),
     'report.md': report_text.to_markdown(everything, is_paper_task),
   }.items():
-    json_files.write_atomically(folder / name, text)
+    if text is not None:
+      json_files.write_atomically(folder / name, text)
+    else:  # Not that of another report.
+      (folder / name).unlink(missing_ok=True)
   for name, figure in {
     'error_against_cost': report_figures.error_against_cost(
       rows, is_paper_task
@@ -157,7 +175,7 @@ def _write(
     path = folder / f'{name}.png'
     if figure is not None:
       plots.save_figure(figure, path)
-    else:  # Not that of another report.
+    else:
       path.unlink(missing_ok=True)
   print(report_text.to_markdown(everything, is_paper_task))
   logging.info('the report is in %s', folder)

@@ -5,7 +5,7 @@ import csv
 import io
 from typing import Any
 
-from inception_jax.evaluation import comparison, paper_results
+from inception_jax.evaluation import comparison
 
 
 def table_3_to_csv(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -30,7 +30,7 @@ def table_3_to_csv(lines: Sequence[Mapping[str, Any]]) -> str:
         line['crops'],
         line['cost'],
         line['top5_error'],
-        line['top5_error'] - lines[0]['top5_error'],
+        line['change_from_base'],
         *line['top5_error_interval'],
         line['top1_error'],
         *line['top1_error_interval'],
@@ -38,6 +38,27 @@ def table_3_to_csv(lines: Sequence[Mapping[str, Any]]) -> str:
         *([line['paper_top5_error']] if with_paper else []),
       ]
     )
+  return text.getvalue()
+
+
+def table_2_to_csv(report: Mapping[str, Any]) -> str | None:
+  """Table 2, a line for each entry and ours; errors and shares in 0 to 1.
+
+  Args:
+    report: see `report.report`.
+
+  Returns:
+    The text; None if the task is not the paper's.
+  """
+  if 'table_2' not in report:
+    return None
+  lines = report['table_2']
+  text = io.StringIO()
+  writer = csv.DictWriter(text, lines[0], lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(lines)
+  ours = report['table_3'][-1]
+  writer.writerow({'team': _our_entry(ours), 'top5_error': ours['top5_error']})
   return text.getvalue()
 
 
@@ -51,7 +72,7 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   count = report['num_images']
   parts = [
     f'# Evaluation on {count:,} images',
-    'Models, in order: ' + ', '.join(f'`{x}`' for x in report['members']) + '.',
+    _members(report['members']),
     '## Table 3: models, crops, error',
     'Intervals are of 95 % (Wilson), for the number of images alone.'
     + (
@@ -63,7 +84,7 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
     _table_3(report['table_3'], with_paper),
   ]
   if with_paper:
-    parts += ['## Table 2: the challenge', _table_2(report['table_3'][-1])]
+    parts += ['## Table 2: the challenge', _table_2(report)]
   if len(report['by_size']) > 1:
     parts += [
       '## What each further model gains',
@@ -102,18 +123,34 @@ def _markdown(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
   return '\n'.join(f'| {" | ".join(map(str, row))} |' for row in rows)
 
 
+def _members(lines: Sequence[Mapping[str, Any]]) -> str:
+  return _markdown(
+    ['model', 'run', 'weights', 'step', 'digest of the network'],
+    [
+      [
+        number,
+        f'`{line["workdir"]}`',
+        line['weights'],
+        line['step'],
+        f'`{line["digest"][:16]}…`',
+      ]
+      for number, line in enumerate(lines, 1)
+    ],
+  )
+
+
 def _table_3(lines: Sequence[Mapping[str, Any]], with_paper: bool) -> str:
   header = ['models', 'crops', 'cost', 'top-5 error', '95 %', 'from base']
   header += ['top-1 error', '95 %']
   if with_paper:
     header.append("paper's top-5 error, full validation set")
-  base = lines[0]['top5_error']
   found = []
   for number, line in enumerate(lines):
     error = line['top5_error']
     row = [line['models'], line['crops'], line['cost'], _percent(error)]
     row.append(_interval(line['top5_error_interval']))
-    row.append('base' if not number else f'{100 * (error - base):+.2f}')
+    change = line['change_from_base']
+    row.append('base' if not number else f'{100 * change:+.2f}')
     row.append(_percent(line['top1_error']))
     row.append(_interval(line['top1_error_interval']))
     if with_paper:
@@ -123,35 +160,32 @@ def _table_3(lines: Sequence[Mapping[str, Any]], with_paper: bool) -> str:
   return _markdown(header, found)
 
 
-def _table_2(ours: Mapping[str, Any]) -> str:
-  """The challenge's entries, and how much less than each we and they err."""
-  error = ours['top5_error']
-  googlenet = paper_results.TABLE_2[-1].top5_error
-  lines = [
-    [
-      entry.team,
-      entry.year,
-      entry.place,
-      _percent(entry.top5_error),
-      entry.external_data,
-      f'{1 - googlenet / entry.top5_error:.1%}',
-      f'{1 - error / entry.top5_error:.1%}',
-    ]
-    for entry in paper_results.TABLE_2
-  ]
-  lines.append(
-    [
-      f'this ({ours["models"]} models, {ours["crops"]} crops)',
-      '',
-      '',
-      _percent(error),
-      '',
-      '',
-      '',
-    ]
-  )
+def _our_entry(ours: Mapping[str, Any]) -> str:
+  return f'this ({ours["models"]} models, {ours["crops"]} crops)'
+
+
+def _table_2(report: Mapping[str, Any]) -> str:
+  ours = report['table_3'][-1]
+  lines = []
+  for entry in report['table_2']:
+    printed = entry['printed_reduction']
+    lines.append(
+      [
+        entry['team'],
+        entry['year'],
+        entry['place'],
+        _percent(entry['top5_error']),
+        entry['external_data'],
+        f'{entry["googlenet_reduction"]:.1%}',
+        '' if printed is None else f'{100 * printed:g}%',
+        f'{entry["reduction"]:.1%}',
+      ]
+    )
+  lines.append([_our_entry(ours), '', '', _percent(ours['top5_error'])])
+  lines[-1] += [''] * 4
   header = ['team', 'year', 'place', 'top-5 error', 'external data']
-  header += ["GoogLeNet's relative reduction", "this one's"]
+  header += ["GoogLeNet's relative reduction", "as the paper's text prints it"]
+  header += ["this one's"]
   return (
     'Theirs are of the test images of the challenge; this one is not, so its'
     ' reductions are no result of the challenge.\n\n' + _markdown(header, lines)

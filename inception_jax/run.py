@@ -4,11 +4,13 @@ config.json          the resolved config
 model.json           arguments of `models.create_model`
 preprocessing.json   picture to pixels to network input
 labels.json          what each output means: index, synset, name
+training.json        the step at which training ends
 checkpoints/STEP/    weights, optimizer, averages (see `checkpoint`)
 metrics.jsonl        losses and accuracies; the same in every repetition
 timing.jsonl         images a second; never the same
 tensorboard/         the metrics as TensorBoard events
 plots/               pictures of them
+train.log            what it has said, if several were trained at a time
 """
 
 from collections.abc import Mapping
@@ -130,18 +132,54 @@ def load_run(
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class Progress:
+  """How far a run has come.
+
+  Attributes:
+    step: of the newest checkpoint; None if there is none.
+    num_train_steps: step at which training ends; None if the run does not say:
+      imported ones, and some of earlier versions.
+  """
+
+  step: int | None
+  num_train_steps: int | None
+
+
+def read_progress(workdir: epath.PathLike) -> Progress:
+  """How far a run has come, without its weights.
+
+  Raises:
+    InputError: if `workdir` is no run directory, or its files are damaged.
+  """
+  workdir = epath.Path(workdir)
+  train = read_config(workdir).get('train')
+  checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
+  steps = checkpoints.steps()
+  checkpoints.close()
+  path = workdir / 'training.json'
+  stored = json_files.read_json(path) if path.exists() else train
+  last = stored.get('num_train_steps') if isinstance(stored, dict) else None
+  if path.exists() and not isinstance(last, int):
+    raise errors.InputError(
+      f'{path} does not say at which step training ends; delete it, and the'
+      ' same command of training writes it again'
+    )
+  return Progress(steps[-1] if steps else None, last)
+
+
 def _digest(
   parts: Mapping[str, Any], weights: str, arrays: Mapping[str, np.ndarray]
 ) -> str:
   # Of what is stored, not of what is computed from it, such as an average over
   # its weight: the same bits on every machine.
   prefix = _PREFIXES[weights]
-  kinds = (f'{prefix}params/', f'{prefix}batch_stats/')
-  digests = {
-    name: checkpoint.digest(value)
-    for name, value in arrays.items()
-    if name.startswith(kinds) or (weights == 'ema' and name == _EMA_WEIGHT)
-  }
+  kept = {prefix + name for name in _collections(arrays, prefix)}
+  # What is frozen has no average and is used as it is.
+  kept |= {x for x in _collections(arrays, '') if prefix + x not in arrays}
+  if weights == 'ema':
+    kept.add(_EMA_WEIGHT)
+  digests = {name: checkpoint.digest(arrays[name]) for name in kept}
   described = {name: parts[name] for name in ('model', 'preprocessing')}
   text = json.dumps([described, digests], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
@@ -267,13 +305,25 @@ class RunDirectory:
     preprocessing: preprocess.Preprocessing,
     eval_crop: crop_spec.EvaluationCrop,
     label_map: labels.LabelMap,
+    num_train_steps: int | None = None,
   ) -> None:
     """Writes what `load_run` needs beside the weights; config.json last.
+
+    Args:
+      model: arguments of `models.create_model`.
+      preprocessing: pixels to network input.
+      eval_crop: picture to pixels.
+      label_map: what each output means.
+      num_train_steps: step at which training ends; None of imported weights.
 
     Raises:
       InputError: if there are weights already, for other classes.
     """
     self._check_labels(label_map)
+    if num_train_steps is not None:
+      json_files.write_json(
+        self.path / 'training.json', {'num_train_steps': num_train_steps}
+      )
     for name, value in (
       ('model.json', model),
       ('preprocessing.json', description.pixels(preprocessing, eval_crop)),

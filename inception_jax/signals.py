@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM as exceptions, so that what is half done is tidied up."""
+"""SIGINT and SIGTERM, so that what is half done is tidied up."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import signal
 import threading
@@ -16,15 +16,29 @@ def as_exceptions() -> Iterator[None]:
   def interrupt(signum, unused_frame):
     raise KeyboardInterrupt(signum)
 
+  with _handled_by(interrupt):
+    yield
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[list[int]]:
+  """Interrupts nothing; yields a list that gets the number of each."""
+  received = []
+  with _handled_by(lambda signum, unused_frame: received.append(signum)):
+    yield received
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[..., None]) -> Iterator[None]:
   if threading.current_thread() is not threading.main_thread():
     yield  # Only the main thread may set handlers.
     return
   previous = {
-    signum: signal.signal(signum, interrupt)
+    signum: signal.signal(signum, handler)
     for signum in (signal.SIGINT, signal.SIGTERM)
   }
   try:
     yield
   finally:
-    for signum, handler in previous.items():
-      signal.signal(signum, handler)
+    for signum, before in previous.items():
+      signal.signal(signum, before)

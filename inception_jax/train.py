@@ -64,6 +64,7 @@ def train(
       labels.from_class_names(
         experiment.dataset.class_names, experiment.model.num_classes
       ),
+      experiment.num_train_steps,
     )
   checkpoints = checkpoint.Checkpoints(
     directory.path / 'checkpoints', keep=experiment.options.keep_checkpoints

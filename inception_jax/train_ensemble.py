@@ -1,8 +1,4 @@
-"""Training of several runs that are evaluated together.
-
-A folder holds a run directory for each member, and `ensemble.json`, which names
-them in order.
-"""
+"""Training of several runs that are evaluated together."""
 
 from collections.abc import Mapping
 import copy
@@ -14,7 +10,15 @@ from etils import epath
 import jax
 import ml_collections
 
-from inception_jax import cluster, errors, evaluate, fields, json_files, train
+from inception_jax import (
+  cluster,
+  ensemble_folder,
+  errors,
+  fields,
+  member_devices,
+  member_processes,
+  train,
+)
 from inception_jax import experiment as experiment_lib
 
 SECTION = experiment_lib.ENSEMBLE
@@ -35,13 +39,20 @@ class EnsembleOptions:
     only: the members to train now, as a tuple or one text with commas; none is
       all. Give each machine some of them, and the same folder, to train them at
       the same time.
+    num_parallel: members that this machine trains at the same time, each in a
+      process with its share of the GPUs.
   """
 
   members: dict[str, Any]
   same_initial_weights: bool = True
   only: tuple[str, ...] = ()
+  num_parallel: int = 1
 
   def __post_init__(self):
+    if self.num_parallel < 1:
+      raise ValueError(
+        f'num_parallel must be positive, not {self.num_parallel}'
+      )
     if not self.members:
       raise ValueError('members must name at least one')
     for name in self.members:
@@ -103,7 +114,9 @@ def train_ensemble(
   config: ml_collections.ConfigDict | Mapping[str, Any],
   workdir: epath.PathLike,
 ) -> dict[str, Any]:
-  """Trains the members one after the other, or goes on where it stopped.
+  """Trains the members, or goes on where it stopped.
+
+  One after the other, or `num_parallel` at the same time, with the same result.
 
   Args:
     config: see `member_configs`.
@@ -114,20 +127,35 @@ def train_ensemble(
 
   Raises:
     InputError: if something given cannot be used; nothing is written then.
-    TrainingError: if training cannot go on.
+    TrainingError: if training cannot go on; of members that are trained at the
+      same time the others are.
     Interrupted: after SIGTERM or SIGINT, once the state is saved.
   """
   options, configs = member_configs(config)
+  folder = epath.Path(workdir)
+  names = options.only or tuple(configs)
+  num_parallel = min(options.num_parallel, len(names))
+  if num_parallel > 1:
+    if '://' in str(workdir):
+      raise errors.InputError(
+        f'config.ensemble.num_parallel={num_parallel} needs a local --workdir'
+      )
+    # Before this process takes the devices.
+    shares = member_devices.divide(num_parallel)
   for name, member in configs.items():
     try:  # Before hours are spent on the first.
       experiment_lib.create_experiment(member)
     except errors.InputError as error:
       raise errors.InputError(f'member {name!r}: {error}') from error
-  folder = epath.Path(workdir)
   if cluster.is_main_process():
-    _describe(folder, list(configs))
+    ensemble_folder.describe(folder, list(configs))
+  if num_parallel > 1:
+    results = member_processes.train_members(
+      {name: configs[name] for name in names}, folder, shares
+    )
+    return {'workdir': str(folder), 'members': results}
   results = []
-  for name in options.only or configs:
+  for name in names:
     logging.info(
       'member %s, %d of %d', name, list(configs).index(name) + 1, len(configs)
     )
@@ -135,27 +163,3 @@ def train_ensemble(
     # Each has programs of its own; all together they would fill the memory.
     jax.clear_caches()
   return {'workdir': str(folder), 'members': results}
-
-
-def _describe(folder: epath.Path, members: list[str]) -> None:
-  path = folder / evaluate.ENSEMBLE_FILE
-  if path.exists():
-    stored = json_files.read_json(path)
-    if stored != {'members': members}:
-      raise errors.InputError(
-        f'{folder} is an ensemble of other members ({path}); give another'
-        ' --workdir or the same config'
-      )
-    return
-  if (folder / 'config.json').exists():
-    raise errors.InputError(
-      f'{folder} is the run directory of one run; give another --workdir'
-    )
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.InputError(
-      f'--workdir={folder} cannot be made ({error.strerror or error}); give'
-      ' another folder'
-    ) from error
-  json_files.write_json(path, {'members': members})

@@ -1,18 +1,22 @@
 """Tests of the evaluate mode and the report, on a run of tiny digits."""
 
+import dataclasses
 import json
-import random
 import shutil
 import signal
 import time
 import types
 
+import jax
 import launch
 import numpy as np
 import pytest
+import random_runs
 import tiny_config
 
-from inception_jax import errors, evaluate, report
+from inception_jax import ensemble_folder, errors, evaluate, fields, report, run
+from inception_jax.data import dataset as dataset_lib
+from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import answering, multi_crop
 from inception_jax.evaluation import protocol as protocol_lib
 
@@ -111,7 +115,12 @@ def test_gaps_are_filled_with_the_same_bits(trained, answered, tmp_path):
 def test_killed_evaluation_ends_as_the_unbroken_one(
   trained, answered, tmp_path
 ):
-  whole = stored(answered[0])
+  (unbroken,) = answered[0].iterdir()
+  # As if begun by hand, with files of a few pictures, to be killed in between.
+  inner = tmp_path / unbroken.name
+  inner.mkdir()
+  described = json.loads((unbroken / 'answers.json').read_text())
+  (inner / 'answers.json').write_text(json.dumps({**described, 'file_size': 8}))
   arguments = (
     '--mode=evaluate',
     f'--workdir={trained[0]}',
@@ -121,33 +130,103 @@ def test_killed_evaluation_ends_as_the_unbroken_one(
     '--protocol=multi_crop_144',
     f'--answers={tmp_path}',
   )
-  moments = random.Random(0)
-  # Twice soon after it has begun, and once when a part is done.
-  for awaited in ('*/answers.json', '*/answers.json', '*/*.npz'):
+  num_files = -(-NUM_IMAGES // 8)
+  count = lambda: len(list(inner.glob('*.npz')))
+  for awaited in (1, 2, 3):
     process = launch.start(*arguments)
     for _ in range(15_000):  # Five minutes, on a busy machine.
-      if list(tmp_path.glob(awaited)) or process.poll() is not None:
+      if count() >= awaited or process.poll() is not None:
         break
       time.sleep(0.02)
-    if awaited != '*/*.npz':
-      time.sleep(moments.uniform(0, 5.0))
     process.send_signal(signal.SIGKILL)
     launch.finish(process)
-  assert len(list(tmp_path.glob('*/*.npz'))) >= 1
+    print(f'killed after {count()} of {num_files} files')
+    assert awaited <= count() < num_files
   assert launch.result(*arguments) == answered[1]
-  assert stored(tmp_path) == whole
+  assert count() == num_files
+  for name, values in joined(unbroken).items():
+    np.testing.assert_array_equal(values, joined(inner)[name])
 
 
-def test_report_of_two_runs(trained, tmp_path):
-  other = tmp_path / 'other'
-  shutil.copytree(trained[0], other)
-  shutil.rmtree(other / 'answers', ignore_errors=True)
+def joined(folder):
+  """The answers in all files of a folder."""
+  files = [np.load(path) for path in sorted(folder.glob('*.npz'))]
+  return {
+    name: np.concatenate([file[name] for file in files])
+    for name in ('log_probs', 'labels', 'counted')
+  }
+
+
+@pytest.fixture(scope='module')
+def other(tmp_path_factory):
+  """Another network: its own weights, outputs in another order, and dummies."""
+  names = [str(digit) for digit in (3, 1, 4, 0, 5, 9, 2, 6, 8, 7)]
+  network = random_runs.random_run(
+    'inception_v1_bn', 32, seed=1, num_classes=12
+  )
+  network = dataclasses.replace(
+    network, labels=labels_lib.from_class_names(names, 12)
+  )
+  return random_runs.write(network, tmp_path_factory.mktemp('other') / 'run')
+
+
+def test_runs_of_other_outputs_together(trained, other, tmp_path):
+  """Against one picture after the other, by NumPy."""
+  result = evaluate.evaluate(
+    f'{trained[0]},{other}',
+    protocol_lib.Protocol(),
+    None,
+    config(),
+    answers=tmp_path,
+  )
+  data = fields.plain(config().data)
+  data['eval_crop'] = 'center_square'
+  dataset = dataset_lib.open_dataset(**data)
+  (batch,) = dataset.eval_batches(
+    batch_size=NUM_IMAGES, slots=np.arange(NUM_IMAGES)
+  )
+  probabilities = []
+  for path in (trained[0], other):
+    network = run.load_run(path)
+    assert network.eval_crop == dataset.eval_crop
+    logits, _ = jax.jit(network.model.apply)(
+      network.variables, network.preprocessing(batch['image'])
+    )
+    powers = np.exp(np.asarray(logits, np.float64))
+    shares = powers / powers.sum(-1, keepdims=True)
+    columns = [
+      network.labels.class_names.index(name) for name in dataset.class_names
+    ]
+    probabilities.append(shares[:, columns])
+  assert columns != list(range(10))
+  ways = [*probabilities, np.mean(probabilities, 0)]
+  for found, shares in zip([*result['members'], result], ways, strict=True):
+    ranks = [
+      sum(share > row[label] for share in row)
+      for row, label in zip(shares, batch['label'], strict=True)
+    ]
+    own = shares[np.arange(NUM_IMAGES), batch['label']]
+    assert found['num_images'] == NUM_IMAGES
+    assert found['top1'] == np.mean(np.array(ranks) < 1)
+    assert found['top5'] == np.mean(np.array(ranks) < 5)
+    assert found['loss'] == pytest.approx(-np.log(own).mean(), rel=1e-4)
+  losses = [x['loss'] for x in (*result['members'], result)]
+  assert len(set(losses)) == 3
+
+
+def test_report_of_two_runs(trained, other, tmp_path, monkeypatch):
   protocol = protocol_lib.Protocol(
     'ten_crop', mirrors=False, crops=('center', 'top_left')
   )
-  result = report.report(
-    f'{trained[0]},{other}', protocol, tmp_path / 'report', None, config()
+  arguments = (
+    f'{trained[0]},{other}',
+    protocol,
+    tmp_path / 'report',
+    None,
+    config(),
+    tmp_path / 'answers',
   )
+  result = report.report(*arguments)
   names = {path.name for path in (tmp_path / 'report').iterdir()}
   assert names == {
     'report.md',
@@ -163,15 +242,58 @@ def test_report_of_two_runs(trained, tmp_path):
   }
   lines = [(row['models'], row['crops']) for row in result['table_3']]
   assert lines == [(1, 1), (1, 2), (2, 1), (2, 2)]
-  # Two of the same network are as good as one.
-  errors_ = [row['top1_error'] for row in result['table_3']]
-  assert errors_[:2] == errors_[2:]
+  alone = [
+    evaluate.evaluate(path, protocol, None, config(), tmp_path / 'answers')
+    for path in (trained[0], other)
+  ]
+  assert alone[0]['loss'] != alone[1]['loss']
+  (first, both) = (row for row in result['table_3'] if row['crops'] == 2)
+  assert first['loss'] == pytest.approx(alone[0]['loss'])
+  # The mean of probabilities is better than the mean of their logarithms.
+  assert both['loss'] < (alone[0]['loss'] + alone[1]['loss']) / 2
+  assert both['loss'] != first['loss']
+  assert result['members'] == [
+    {
+      'workdir': str(path),
+      'weights': weights,
+      'step': step,
+      'digest': run.load_run(path).digest,
+    }
+    for path, weights, step in ((trained[0], 'ema', 12), (other, 'raw', 3))
+  ]
   text = (tmp_path / 'report' / 'report.md').read_text()
+  digest = result['members'][1]['digest']
+  assert f'| 2 | `{other}` | raw | 3 | `{digest[:16]}…` |' in text
   assert 'Table 3' in text and 'GoogLeNet' not in text  # Digits, not ImageNet.
   kept = json.loads((tmp_path / 'report' / 'report.json').read_text())
   assert kept['table_3'] == result['table_3']
+  (second,) = (
+    row
+    for row in kept['rows']
+    if row['members'] == [1]
+    and row['crops'] == 2
+    and row['aggregation'] == 'mean_probability'
+  )
+  assert second['loss'] == pytest.approx(alone[1]['loss'])
   counts = (tmp_path / 'report' / 'confusions.csv').read_text().splitlines()[1:]
   assert sum(int(line.split(',')[-1]) for line in counts) == NUM_IMAGES
+  for line in kept['table_3']:
+    assert line['change_from_base'] == pytest.approx(
+      line['top5_error'] - kept['table_3'][0]['top5_error']
+    )
+  # As if the digits were the paper's task, and then no longer.
+  with monkeypatch.context() as patch:
+    patch.setattr(report, '_is_paper_task', lambda dataset: True)
+    of_paper = report.report(*arguments)
+  table_2 = tmp_path / 'report' / 'table_2.csv'
+  entries = of_paper['table_2']
+  assert len(entries) == 7 and len(table_2.read_text().splitlines()) == 9
+  kept = json.loads((tmp_path / 'report' / 'report.json').read_text())
+  assert kept['table_2'] == entries
+  error = kept['table_3'][-1]['top5_error']
+  assert entries[0]['reduction'] == pytest.approx(1 - error / 0.164)
+  assert 'table_2' not in report.report(*arguments)
+  assert not table_2.exists()
 
 
 def test_each_run_has_its_own_crop(trained, tmp_path):
@@ -199,18 +321,53 @@ def test_ensembles_are_named_by_their_folder(trained, tmp_path):
   (tmp_path / 'ensemble.json').write_text('{"members": ["m1", "m2"]}')
   shutil.copytree(trained[0], tmp_path / 'm1')
   with pytest.raises(errors.InputError, match="'m2' is not trained yet"):
-    evaluate.list_runs(tmp_path)
+    ensemble_folder.list_runs(tmp_path)
   shutil.copytree(trained[0], tmp_path / 'm2')
-  assert evaluate.list_runs(tmp_path) == [tmp_path / 'm1', tmp_path / 'm2']
+  assert ensemble_folder.list_runs(tmp_path) == [
+    tmp_path / 'm1',
+    tmp_path / 'm2',
+  ]
+  shutil.rmtree(tmp_path / 'm2' / 'checkpoints')
+  with pytest.raises(errors.InputError, match="'m2' is not trained yet"):
+    ensemble_folder.list_runs(tmp_path)
+  shutil.copytree(trained[0] / 'checkpoints', tmp_path / 'm2' / 'checkpoints')
   for twice in (f'{tmp_path / "m1"}', f'{tmp_path}/m2/../m1'):
     with pytest.raises(errors.InputError, match='names a run twice'):
-      evaluate.list_runs(f'{tmp_path},{twice}')
+      ensemble_folder.list_runs(f'{tmp_path},{twice}')
   with pytest.raises(errors.InputError, match='comma with no run beside it'):
-    evaluate.list_runs(f'{tmp_path},')
+    ensemble_folder.list_runs(f'{tmp_path},')
   for damaged in ('{}', '[]', '{"members": []}', '{"members": [3]}'):
     (tmp_path / 'ensemble.json').write_text(damaged)
     with pytest.raises(errors.InputError, match='names no members'):
-      evaluate.list_runs(tmp_path)
+      ensemble_folder.list_runs(tmp_path)
+
+
+def test_members_that_are_not_at_their_end_must_be_named(
+  trained, tmp_path, caplog
+):
+  (tmp_path / 'ensemble.json').write_text('{"members": ["m1", "m2"]}')
+  m1, m2 = tmp_path / 'm1', tmp_path / 'm2'
+  shutil.copytree(trained[0], m1)
+  shutil.copytree(trained[0], m2)
+  shutil.rmtree(m2 / 'checkpoints' / '12')
+  with pytest.raises(
+    errors.InputError, match="'m2' is at step 8 of 12; train it .* --workdir"
+  ):
+    ensemble_folder.list_runs(tmp_path)
+  assert ensemble_folder.list_runs(f'{m1},{m2}') == [m1, m2]
+  # Of earlier versions the config may tell, or nothing.
+  (m2 / 'training.json').unlink()
+  with pytest.raises(errors.InputError, match="'m2' is at step 8 of 12"):
+    ensemble_folder.list_runs(tmp_path)
+  config_of_run = json.loads((m2 / 'config.json').read_text())
+  config_of_run['train']['num_train_steps'] = None
+  (m2 / 'config.json').write_text(json.dumps(config_of_run))
+  with caplog.at_level('WARNING'):
+    assert ensemble_folder.list_runs(tmp_path) == [m1, m2]
+  assert f'{m2} does not say at which step' in caplog.text
+  (m2 / 'training.json').write_text('{}')
+  with pytest.raises(errors.InputError, match='training.json does not say'):
+    ensemble_folder.list_runs(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +416,42 @@ def test_bad_protocols(arguments, message):
     protocol_lib.Protocol(**arguments)
 
 
+@pytest.mark.parametrize('size', [0, -3, None, 2.5, True, '48'])
+@pytest.mark.parametrize('of_the_run', [False, True])
+def test_a_bad_batch_size_stops_before_anything_is_written(
+  trained, tmp_path, size, of_the_run
+):
+  bad = config().to_dict()
+  bad['train']['eval_batch_size'] = size
+  if size is None:
+    del bad['train']['eval_batch_size']
+  workdir = trained[0]
+  if of_the_run:
+    workdir = tmp_path / 'run'
+    workdir.mkdir()
+    (workdir / 'config.json').write_text(json.dumps(bad))
+    bad = None
+  found = 'missing' if size is None else repr(size)
+  for mode in (
+    lambda: evaluate.evaluate(
+      workdir, protocol_lib.Protocol(), None, bad, tmp_path / 'answers'
+    ),
+    lambda: report.report(
+      workdir,
+      protocol_lib.Protocol(),
+      tmp_path / 'report',
+      None,
+      bad,
+      tmp_path / 'answers',
+    ),
+  ):
+    with pytest.raises(
+      errors.InputError, match=f'config.train.eval_batch_size is {found}; it'
+    ):
+      mode()
+  assert {path.name for path in tmp_path.iterdir()} <= {'run'}
+
+
 def test_runs_without_weights_and_pictures(trained, tmp_path):
   shutil.copytree(trained[0], tmp_path / 'run')
   shutil.rmtree(tmp_path / 'run' / 'checkpoints')
@@ -268,3 +461,11 @@ def test_runs_without_weights_and_pictures(trained, tmp_path):
   empty.data.eval_split = 'test[:0]'
   with pytest.raises(errors.InputError, match="'test.:0.' .* is empty"):
     evaluate.evaluate(trained[0], protocol_lib.Protocol(), None, empty)
+  shutil.copytree(trained[0] / 'checkpoints', tmp_path / 'run' / 'checkpoints')
+  (tmp_path / 'run' / 'config.json').write_text(
+    '{"train": {"eval_batch_size": 9}}'
+  )
+  with pytest.raises(
+    errors.InputError, match='what to evaluate on; give --con'
+  ):
+    evaluate.evaluate(tmp_path / 'run', protocol_lib.Protocol())

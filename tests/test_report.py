@@ -6,6 +6,7 @@ import pytest
 
 from inception_jax import report, report_text
 from inception_jax.data import crop_spec, labels
+from inception_jax.evaluation import comparison, paper_results
 
 ALL = crop_spec.protocol('multi_crop_144', 224)
 NAMES = tuple(labels.imagenet_names())
@@ -37,6 +38,9 @@ def test_the_papers_figures_stand_beside_its_own_crops_only(
   assert report._is_paper_task(dataset) is expected
 
 
+MEMBER = {'workdir': 'a', 'weights': 'ema', 'step': 3, 'digest': '0' * 64}
+
+
 def line(models, crops, aggregation):
   errors = {
     name: 0.1
@@ -57,6 +61,7 @@ def line(models, crops, aggregation):
     'combinations': 1,
     'loss': 1.0,
     'mean_loss': 1.0,
+    'change_from_base': 0.0,
   }
 
 
@@ -66,7 +71,7 @@ def test_aggregations_have_a_section_if_there_are_several(models):
     return report_text.to_markdown(
       {
         'num_images': 10,
-        'members': ['a'] * models,
+        'members': [MEMBER] * models,
         'table_3': [line(1, 1, 'mean_probability')],
         'by_size': [line(i + 1, 10, '') for i in range(models)],
         'aggregations': [line(1, 10, kind) for kind in kinds],
@@ -88,3 +93,46 @@ def test_csv_has_the_papers_figures_where_there_are_some():
   lines[0]['paper_top5_error'] = 0.1007
   header, row = report_text.table_3_to_csv(lines).splitlines()
   assert header.endswith(',paper_top5_error') and row.endswith(',10,0.1007')
+
+
+def test_table_2_has_the_printed_reductions_beside_the_computed_ones():
+  ours = {**line(7, 144, ''), 'top5_error': 0.08, 'num_images': 10}
+  lines = comparison.table_2(0.08)
+  assert [x['team'] for x in lines] == [x.team for x in paper_results.TABLE_2]
+  printed = {
+    (x['team'], x['top5_error']): x for x in lines if x['printed_reduction']
+  }
+  super_vision = printed.pop(('SuperVision', 0.153))
+  clarifai = printed.pop(('Clarifai', 0.112))
+  assert not printed
+  assert super_vision['googlenet_reduction'] == pytest.approx(0.564, abs=5e-4)
+  assert super_vision['printed_reduction'] == 0.565
+  assert super_vision['reduction'] == pytest.approx((0.153 - 0.08) / 0.153)
+  assert clarifai['googlenet_reduction'] == pytest.approx(0.404, abs=5e-4)
+  assert clarifai['printed_reduction'] == 0.4
+  assert lines[-1]['googlenet_reduction'] == 0 > lines[-1]['reduction']
+  report = {'table_3': [ours], 'table_2': lines}
+  header, *rows = report_text.table_2_to_csv(report).splitlines()
+  assert header == (
+    'team,year,place,top5_error,external_data,printed_reduction,'
+    'googlenet_reduction,reduction'
+  )
+  assert len(rows) == 8 and rows[-1].startswith('"this (7 models, 144 crops)"')
+  text = report_text.to_markdown(
+    {
+      **report,
+      'num_images': 10,
+      'members': [MEMBER],
+      'table_3': [{**ours, 'paper_top5_error': 0.0667}],
+      'by_size': [],
+      'aggregations': [],
+      'calibration': {'expected_calibration_error': 0.1},
+      'confusions': [],
+    },
+    with_paper=True,
+  )
+  assert (
+    '| SuperVision | 2012 | 1st | 15.30 % | ImageNet 22k | 56.4% | 56.5% |'
+    ' 47.7% |'
+  ) in text
+  assert '| ImageNet 22k | 40.4% | 40% | 28.6% |' in text

@@ -3,6 +3,7 @@
 import json
 
 from etils import epath
+import numpy as np
 import pytest
 import random_runs
 
@@ -128,6 +129,54 @@ def test_a_damaged_run_gets_a_sentence(intact, file, contents, words):
   finally:
     path.write_text(before)
   assert words in str(error.value) and str(intact) in str(error.value)
+
+
+PARTS = {'model': {'name': 'inception_v1'}, 'preprocessing': {'scale': 1}}
+
+
+def stored_arrays(frozen=()):
+  """Arrays of a checkpoint, without averages of what is frozen."""
+  found = {
+    'step': np.int32(3),
+    'averages/ema/ema/weight': np.float32(0.5),
+    'averages/polyak/count': np.int32(2),
+  }
+  names = ('params/conv1/kernel', 'params/conv2/kernel', 'batch_stats/bn/mean')
+  for place, name in enumerate(names):
+    value = np.arange(3, dtype=np.float32) + place
+    found[name] = value
+    if name not in frozen:
+      found[f'averages/ema/ema/variables/{name}'] = value + 10
+      found[f'averages/polyak/mean/{name}'] = value + 20
+  return found
+
+
+@pytest.mark.parametrize(
+  ('weights', 'expected'),
+  [
+    ('raw', 'a454a5910927db2b'),
+    ('ema', '9bb7efae356b08aa'),
+    ('polyak', 'e411d8ea851c3b23'),
+  ],
+)
+def test_the_digest_of_a_network_stays(weights, expected):
+  assert run._digest(PARTS, weights, stored_arrays())[:16] == expected, (
+    'all answers that are kept on disk would be computed again; change the'
+    ' digest only if what it stands for has changed'
+  )
+
+
+@pytest.mark.parametrize('weights', run.WEIGHTS)
+@pytest.mark.parametrize('name', ['params/conv1/kernel', 'batch_stats/bn/mean'])
+def test_the_digest_has_what_is_frozen(weights, name):
+  def digest(change, frozen):
+    arrays = stored_arrays(frozen)
+    arrays[name] = arrays[name] + change
+    return run._digest(PARTS, weights, arrays)
+
+  assert digest(0, (name,)) != digest(1, (name,))
+  # Where there is an average it is used, and nothing else.
+  assert (digest(0, ()) == digest(1, ())) == (weights != 'raw')
 
 
 def test_a_run_does_not_go_on_with_other_classes(tmp_path):

@@ -45,6 +45,7 @@ def assert_same_run(first, second):
 def test_result_has_every_kind_of_weights(trained):
   workdir, result = trained
   assert result['workdir'] == str(workdir) and result['step'] == 12
+  assert run.read_progress(workdir) == run.Progress(12, 12)
   assert list(result['evaluation']) == ['raw', 'ema', 'polyak']
   for scores in result['evaluation'].values():
     assert scores['num_images'] == 360

@@ -85,6 +85,8 @@ def test_members_are_trained_one_after_the_other(tmp_path, monkeypatch):
       "member 'm': unknown field config.model.widht; did you mean 'width'",
     ),
     ({'member': {}}, 'unknown field config.ensemble.member'),
+    ({'num_parallel': 0}, 'config.ensemble: num_parallel must be positive'),
+    ({'num_parallel': 1.5}, 'config.ensemble.num_parallel=1.5 is of the wrong'),
   ],
 )
 def test_bad_sections(section, message, tmp_path):

@@ -5,8 +5,8 @@ import ml_collections
 from configs import digits
 
 
-def get_config() -> ml_collections.ConfigDict:
-  """Returns the config."""
+def get_config(kind: str = '') -> ml_collections.ConfigDict:
+  """Returns the config; of two runs, with one program, if `kind` is 'pair'."""
   config = digits.get_config()
   config.model.width = 0.05
   config.data.image_size = 32
@@ -22,6 +22,15 @@ def get_config() -> ml_collections.ConfigDict:
       'check_replicas': True,
     }
   )
+  if kind == 'pair':
+    config.ensemble = {
+      'members': {
+        'm1': {},
+        'm2': {'train': {'seed': 0}, 'data': {'area_range': (0.5, 0.6)}},
+      },
+      'only': (),
+      'num_parallel': 1,
+    }
   return config
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inception_jax.evaluation import ensemble, scores
+from inception_jax.evaluation import ensemble, paper_results, scores
 
 # Of more members than this only those that come first are put together: all
 # parts would be more than a thousand.
@@ -110,6 +110,27 @@ def table_3(rows: Sequence[Row], crops: Sequence[int]) -> list[Row]:
     if (row.num_models, row.num_crops) in wanted
     and row.aggregation == 'mean_probability'
     and row.members == tuple(range(row.num_models))
+  ]
+
+
+def table_2(top5_error: float) -> list[dict[str, Any]]:
+  """The challenge's entries, and how much less than each we and they err.
+
+  Args:
+    top5_error: ours, 0 to 1.
+
+  Returns:
+    For each entry the fields of `paper_results.Entry`, and the relative
+    reductions of the error, `googlenet_reduction` and `reduction`, ours.
+  """
+  googlenet = paper_results.TABLE_2[-1].top5_error
+  return [
+    {
+      **entry._asdict(),
+      'googlenet_reduction': 1 - googlenet / entry.top5_error,
+      'reduction': 1 - top5_error / entry.top5_error,
+    }
+    for entry in paper_results.TABLE_2
   ]
 
 

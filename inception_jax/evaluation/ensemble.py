@@ -39,7 +39,8 @@ class Answered(NamedTuple):
     log_probs: float32 `[members, n, classes]`.
     labels: int32 `[n]`, of the classes in common.
     indices: int `[n]`, places of the pictures in the set.
-    num_skipped: pictures between them that cannot be decoded.
+    num_skipped: pictures between them that one of the members, or several,
+      could not decode.
   """
 
   log_probs: np.ndarray
@@ -107,15 +108,14 @@ class Ensemble:
         member.answers.read(start, stop, view)
         for member, view in zip(self.members, views, strict=True)
       ]
+      # Crops of other sizes read other parts of a damaged picture.
+      counted = np.logical_and.reduce([block.counted for block in blocks])
       for member, block in zip(self.members, blocks, strict=True):
-        if not np.array_equal(
-          block.labels[block.counted], blocks[0].labels[block.counted]
-        ) or not np.array_equal(block.counted, blocks[0].counted):
+        if not np.array_equal(block.labels[counted], blocks[0].labels[counted]):
           raise errors.InputError(
             f'{member.name} and {self.members[0].name} have not answered to the'
             f' same pictures; delete {member.answers.folder}'
           )
-      counted = blocks[0].counted
       log_probs = [
         block.log_probs[counted][:, columns]
         for block, columns in zip(blocks, self._columns, strict=True)

@@ -18,9 +18,17 @@ VIEWS = tuple(
   )
 )
 NUM_IMAGES = 30
+PICTURE_LABELS = np.arange(NUM_IMAGES) % 3
 
 
-def member(folder, seed, names=CLASSES, num_outputs=None, skipped=()):
+def member(
+  folder,
+  seed,
+  names=CLASSES,
+  num_outputs=None,
+  skipped=(),
+  picture_labels=PICTURE_LABELS,
+):
   """A network of random answers."""
   label_map = labels_lib.from_class_names(names, num_outputs)
   answers = answers_lib.Answers(
@@ -41,7 +49,7 @@ def member(folder, seed, names=CLASSES, num_outputs=None, skipped=()):
     0,
     answers_lib.Block(
       log_probs.astype(np.float32),
-      np.arange(NUM_IMAGES, dtype=np.int32) % 3,
+      np.asarray(picture_labels, np.int32),
       counted,
     ),
   )
@@ -117,16 +125,39 @@ def test_networks_of_other_classes_are_refused(tmp_path, names):
     ensemble.Ensemble(members, ('a', 'b'))
 
 
-def test_pictures_that_one_has_skipped(tmp_path):
-  same = [member(tmp_path, i, skipped=(2, 5)) for i in (0, 1)]
-  (answered,) = ensemble.Ensemble(same, CLASSES).read(1, 'mean_probability')
-  assert answered.num_skipped == 2
-  np.testing.assert_array_equal(
-    answered.indices, np.setdiff1d(np.arange(NUM_IMAGES), (2, 5))
-  )
-  other = [same[0], member(tmp_path, 2)]
-  with pytest.raises(errors.InputError, match='not answered to the same'):
-    list(ensemble.Ensemble(other, CLASSES).read(1, 'mean_probability'))
+def test_pictures_that_one_has_skipped_are_counted_by_none(tmp_path):
+  members = [
+    member(tmp_path, 0, skipped=(2, 5)),
+    member(tmp_path, 1, skipped=(5, 7)),
+    member(tmp_path, 2),
+  ]
+  (answered,) = ensemble.Ensemble(members, CLASSES).read(1, 'mean_probability')
+  assert answered.num_skipped == 3
+  kept = np.setdiff1d(np.arange(NUM_IMAGES), (2, 5, 7))
+  np.testing.assert_array_equal(answered.indices, kept)
+  np.testing.assert_array_equal(answered.labels, kept % 3)
+  for one, log_probs in zip(members, answered.log_probs, strict=True):
+    np.testing.assert_allclose(
+      np.exp(log_probs), probabilities(one, 0)[kept], rtol=1e-5
+    )
+
+
+def test_labels_matter_where_all_have_answered(tmp_path):
+  def read(skipped):
+    folder = tmp_path / str(skipped)
+    other = np.arange(NUM_IMAGES) % 3
+    other[4] = 0
+    members = [
+      member(folder, 0),
+      member(folder, 1, skipped=skipped, picture_labels=other),
+    ]
+    return list(ensemble.Ensemble(members, CLASSES).read(1, 'mean_probability'))
+
+  assert read((4,))[0].num_skipped == 1
+  with pytest.raises(
+    errors.InputError, match='run1 and run0 have not answered'
+  ):
+    read(())
 
 
 def test_pictures_keep_their_places_however_many_are_read(

@@ -1,0 +1,113 @@
+"""The folder of an ensemble: run directories, and a file that names them.
+
+ensemble.json        the members, in order
+MEMBER/              the run directory of each
+"""
+
+from collections.abc import Sequence
+
+from absl import logging
+from etils import epath
+
+from inception_jax import errors, json_files, run
+
+ENSEMBLE_FILE = 'ensemble.json'
+
+
+def describe(folder: epath.Path, members: Sequence[str]) -> None:
+  """Writes what names the members, unless it is there.
+
+  Args:
+    folder: new, or of the same members.
+    members: names of their run directories in it, in order.
+
+  Raises:
+    InputError: if it holds something else or cannot be made.
+  """
+  path = folder / ENSEMBLE_FILE
+  if path.exists():
+    stored = json_files.read_json(path)
+    if stored != {'members': list(members)}:
+      raise errors.InputError(
+        f'{folder} is an ensemble of other members ({path}); give another'
+        ' --workdir or the same config'
+      )
+    return
+  if (folder / 'config.json').exists():
+    raise errors.InputError(
+      f'{folder} is the run directory of one run; give another --workdir'
+    )
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.InputError(
+      f'--workdir={folder} cannot be made ({error.strerror or error}); give'
+      ' another folder'
+    ) from error
+  json_files.write_json(path, {'members': list(members)})
+
+
+def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
+  """The run directories that a `--workdir` stands for.
+
+  Args:
+    workdir: run directories with commas between them, which may be at any
+      step, or folders that hold the runs of an ensemble.
+
+  Raises:
+    InputError: if one is given twice, or a member of an ensemble is not trained
+      to its end.
+  """
+  found = []
+  for name in str(workdir).split(','):
+    if not name.strip():
+      raise errors.InputError(
+        f'--workdir={workdir} has a comma with no run beside it; leave it out'
+      )
+    folder = epath.Path(name.strip())
+    if not (folder / ENSEMBLE_FILE).exists():
+      found.append(folder)
+      continue
+    listed = json_files.read_json(folder / ENSEMBLE_FILE)
+    try:
+      members = [folder / name for name in listed['members']]
+    except (KeyError, TypeError):
+      members = []
+    if not members:
+      raise errors.InputError(
+        f'{folder / ENSEMBLE_FILE} names no members; train the ensemble again,'
+        ' or name the runs in --workdir'
+      )
+    for member in members:
+      _check_trained(folder, member)
+      found.append(member)
+  if len({path.resolve() for path in found}) < len(found):
+    raise errors.InputError(f'--workdir={workdir} names a run twice')
+  return found
+
+
+def _check_trained(folder: epath.Path, member: epath.Path) -> None:
+  remedy = (
+    'train it to its end by the same command, or name in --workdir the members'
+    ' to evaluate as they are'
+  )
+  progress = None
+  if (member / 'config.json').exists():
+    progress = run.read_progress(member)
+  if progress is None or progress.step is None:
+    raise errors.InputError(
+      f'{folder} is an ensemble whose member {member.name!r} is not trained'
+      f' yet; {remedy}'
+    )
+  if progress.num_train_steps is None:
+    logging.warning(
+      '%s does not say at which step its training ends; it is used as it is, at'
+      ' step %d',
+      member,
+      progress.step,
+    )
+  elif progress.step < progress.num_train_steps:
+    raise errors.InputError(
+      f'{folder} is an ensemble whose member {member.name!r} is at step'
+      f' {progress.step} of {progress.num_train_steps}; {remedy}'
+    )

@@ -1,0 +1,272 @@
+"""Processes that train the members of an ensemble, some at the same time."""
+
+from collections.abc import Mapping, Sequence
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from inception_jax import errors, signals
+
+_LOG_FILE = 'train.log'
+_SECONDS_BETWEEN_LOOKS = 0.2
+_PROGRAM = (sys.executable, '-P', '-m', 'inception_jax.train_member')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Member:
+  """A member in training.
+
+  Attributes:
+    name: of the member.
+    process: that trains it.
+    output: its standard output.
+    log: what it says.
+    share: of the devices; see `member_devices.divide`.
+    start: when it was started, seconds.
+  """
+
+  name: str
+  process: subprocess.Popen
+  output: Any
+  log: epath.Path
+  share: dict[str, str]
+  start: float
+
+  @property
+  def age(self) -> float:
+    return time.monotonic() - self.start
+
+  def result(self) -> dict[str, Any]:
+    """Of training, once it has ended well."""
+    self.output.seek(0)
+    return json.loads(self.output.read().splitlines()[-1])
+
+  def is_stopped_by(self, signum: int) -> bool:
+    """Whether it ended by a signal, as it went on or before it began to."""
+    return self.process.returncode in (
+      128 + signum,
+      -signum,
+      -signal.SIGKILL,  # The second signal.
+    )
+
+  def close(self) -> None:
+    with contextlib.suppress(BrokenPipeError):  # It may not have read a thing.
+      self.process.stdin.close()
+    self.process.wait()
+    self.output.close()
+
+  def last_words(self) -> str:
+    text = self.log.read_bytes().decode(errors='replace')
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else 'it says nothing'
+
+
+class _Team:
+  """Members that wait, are in training, are trained or have failed."""
+
+  def __init__(
+    self,
+    configs: Mapping[str, Mapping[str, Any]],
+    folder: epath.Path,
+    shares: Sequence[dict[str, str]],
+  ):
+    self._configs = configs
+    self._folder = folder
+    self._waiting = list(configs)
+    self._num_parallel = len(shares)
+    self._free = list(shares)
+    self.running: list[_Member] = []
+    self.results: dict[str, dict[str, Any]] = {}
+    self.failed: dict[str, str] = {}
+    self._seconds: list[float] = []
+
+  def start(self) -> None:
+    """Starts as many as there are devices for."""
+    while self._waiting and self._free:
+      name = self._waiting.pop(0)
+      try:
+        member = _start(
+          name, self._configs[name], self._folder / name, self._free[0]
+        )
+      except errors.TrainingError as error:
+        self._fail(name, str(error))
+        continue
+      del self._free[0]
+      self.running.append(member)
+      logging.info('member %s has started: %s', name, member.log)
+
+  def stop(self, signum: int) -> None:
+    """Starts no more, and passes a signal on."""
+    self._waiting.clear()
+    for member in self.running:
+      member.process.send_signal(signum)
+
+  def look(self, stopped_by: int | None) -> None:
+    """Takes note of those that have ended.
+
+    Args:
+      stopped_by: the signal that was passed on; None is none.
+    """
+    for member in [x for x in self.running if x.process.poll() is not None]:
+      self.running.remove(member)
+      self._free.append(member.share)
+      if not member.process.returncode:
+        self.results[member.name] = member.result()
+        self._log_trained(member)
+      elif not (stopped_by and member.is_stopped_by(stopped_by)):
+        self._fail(member.name, f'{member.log}: {member.last_words()}')
+      member.close()
+
+  def kill(self) -> None:
+    """Ends those that are in training at once."""
+    for member in self.running:
+      member.process.kill()
+      member.close()
+
+  def _fail(self, name: str, reason: str) -> None:
+    self.failed[name] = reason
+    logging.error('member %s has failed: %s', name, reason)
+
+  def _log_trained(self, member: _Member) -> None:
+    self._seconds.append(member.age)
+    left = seconds_left(
+      self._seconds,
+      [x.age for x in self.running],
+      len(self._waiting),
+      self._num_parallel,
+    )
+    logging.info(
+      'member %s is trained, %d of %d, in %s; about %s left',
+      member.name,
+      len(self.results),
+      len(self._configs),
+      _clock(member.age),
+      _clock(left),
+    )
+
+
+def _start(
+  name: str,
+  config: Mapping[str, Any],
+  workdir: epath.Path,
+  share: dict[str, str],
+) -> _Member:
+  # The same package, wherever this one was found.
+  package = str(pathlib.Path(__file__).parent.parent)
+  path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
+  log_file = workdir / _LOG_FILE
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    log = open(log_file, 'ab')
+  except OSError as error:
+    raise errors.TrainingError(
+      f'{log_file} cannot be written ({error.strerror or error})'
+    ) from error
+  output = tempfile.TemporaryFile('w+')
+  with log:
+    process = subprocess.Popen(
+      _PROGRAM,
+      env={**os.environ, **share, 'PYTHONPATH': path},
+      stdin=subprocess.PIPE,
+      stdout=output,
+      stderr=log,
+      text=True,
+      # Else a terminal would signal to it as well, and the second one kills.
+      start_new_session=True,
+    )
+  with contextlib.suppress(BrokenPipeError):  # Its status will tell.
+    process.stdin.write(
+      json.dumps({'config': config, 'workdir': str(workdir)}) + '\n'
+    )
+    process.stdin.flush()
+  return _Member(name, process, output, log_file, share, time.monotonic())
+
+
+def train_members(
+  configs: Mapping[str, Mapping[str, Any]],
+  folder: epath.Path,
+  shares: Sequence[dict[str, str]],
+) -> list[dict[str, Any]]:
+  """Trains members, as many at the same time as there are shares.
+
+  What each says goes to `train.log` in its run directory. The first SIGTERM or
+  SIGINT is passed on to those in training, which save and end; a second one
+  kills them.
+
+  Args:
+    configs: of each member, by name.
+    folder: that holds their run directories, local.
+    shares: see `member_devices.divide`.
+
+  Returns:
+    The result of `train.train` of each.
+
+  Raises:
+    TrainingError: if members failed; the others are trained.
+    Interrupted: after SIGTERM or SIGINT.
+  """
+  team = _Team(configs, folder, shares)
+  with signals.collected() as received:
+    num_passed_on = 0
+    try:
+      team.start()
+      while team.running:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        if len(received) > num_passed_on:
+          team.stop(received[0] if len(received) == 1 else signal.SIGKILL)
+          num_passed_on = len(received)
+        team.look(received[0] if num_passed_on else None)
+        if not received:
+          team.start()
+    finally:
+      team.kill()
+  if received and len(team.results) < len(configs):
+    raise errors.Interrupted(
+      f'stopped by {signal.Signals(received[0]).name} when'
+      f' {len(team.results)} of {len(configs)} members were trained; the same'
+      ' command goes on from there',
+      received[0],
+    )
+  if team.failed:
+    raise errors.TrainingError(
+      f'{len(team.failed)} of {len(configs)} members could not be trained'
+      f' ({"; ".join(team.failed.values())}); mend that, and the same command'
+      ' goes on'
+    )
+  return [team.results[name] for name in configs]
+
+
+def seconds_left(
+  seconds: Sequence[float],
+  ages: Sequence[float],
+  num_waiting: int,
+  num_parallel: int,
+) -> float:
+  """How long the members that are not trained will take.
+
+  Args:
+    seconds: that those which are trained took, at least one.
+    ages: of those in training, seconds.
+    num_waiting: members that have not begun.
+    num_parallel: members at the same time.
+  """
+  mean = sum(seconds) / len(seconds)
+  work = mean * num_waiting + sum(max(mean - age, 0) for age in ages)
+  # One member alone does not become faster.
+  return work / min(num_parallel, max(num_waiting + len(ages), 1))
+
+
+def _clock(seconds: float) -> str:
+  return str(datetime.timedelta(seconds=round(seconds)))

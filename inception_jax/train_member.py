@@ -1,0 +1,45 @@
+"""The program that trains one run of several; `member_processes` starts it.
+
+Takes `{"config": ..., "workdir": ...}` as the first line of standard input and
+ends with the result as the last of standard output. Standard input stays open
+for as long as the process is wanted: it must not go on when the one that
+started it has been killed, and the same command may be training again.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+
+from inception_jax import errors, log, signals, train
+
+
+def main() -> int:
+  """Trains; returns the exit status."""
+  given = json.loads(sys.stdin.readline())
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+  log.configure()
+  try:
+    with signals.as_exceptions():
+      result = train.train(given['config'], given['workdir'])
+  except errors.UserFacingError as error:
+    print(f'error: {error}', file=sys.stderr, flush=True)
+    return error.exit_status
+  except KeyboardInterrupt as error:
+    # Before or after the loop, which saves. The threads of libraries, cut short
+    # in their work, can crash the interpreter when it ends.
+    os._exit(128 + (error.args[0] if error.args else signal.SIGINT))
+  print(json.dumps(result), flush=True)
+  return 0
+
+
+def _end_with_parent() -> None:
+  # Not sys.stdin: a thread that waits in it can crash the interpreter's end.
+  while os.read(0, 1):
+    pass
+  os._exit(1)
+
+
+if __name__ == '__main__':
+  sys.exit(main())
