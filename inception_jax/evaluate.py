@@ -172,12 +172,16 @@ def answer(
   class_names = datasets[0].class_names
   for run_, workdir in zip(loaded, workdirs, strict=True):
     _check_classes(run_, workdir, class_names, stored['data']['name'])
+  fingerprint = ''
+  if cluster.is_main_process():  # Once: all are asked about the same records.
+    fingerprint = datasets[0].eval.fingerprint()
   members = []
   for number, workdir in enumerate(workdirs):
     kept = epath.Path(answers or workdir / 'answers')
     found = _answer(
       loaded[number],
       datasets[number],
+      fingerprint,
       eval_batch_size,
       kept,
       str(workdir),
@@ -222,6 +226,7 @@ def _check_classes(
 def _answer(
   loaded: run.Run,
   dataset: dataset_lib.Dataset,
+  fingerprint: str,
   eval_batch_size: int,
   folder: epath.Path,
   name: str,
@@ -237,7 +242,7 @@ def _answer(
   batch_size = -(-batch_size // num_devices) * num_devices
   found = None
   if cluster.is_main_process():
-    found = _open_answers(loaded, dataset, batch_size, folder)
+    found = _open_answers(loaded, dataset, fingerprint, batch_size, folder)
   views_fn = multi_crop.create_views_fn(
     loaded.model, loaded.preprocessing, crop
   )
@@ -257,11 +262,11 @@ def _answer(
 def _open_answers(
   loaded: run.Run,
   dataset: dataset_lib.Dataset,
+  fingerprint: str,
   batch_size: int,
   folder: epath.Path,
 ) -> answers_lib.Answers:
   """The answers of one run, new or begun; or those to more crops, if whole."""
-  fingerprint = dataset.eval.fingerprint()
 
   def place_of(crop):
     identity = {
