@@ -36,8 +36,11 @@ def main() -> None:
   if process.returncode:
     sys.exit(process.stderr)
   result = json.loads(process.stdout.splitlines()[-1])
+  # Where things are on this machine is nobody's business.
   for place in ('workdir', 'output'):
     result.pop(place, None)
+  for member in result.get('members', []):
+    member['workdir'] = pathlib.Path(member['workdir']).name
   record = {
     **machine.environment(),
     'seconds': round(seconds, 1),
