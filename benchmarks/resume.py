@@ -5,6 +5,9 @@ SIGKILL after half of its log lines, each time going on by the same command. The
 two `metrics.jsonl` and the weights, of which each kind has its digest, must be
 the same to the bit. Prints one JSON object; exit status 1 if they differ.
 
+On GPUs XLA chooses kernels by their times whenever it compiles: set
+JAX_COMPILATION_CACHE_DIR, so that all runs have the same.
+
   python benchmarks/resume.py [--output=FILE.json] \
       [--config=configs/fake_data.py --config.FIELD=value ...]
 """
@@ -92,6 +95,7 @@ def main() -> None:
     found = [digests(x) for x in (unbroken, broken)]
   record = {
     **machine.environment(),
+    'compilation_cache': bool(os.environ.get('JAX_COMPILATION_CACHE_DIR')),
     'lines_of_metrics': total,
     'lines_when_killed': killed,
     'metrics_equal': metrics[0] == metrics[1],
