@@ -1,8 +1,8 @@
 """Trains a config and keeps its result, with the machine it ran on.
 
 Runs `main.py` in a process of its own, prints one JSON object with the result,
-the time it took, the first and last losses of every head and the number of
-records that were to be evaluated, and copies the learning curves and the
+the time it took, the first and last losses of every head and the numbers of
+records to train on and to evaluate, and copies the learning curves and the
 training crops beside it.
 
   python benchmarks/training_run.py --name=digits --config=configs/digits.py \
@@ -18,11 +18,14 @@ import sys
 import tempfile
 import time
 
-import machine
-
-from inception_jax.data import records
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import machine  # noqa: E402
+
+from inception_jax import fields  # noqa: E402
+from inception_jax.data import dataset as dataset_lib  # noqa: E402
+
 RESULTS = ROOT / 'benchmarks' / 'results'
 
 
@@ -50,16 +53,14 @@ def main() -> None:
     lines = [json.loads(x) for x in (workdir / 'metrics.jsonl').open()]
     train = [{'step': x['step'], **x['train']} for x in lines if 'train' in x]
     data = json.loads((workdir / 'config.json').read_text())['data']
+    dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
     record = {
       **machine.environment(),
       'seconds': round(seconds, 1),
       'step': result['step'],
       'evaluation': result['evaluation'],
-      'num_eval_records': len(
-        records.open_records(
-          data['name'], data['eval_split'], data.get('data_dir')
-        )
-      ),
+      'num_train_records': len(dataset.train),
+      'num_eval_records': len(dataset.eval),
       'first_metrics': train[0],
       'last_metrics': train[-1],
       'warnings': [

@@ -5,11 +5,12 @@ MEMBER/              the run directory of each
 """
 
 from collections.abc import Sequence
+import dataclasses
 
 from absl import logging
 from etils import epath
 
-from inception_jax import errors, json_files, run
+from inception_jax import checkpoint, errors, json_files, run
 
 ENSEMBLE_FILE = 'ensemble.json'
 
@@ -70,7 +71,8 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
       continue
     listed = json_files.read_json(folder / ENSEMBLE_FILE)
     try:
-      members = [folder / name for name in listed['members']]
+      names = listed['members']
+      members = [folder / name for name in names if isinstance(names, list)]
     except (KeyError, TypeError):
       members = []
     if not members:
@@ -93,7 +95,7 @@ def _check_trained(folder: epath.Path, member: epath.Path) -> None:
   )
   progress = None
   if (member / 'config.json').exists():
-    progress = run.read_progress(member)
+    progress = read_progress(member)
   if progress is None or progress.step is None:
     raise errors.InputError(
       f'{folder} is an ensemble whose member {member.name!r} is not trained'
@@ -111,3 +113,39 @@ def _check_trained(folder: epath.Path, member: epath.Path) -> None:
       f'{folder} is an ensemble whose member {member.name!r} is at step'
       f' {progress.step} of {progress.num_train_steps}; {remedy}'
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+  """How far a run has come.
+
+  Attributes:
+    step: of the newest checkpoint; None if there is none.
+    num_train_steps: step at which training ends; None if the run does not say:
+      imported ones, and some of earlier versions.
+  """
+
+  step: int | None
+  num_train_steps: int | None
+
+
+def read_progress(workdir: epath.PathLike) -> Progress:
+  """How far a run has come, without its weights.
+
+  Raises:
+    InputError: if `workdir` is no run directory, or its files are damaged.
+  """
+  workdir = epath.Path(workdir)
+  train = run.read_config(workdir).get('train')
+  checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
+  steps = checkpoints.steps()
+  checkpoints.close()
+  path = workdir / 'training.json'
+  stored = json_files.read_json(path) if path.exists() else train
+  last = stored.get('num_train_steps') if isinstance(stored, dict) else None
+  if isinstance(last, int) or (last is None and stored is train):
+    return Progress(steps[-1] if steps else None, last)
+  raise errors.InputError(
+    f'{path if path.exists() else workdir / "config.json"} is damaged: its'
+    f' num_train_steps is {last!r}; train the run again'
+  )

@@ -32,7 +32,8 @@ class _Member:
     name: of the member.
     process: that trains it.
     output: its standard output.
-    log: what it says.
+    log: what it says, after what earlier attempts have said.
+    log_start: bytes of these.
     share: of the devices; see `member_devices.divide`.
     start: when it was started, seconds.
   """
@@ -41,6 +42,7 @@ class _Member:
   process: subprocess.Popen
   output: Any
   log: epath.Path
+  log_start: int
   share: dict[str, str]
   start: float
 
@@ -48,10 +50,15 @@ class _Member:
   def age(self) -> float:
     return time.monotonic() - self.start
 
-  def result(self) -> dict[str, Any]:
-    """Of training, once it has ended well."""
+  def result(self) -> dict[str, Any] | None:
+    """Of training; None unless it has ended well."""
+    if self.process.returncode:
+      return None
     self.output.seek(0)
-    return json.loads(self.output.read().splitlines()[-1])
+    try:
+      return json.loads(self.output.read().splitlines()[-1])
+    except (IndexError, ValueError):
+      return None
 
   def is_stopped_by(self, signum: int) -> bool:
     """Whether it ended by a signal, as it went on or before it began to."""
@@ -67,10 +74,18 @@ class _Member:
     self.process.wait()
     self.output.close()
 
-  def last_words(self) -> str:
-    text = self.log.read_bytes().decode(errors='replace')
+  def failure(self) -> str:
+    """Why it has ended, as far as that is known."""
+    text = self.log.read_bytes()[self.log_start :].decode(errors='replace')
     lines = text.strip().splitlines()
-    return lines[-1] if lines else 'it says nothing'
+    last = lines[-1] if lines else 'it says nothing'
+    status = self.process.returncode
+    if status >= 0:
+      return f'{self.log}: {last}'
+    reason = f'ended by {signal.Signals(-status).name}'
+    if status == -signal.SIGKILL:
+      reason += ', perhaps for want of memory'
+    return f'{self.log}: {reason}, after: {last}'
 
 
 class _Team:
@@ -122,11 +137,12 @@ class _Team:
     for member in [x for x in self.running if x.process.poll() is not None]:
       self.running.remove(member)
       self._free.append(member.share)
-      if not member.process.returncode:
-        self.results[member.name] = member.result()
+      result = member.result()
+      if result is not None:
+        self.results[member.name] = result
         self._log_trained(member)
       elif not (stopped_by and member.is_stopped_by(stopped_by)):
-        self._fail(member.name, f'{member.log}: {member.last_words()}')
+        self._fail(member.name, member.failure())
       member.close()
 
   def kill(self) -> None:
@@ -174,24 +190,31 @@ def _start(
     raise errors.TrainingError(
       f'{log_file} cannot be written ({error.strerror or error})'
     ) from error
-  output = tempfile.TemporaryFile('w+')
-  with log:
-    process = subprocess.Popen(
-      _PROGRAM,
-      env={**os.environ, **share, 'PYTHONPATH': path},
-      stdin=subprocess.PIPE,
-      stdout=output,
-      stderr=log,
-      text=True,
-      # Else a terminal would signal to it as well, and the second one kills.
-      start_new_session=True,
-    )
+  try:
+    with log:
+      log_start = log.tell()
+      output = tempfile.TemporaryFile('w+')
+      process = subprocess.Popen(
+        _PROGRAM,
+        env={**os.environ, **share, 'PYTHONPATH': path},
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=log,
+        text=True,
+        # Else a terminal would signal to it too.
+        start_new_session=True,
+      )
+  except OSError as error:
+    raise errors.TrainingError(
+      f'no process can be started for {workdir} ({error.strerror or error})'
+    ) from error
   with contextlib.suppress(BrokenPipeError):  # Its status will tell.
     process.stdin.write(
       json.dumps({'config': config, 'workdir': str(workdir)}) + '\n'
     )
     process.stdin.flush()
-  return _Member(name, process, output, log_file, share, time.monotonic())
+  start = time.monotonic()
+  return _Member(name, process, output, log_file, log_start, share, start)
 
 
 def train_members(

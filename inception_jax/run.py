@@ -132,42 +132,6 @@ def load_run(
   )
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
-  """How far a run has come.
-
-  Attributes:
-    step: of the newest checkpoint; None if there is none.
-    num_train_steps: step at which training ends; None if the run does not say:
-      imported ones, and some of earlier versions.
-  """
-
-  step: int | None
-  num_train_steps: int | None
-
-
-def read_progress(workdir: epath.PathLike) -> Progress:
-  """How far a run has come, without its weights.
-
-  Raises:
-    InputError: if `workdir` is no run directory, or its files are damaged.
-  """
-  workdir = epath.Path(workdir)
-  train = read_config(workdir).get('train')
-  checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
-  steps = checkpoints.steps()
-  checkpoints.close()
-  path = workdir / 'training.json'
-  stored = json_files.read_json(path) if path.exists() else train
-  last = stored.get('num_train_steps') if isinstance(stored, dict) else None
-  if path.exists() and not isinstance(last, int):
-    raise errors.InputError(
-      f'{path} does not say at which step training ends; delete it, and the'
-      ' same command of training writes it again'
-    )
-  return Progress(steps[-1] if steps else None, last)
-
-
 def _digest(
   parts: Mapping[str, Any], weights: str, arrays: Mapping[str, np.ndarray]
 ) -> str:

@@ -116,7 +116,8 @@ def train_ensemble(
 ) -> dict[str, Any]:
   """Trains the members, or goes on where it stopped.
 
-  One after the other, or `num_parallel` at the same time, with the same result.
+  One after the other with all devices, or `num_parallel` at the same time with
+  a part of them each; the result is the same but for the number of devices.
 
   Args:
     config: see `member_configs`.

@@ -13,6 +13,7 @@ import sys
 import threading
 
 from inception_jax import errors, log, signals, train
+from inception_jax.training import stop_signal
 
 
 def main() -> int:
@@ -20,6 +21,8 @@ def main() -> int:
   given = json.loads(sys.stdin.readline())
   threading.Thread(target=_end_with_parent, daemon=True).start()
   log.configure()
+  # The one that started it kills it, at its own second signal.
+  stop_signal.StopSignal.second_kills = False
   try:
     with signals.as_exceptions():
       result = train.train(given['config'], given['workdir'])

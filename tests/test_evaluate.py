@@ -336,7 +336,13 @@ def test_ensembles_are_named_by_their_folder(trained, tmp_path):
       ensemble_folder.list_runs(f'{tmp_path},{twice}')
   with pytest.raises(errors.InputError, match='comma with no run beside it'):
     ensemble_folder.list_runs(f'{tmp_path},')
-  for damaged in ('{}', '[]', '{"members": []}', '{"members": [3]}'):
+  for damaged in (
+    '{}',
+    '[]',
+    '{"members": []}',
+    '{"members": [3]}',
+    '{"members": "m1"}',
+  ):
     (tmp_path / 'ensemble.json').write_text(damaged)
     with pytest.raises(errors.InputError, match='names no members'):
       ensemble_folder.list_runs(tmp_path)
@@ -365,8 +371,12 @@ def test_members_that_are_not_at_their_end_must_be_named(
   with caplog.at_level('WARNING'):
     assert ensemble_folder.list_runs(tmp_path) == [m1, m2]
   assert f'{m2} does not say at which step' in caplog.text
+  config_of_run['train']['num_train_steps'] = 'x'
+  (m2 / 'config.json').write_text(json.dumps(config_of_run))
+  with pytest.raises(errors.InputError, match="config.json is damaged: .* 'x'"):
+    ensemble_folder.list_runs(tmp_path)
   (m2 / 'training.json').write_text('{}')
-  with pytest.raises(errors.InputError, match='training.json does not say'):
+  with pytest.raises(errors.InputError, match='training.json is damaged'):
     ensemble_folder.list_runs(tmp_path)
 
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -103,6 +104,49 @@ def test_one_that_fails_stops_no_other(folder):
   assert caught.value.exit_status == 1
   assert (folder / 'b' / 'begun').exists()
   assert (folder / 'd' / 'begun').exists()
+
+
+@pytest.mark.parametrize(
+  ('program', 'reason'),
+  [
+    ('import os; os.kill(os.getpid(), 9)', 'SIGKILL, perhaps for want of mem'),
+    ('import os; os.abort()', 'ended by SIGABRT, after: '),
+    ('', 'train.log: it says nothing'),
+    ('print("no result")', 'train.log: it says nothing'),
+  ],
+)
+def test_what_is_said_of_a_crash_is_of_this_attempt(
+  folder, program, reason, monkeypatch
+):
+  monkeypatch.setattr(
+    member_processes, '_PROGRAM', (sys.executable, '-c', program)
+  )
+  (folder / 'a').mkdir()
+  (folder / 'a' / 'train.log').write_text('error: of an earlier attempt\n')
+  with pytest.raises(errors.TrainingError, match=reason) as caught:
+    member_processes.train_members({'a': {}}, folder, [{}])
+  assert 'earlier' not in str(caught.value)
+  assert 'earlier' in (folder / 'a' / 'train.log').read_text()
+
+
+def test_a_process_that_cannot_be_started_stops_no_other(folder, monkeypatch):
+  start = subprocess.Popen
+
+  def refuse(*arguments, **options):
+    if started:
+      raise BlockingIOError(11, 'Resource temporarily unavailable')
+    started.append(1)
+    return start(*arguments, **options)
+
+  started = []
+  monkeypatch.setattr(subprocess, 'Popen', refuse)
+  with pytest.raises(
+    errors.TrainingError, match='1 of 2 .* started for .*/b .Resource tempor'
+  ):
+    configs = {'a': {'seconds': 0.3}, 'b': {}}
+    member_processes.train_members(configs, folder, [{}, {}])
+  assert (folder / 'a' / 'begun').exists()
+  assert not (folder / 'a' / 'saved').exists()  # It came to its end.
 
 
 @pytest.mark.parametrize('signum', [signal.SIGTERM, signal.SIGINT])
@@ -210,7 +254,13 @@ def test_the_command_stops_its_members_and_they_never_outlive_it(tmp_path):
   files = [folder / name / 'metrics.jsonl' for name in ('m1', 'm2')]
   wait_for(lambda: all(map(pathlib.Path.exists, files)), process)
   members = children(process)
+  # As systems do that stop every process of a job, whoever passes it on.
+  os.kill(members[0], signal.SIGTERM)
   process.send_signal(signal.SIGTERM)
+  time.sleep(0.5)
+  for member in members:
+    if is_running(member):
+      os.kill(member, signal.SIGTERM)
   status, _, err = launch.finish(process)
   assert status == 143, err[-3000:]
   assert 'stopped by SIGTERM when 0 of 2 members were trained' in err

@@ -14,7 +14,14 @@ from tensorboard_events import scalars
 import tiny_config
 
 import inception_jax
-from inception_jax import errors, evaluate, experiment, run, train
+from inception_jax import (
+  ensemble_folder,
+  errors,
+  evaluate,
+  experiment,
+  run,
+  train,
+)
 from inception_jax.data import crop_spec
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.training import loop
@@ -45,7 +52,8 @@ def assert_same_run(first, second):
 def test_result_has_every_kind_of_weights(trained):
   workdir, result = trained
   assert result['workdir'] == str(workdir) and result['step'] == 12
-  assert run.read_progress(workdir) == run.Progress(12, 12)
+  found = ensemble_folder.read_progress(workdir)
+  assert (found.step, found.num_train_steps) == (12, 12)
   assert list(result['evaluation']) == ['raw', 'ema', 'polyak']
   for scores in result['evaluation'].values():
     assert scores['num_images'] == 360

@@ -10,7 +10,7 @@ from etils import epath
 import numpy as np
 import tqdm
 
-from inception_jax.data import ahead, image_file
+from inception_jax.data import ahead, dataset_folder, image_file
 from inception_jax.data import records as records_lib
 
 FILE = 'census.json'
@@ -44,7 +44,7 @@ def load_or_take(
     if info.num_examples
   }
   for split in numbers:
-    records_lib.check_files(name, builder.info.splits[split])
+    dataset_folder.check_files(name, builder.info.splits[split])
   kept = _load(path)
   found = {s: of_split.get('num_images') for s, of_split in kept.items()}
   if found == numbers:

@@ -4,26 +4,23 @@ Everything grows in a staging folder, is verified there, and takes its place
 with one renaming: a dataset is there whole or not at all.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 import contextlib
-import errno
 import json
 import os
 import re
 import sys
 from typing import Any
-import urllib.error
 
 from absl import logging
 from array_record.python import array_record_module
 from etils import epath
-import requests
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from inception_jax import errors
 from inception_jax.data import (
   census,
+  failures,
   image_folder,
   manual,
   open_files,
@@ -43,15 +40,6 @@ _MANY_FILES = 1024
 _WRITER_OPTIONS = 'group_size:1,uncompressed'
 # Not names of datasets: the noise of `fake`, and where TFDS keeps downloads.
 _RESERVED = ('fake', 'downloads')
-_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
-_FULL_TEXT = re.compile(
-  'no space left|file too large|quota exceeded|not enough disk space', re.I
-)
-_NETWORK_ERRORS = (
-  requests.exceptions.RequestException,
-  urllib.error.URLError,
-  ConnectionError,
-)
 
 
 def prepare(
@@ -150,7 +138,7 @@ def _prepare_registered(
     builder = records_lib.find_builder(name, stage)
     expected = manual.expected_splits(builder, source)
     _check_open_files(name, expected)
-    with _explained(name, root):
+    with failures.explained(name, root):
       _build(builder, expected, root / 'downloads', source)
       _finish(name, root, stage)
 
@@ -202,7 +190,7 @@ def _prepare_folder(
       },
       data_dir=os.fspath(stage),
     )
-    with _explained(name, root):
+    with failures.explained(name, root):
       _build(builder, expected, stage / 'downloads')
       about = {'listing': folder.listing, 'left_out': left_out}
       (builder.data_path / FILE).write_text(json.dumps(about, indent=2) + '\n')
@@ -293,48 +281,6 @@ def _finish(name: str, root: epath.Path, stage: epath.Path) -> None:
   relative = epath.Path(builder.data_dir).relative_to(stage)
   (root / relative).parent.mkdir(parents=True, exist_ok=True)
   (stage / relative).rename(root / relative)
-
-
-@contextlib.contextmanager
-def _explained(name: str, root: epath.Path) -> Iterator[None]:
-  """Turns what libraries raise into a sentence with a remedy."""
-  try:
-    yield
-  except errors.UserFacingError:
-    raise
-  except Exception as error:  # Of many kinds: OS, TF, TFDS, requests.
-    reason = errors.first_line(error)
-    chain = list(_causes(error))
-    if any(open_files.are_too_many(cause) for cause in chain):
-      remedy = 'raise the number of files a process may have (`ulimit -n`)'
-    elif any(_says_full(cause) for cause in chain):
-      remedy = f'there is no room in {root}; make some or set data.data_dir'
-    elif any(isinstance(cause, _NETWORK_ERRORS) for cause in chain):
-      remedy = (
-        'see to the network and run the same command again; finished downloads'
-        f' are kept in {root / "downloads"}'
-      )
-    elif any(isinstance(cause, PermissionError) for cause in chain):
-      remedy = 'mend its permissions or set data.data_dir'
-    else:
-      remedy = 'mend that and run the same command again'
-    raise errors.InputError(
-      f'{name!r} cannot be prepared ({reason}); {remedy}'
-    ) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-  while error is not None:
-    yield error
-    error = error.__cause__ or error.__context__
-
-
-def _says_full(error: BaseException) -> bool:
-  return (
-    getattr(error, 'errno', None) in _FULL
-    or isinstance(error, tf.errors.ResourceExhaustedError)
-    or bool(_FULL_TEXT.search(str(error)))
-  )
 
 
 def _load(place: epath.Path) -> dict[str, Any]:

@@ -1,26 +1,22 @@
 """Random access to the encoded images of a prepared TFDS dataset."""
 
 from collections.abc import Iterator, Sequence
-from concurrent import futures
 import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
-import re
 import sys
 from typing import Any
 
 from absl import logging
-from array_record.python import array_record_module
-from etils import epath
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
 
 from inception_jax import errors
-from inception_jax.data import ahead, digits, open_files
+from inception_jax.data import ahead, dataset_folder, digits, open_files
 
 # Name by which configs ask for the embedded digits.
 DIGITS = 'digits'
@@ -195,55 +191,8 @@ def open_records(
   source = builder.as_data_source(
     split, decoders={'image': tfds.decode.SkipDecoding()}
   )
-  check_files(name, info)
+  dataset_folder.check_files(name, info)
   return Records(name=f'{name} {split}', source=source, class_names=names)
-
-
-def check_files(name: str, split: Any) -> None:
-  """Compares what the files hold with what the dataset says of them.
-
-  A truncated array_record file opens as an empty one, without an error.
-
-  Args:
-    name: of the dataset, for messages.
-    split: TFDS split info.
-
-  Raises:
-    InputError: if a file is missing, damaged or too short.
-  """
-
-  def check(instruction):
-    path = epath.Path(instruction.filename)
-    try:
-      found = array_record_module.ArrayRecordReader(
-        os.fspath(path)
-      ).num_records()
-    except (RuntimeError, OSError, ValueError) as error:
-      found, reason = 0, f'cannot be read: {errors.first_line(error)}'
-    else:
-      reason = (
-        f'has {found} readable records of {instruction.examples_in_shard}'
-      )
-    if found == instruction.examples_in_shard:
-      return None
-    try:  # The reader says little: what it may not read is empty to it.
-      path.open('rb').close()
-    except FileNotFoundError:
-      reason = 'is missing'
-    except OSError as error:
-      return (
-        f'{path} cannot be read ({error.strerror or error}); see to that, its'
-        ' permissions perhaps'
-      )
-    return (
-      f'dataset {name!r} is damaged: {path} {reason}; delete the folder it is'
-      ' in and prepare it again'
-    )
-
-  with futures.ThreadPoolExecutor(32) as pool:
-    for complaint in pool.map(check, split.file_instructions):
-      if complaint:
-        raise errors.InputError(complaint)
 
 
 def class_names(
@@ -289,13 +238,13 @@ def find_builder(
   """
   open_files.raise_limit()
   data_dir = os.fspath(data_dir) if data_dir else None
-  place = _place(name, data_dir)
-  _check_permissions(place)
   try:
     if name == DIGITS:
       return digits.Digits(data_dir=data_dir, file_format='array_record')
     return tfds.builder(name, data_dir=data_dir, try_gcs=False)
   except tfds.core.registered.DatasetNotFoundError as error:
+    # What is damaged TFDS does not find.
+    dataset_folder.check_descriptions(name, data_dir)
     known = [DIGITS, *tfds.list_builders()]
     where = data_dir or "TFDS's default data_dir"
     raise errors.InputError(
@@ -305,45 +254,10 @@ def find_builder(
       f'{errors.suggestion(name, known)}'
     ) from error
   except Exception as error:  # Of many kinds: of versions, JSON, protobufs.
-    remedy = ''
-    if place.exists():
-      remedy = f'; if {place} is damaged, delete it and prepare it again'
+    dataset_folder.check_descriptions(name, data_dir)
     raise errors.InputError(
-      f'data.name={name!r} cannot be opened: {errors.first_line(error)}{remedy}'
+      f'data.name={name!r} cannot be opened: {errors.first_line(error)}'
     ) from error
-
-
-def _place(name: str, data_dir: str | None) -> epath.Path:
-  """The folder of all versions of a dataset."""
-  root = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
-  return root / re.split('[:/]', name)[0]
-
-
-def _check_permissions(place: epath.Path, depth: int = 2) -> None:
-  """Checks that a dataset can be read; TFDS would take it for none.
-
-  Args:
-    place: its folder, if it has one.
-    depth: folders in folders to look into: a configuration and a version.
-
-  Raises:
-    InputError: if it must not be read.
-  """
-  if '://' in os.fspath(place):
-    return
-  try:
-    for entry in os.scandir(place):
-      if entry.name == 'dataset_info.json':
-        open(entry.path).close()
-      elif depth and entry.is_dir():
-        _check_permissions(epath.Path(entry.path), depth - 1)
-  except PermissionError as error:
-    raise errors.InputError(
-      f'{error.filename} cannot be read (Permission denied); mend its'
-      ' permissions or set data.data_dir to another folder'
-    ) from error
-  except OSError:
-    pass  # It is not there, which is said elsewhere if it matters.
 
 
 def prepared_builder(
@@ -355,6 +269,8 @@ def prepared_builder(
     InputError: if the dataset is unknown, unprepared or in another format.
   """
   builder = find_builder(name, data_dir)
+  if not builder.is_prepared():
+    dataset_folder.check_descriptions(name, data_dir)
   if name == DIGITS and not builder.is_prepared():
     _prepare_digits(builder)
     builder = find_builder(name, data_dir)

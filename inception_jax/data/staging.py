@@ -13,6 +13,7 @@ from etils import epath
 import psutil
 
 from inception_jax import errors, signals
+from inception_jax.data import open_files
 
 _OWNER = 'owner.json'
 # Files kept open, and closed when the folder is removed: that needs some, also
@@ -45,10 +46,10 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
       _check_abandoned(folder, name)
       logging.info('removing what a stopped process left in %s', folder)
       folder.rmtree()
+    spare = [open(os.devnull) for _ in range(_NUM_SPARE_FILES)]
     folder.mkdir()
   except OSError as error:
     raise _unwritable(data_dir, error) from error
-  spare = [open(os.devnull) for _ in range(_NUM_SPARE_FILES)]
   try:
     with signals.as_exceptions():
       _write_owner(folder)
@@ -77,6 +78,11 @@ def _write_owner(folder: epath.Path) -> None:
 
 
 def _unwritable(folder: epath.Path, error: OSError) -> errors.InputError:
+  if open_files.are_too_many(error):
+    return errors.InputError(
+      f'{folder} cannot be written: too many files are open; raise the number'
+      ' that a process may have (`ulimit -n`)'
+    )
   return errors.InputError(
     f'{folder} cannot be written ({error.strerror or error}); mend that or set'
     ' data.data_dir to another folder'

@@ -18,8 +18,12 @@ class StopSignal:
   """Turns the first SIGTERM or SIGINT into a request; a second one kills.
 
   Attributes:
+    second_kills: of the class; False where another process sees to that, and
+      a signal may come twice: by it, and by a system that stops all processes.
     signum: the request: number of the signal, `FAILED`, or 0 for none.
   """
+
+  second_kills = True
 
   def __init__(self):
     self.signum = 0
@@ -39,7 +43,8 @@ class StopSignal:
   def _on_signal(self, signum: int, unused_frame: Any) -> None:
     if self._error is None:  # Else this process stops already.
       self.signum = signum
-    signal.signal(signum, signal.SIG_DFL)
+    if self.second_kills:
+      signal.signal(signum, signal.SIG_DFL)
 
   def guard(
     self, batches: Iterator[dict[str, jax.Array]]

@@ -21,7 +21,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from inception_jax import errors
-from inception_jax.data import census, image_file, prepare, records
+from inception_jax.data import census, image_file, prepare, records, staging
 
 
 class Squares(tfds.core.GeneratorBasedBuilder):
@@ -272,6 +272,16 @@ def test_too_many_files_while_writing_are_no_full_disk(
 
   monkeypatch.setattr(prepare._ExampleWriter, 'write', write)
   with pytest.raises(errors.InputError, match='open files.*; raise the number'):
+    prepare.prepare('pets', tmp_path / 'data', str(pictures))
+  assert inside(tmp_path / 'data') == []
+
+
+def test_too_many_files_before_writing(pictures, tmp_path, monkeypatch):
+  def refuse(*unused):
+    raise OSError(24, 'Too many open files')
+
+  monkeypatch.setattr(staging, 'open', refuse, raising=False)
+  with pytest.raises(errors.InputError, match='data cannot be written: too ma'):
     prepare.prepare('pets', tmp_path / 'data', str(pictures))
   assert inside(tmp_path / 'data') == []
 

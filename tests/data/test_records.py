@@ -282,7 +282,7 @@ def test_damaged_descriptions(pictures, tmp_path):
     for contents in ('', whole[:60], '{}', '[1]'):
       path.write_text(contents)
       with pytest.raises(
-        errors.InputError, match="'pets' cannot be opened: .*data/pets is damag"
+        errors.InputError, match=f'{name} is damaged; delete .*/pets/1.0.0 and'
       ):
         records.open_records('pets', 'train', tmp_path / 'data')
     path.write_text(whole)
@@ -294,6 +294,20 @@ def test_names_of_fewer_classes(pictures, tmp_path):
   path.write_text('blue\n')
   with pytest.raises(errors.InputError, match='damaged: .* 1 names for 2 cla'):
     records.open_records('pets', 'train', tmp_path / 'data')
+
+
+@pytest.mark.parametrize('name', ['digits/', 'digits:9.9.9', '../digits', '..'])
+def test_a_wrong_name_costs_no_dataset(name, tmp_path):
+  records.open_records('digits', 'test', tmp_path)
+  with pytest.raises(errors.InputError) as caught:
+    records.open_records(name, 'test', tmp_path)
+  assert 'delete' not in str(caught.value)
+
+
+@pytest.mark.parametrize('name', ['digits', 'cifar10'])
+def test_a_place_that_nothing_can_read(name):
+  with pytest.raises(errors.InputError, match=f"{name}' cannot be opened"):
+    records.open_records(name, 'test', 's3://bucket/tfds')
 
 
 @pytest.fixture
@@ -314,6 +328,10 @@ def test_what_must_not_be_read(nobody):
     data_dir = pathlib.Path(folder, 'data')
     records.open_records('digits', 'test', data_dir)
     (shard,) = data_dir.rglob('digits-test.array_record*')
+    other = data_dir / 'digits' / '9.9.9.incompleteABCD'  # Somebody else's.
+    other.mkdir(mode=0)
+    assert len(records.open_records('digits', 'test', data_dir)) == 360
+    other.rmdir()
     for place, message in (
       (shard, f'{shard} cannot be read .Permission denied'),
       (shard.parent / 'dataset_info.json', 'info.json cannot be read'),
