@@ -23,8 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import machine  # noqa: E402
 
-from inception_jax import fields  # noqa: E402
-from inception_jax.data import dataset as dataset_lib  # noqa: E402
+from inception_jax import experiment  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 
@@ -52,8 +51,8 @@ def main() -> None:
     result = json.loads(process.stdout.splitlines()[-1])
     lines = [json.loads(x) for x in (workdir / 'metrics.jsonl').open()]
     train = [{'step': x['step'], **x['train']} for x in lines if 'train' in x]
-    data = json.loads((workdir / 'config.json').read_text())['data']
-    dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
+    config = json.loads((workdir / 'config.json').read_text())
+    dataset = experiment.create_experiment(config).dataset
     record = {
       **machine.environment(),
       'seconds': round(seconds, 1),
