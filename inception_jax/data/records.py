@@ -175,18 +175,17 @@ def open_records(
       image classification, incomplete, or has no such split.
   """
   builder = prepared_builder(name, data_dir)
-  info = builder.info
   names = _class_names(name, builder)
+  splits = builder.info.splits
   try:
-    num_examples = info.splits[split].num_examples
+    info = splits[split]
   except (KeyError, ValueError) as error:
     raise errors.InputError(
       f'dataset {name!r} has no split {split!r}; it has'
-      f' {", ".join(info.splits)}'
+      f' {", ".join(splits)}'
     ) from error
-  if num_examples == 0:
+  if info.num_examples == 0:
     raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
-  info = builder.info.splits[split]
   open_files.check(f'{name!r}', len(info.file_instructions))
   source = builder.as_data_source(
     split, decoders={'image': tfds.decode.SkipDecoding()}
