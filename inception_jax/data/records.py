@@ -181,8 +181,7 @@ def open_records(
     info = splits[split]
   except (KeyError, ValueError) as error:
     raise errors.InputError(
-      f'dataset {name!r} has no split {split!r}; it has'
-      f' {", ".join(splits)}'
+      f'dataset {name!r} has no split {split!r}; it has {", ".join(splits)}'
     ) from error
   if info.num_examples == 0:
     raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
