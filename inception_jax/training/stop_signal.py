@@ -38,6 +38,9 @@ class StopSignal:
 
   def __exit__(self, *unused: Any) -> None:
     for signum, handler in self._previous.items():
+      if self.signum and not self.second_kills:
+        # What was saved may still be on its way to the disk.
+        handler = signal.SIG_IGN
       signal.signal(signum, handler)
 
   def _on_signal(self, signum: int, unused_frame: Any) -> None:

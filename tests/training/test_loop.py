@@ -462,6 +462,23 @@ def test_flags_are_one_a_device():
     np.testing.assert_array_equal(stop.flags(), [signal.SIGTERM])
 
 
+def test_a_signal_that_comes_again_by_others_kills_nothing(monkeypatch):
+  before = signal.getsignal(signal.SIGTERM)
+  monkeypatch.setattr(stop_signal.StopSignal, 'second_kills', False)
+  with stop_signal.StopSignal() as stop:
+    pass
+  assert signal.getsignal(signal.SIGTERM) is before
+  try:
+    with stop_signal.StopSignal() as stop:
+      for _ in range(3):
+        os.kill(os.getpid(), signal.SIGTERM)
+      assert stop.signum == signal.SIGTERM
+    os.kill(os.getpid(), signal.SIGTERM)  # What was saved is being written.
+  finally:
+    signal.signal(signal.SIGTERM, before)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class FailingInput:
   """Batches whose image at `bad` is no image."""
 
