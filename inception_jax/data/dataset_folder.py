@@ -48,7 +48,7 @@ def _check(folder: str, depth: int) -> None:
   for entry in entries:
     if entry.name in _DESCRIPTIONS:
       _check_description(folder, entry.path)
-    elif depth and 'incomplete' not in entry.name and entry.is_dir():
+    elif depth and entry.is_dir():
       _check(entry.path, depth - 1)
 
 
