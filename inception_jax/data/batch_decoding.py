@@ -17,7 +17,11 @@ CropSpec = (
 
 
 def decode_batch(
-  encoded: tf.Tensor, uniforms: np.ndarray, crop: CropSpec, num_threads: int
+  encoded: tf.Tensor,
+  uniforms: np.ndarray,
+  crop: CropSpec,
+  num_threads: int,
+  num_waiting: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Decodes and cuts a batch in C++ threads.
 
@@ -25,7 +29,10 @@ def decode_batch(
     encoded: string `[n]`.
     uniforms: float32 `[n, count]`, random numbers of each.
     crop: how images are cut.
-    num_threads: threads that decode.
+    num_threads: threads that decode, at most one a core.
+    num_waiting: images that are handed to TensorFlow beside those that the
+      threads decode, so that none waits for its next. For callers that may use
+      all cores: these wait for a core, others would be decoded too.
 
   Returns:
     uint8 `[n, *crop.shape]`, black where the image is bad; and whether each
@@ -33,7 +40,7 @@ def decode_batch(
   """
   if isinstance(crop, crop_spec.MultiCrop):
     return _decode_squares(encoded, crop, num_threads)
-  create = functools.partial(_create_decode_fn, crop, num_threads)
+  create = functools.partial(_create_decode_fn, crop, num_threads + num_waiting)
   jpegs = bool(tf.reduce_all(tf.strings.substr(encoded, 0, 3) == _JPEG))
   try:
     # Not `.numpy()`, which copies.
@@ -91,7 +98,7 @@ def _create_shape_fn(known_jpeg: bool) -> Callable[[tf.Tensor], tf.Tensor]:
 @functools.lru_cache(maxsize=16)
 def _create_decode_fn(
   crop: crop_spec.DistortedCrop | crop_spec.EvaluationCrop,
-  num_threads: int,
+  num_calls: int,
   *,
   known_jpegs: bool = False,
   tolerant: bool = False,
@@ -100,7 +107,7 @@ def _create_decode_fn(
 
   Args:
     crop: how images are cut.
-    num_threads: threads.
+    num_calls: images at once.
     known_jpegs: whether all images are certain to be JPEGs, which saves
       looking at each.
     tolerant: whether to leave out images that cannot be decoded, rather than
@@ -111,11 +118,6 @@ def _create_decode_fn(
     uint8 `[m, *crop.shape]` and the places of these in the batch, int64
     `[m]`. If it is tolerant, a black image at place -1 comes last.
   """
-  options = tf.data.Options()
-  options.threading.private_threadpool_size = num_threads
-  options.deterministic = True
-  # Every batch is a dataset of its own, too short to tune anything.
-  options.autotune.enabled = False
 
   def cut(place, encoded, uniforms):
     if isinstance(crop, crop_spec.DistortedCrop):
@@ -135,13 +137,28 @@ def _create_decode_fn(
     dataset = tf.data.Dataset.from_tensor_slices(
       (tf.range(count), encoded, uniforms)
     )
-    dataset = dataset.map(cut, num_parallel_calls=2 * num_threads)
+    dataset = dataset.map(cut, num_parallel_calls=num_calls, deterministic=True)
     if tolerant:
       black = tf.zeros((1, *crop.shape), tf.uint8)
       dataset = dataset.ignore_errors().concatenate(
         tf.data.Dataset.from_tensor_slices((black, [tf.constant(-1, tf.int64)]))
       )
-    dataset = dataset.batch(count + 1).with_options(options)
-    return dataset.get_single_element()
+    return one_thread_an_image(dataset.batch(count + 1)).get_single_element()
 
   return decode.get_concrete_function()
+
+
+def one_thread_an_image(dataset: tf.data.Dataset) -> tf.data.Dataset:
+  """Keeps operations from being divided over threads, which costs a tenth.
+
+  As the option `max_intra_op_parallelism` does; but `get_single_element` takes
+  no notice of options.
+  """
+  specs = dataset.element_spec
+  variant = tf.raw_ops.MaxIntraOpParallelismDataset(
+    input_dataset=tf.data.experimental.to_variant(dataset),
+    max_intra_op_parallelism=1,
+    output_types=[spec.dtype for spec in specs],
+    output_shapes=[spec.shape for spec in specs],
+  )
+  return tf.data.experimental.from_variant(variant, specs)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from inception_jax import optional
-from inception_jax.data import crop_spec, synthetic
+from inception_jax.data import allocator, crop_spec, synthetic
 
 # Name of the set of noise, for measuring speed.
 FAKE = 'fake'
@@ -25,7 +25,7 @@ class Dataset:
     eval: evaluation records, each used exactly once an evaluation.
     train_crop: how training images are cut.
     eval_crop: how evaluation images are cut.
-    num_threads: threads that decode; None is one a core.
+    num_threads: threads that decode, at most one a core; None is one a core.
     on_bad_image: 'fail' or 'skip'.
   """
 
@@ -171,7 +171,7 @@ def open_dataset(
     interpolations: of `crop_spec.INTERPOLATIONS`, one drawn for each distorted
       crop.
     eval_crop: one of `crop_spec.EVALUATION_CROPS`.
-    num_threads: threads that decode; None is one a core.
+    num_threads: threads that decode, at most one a core; None is one a core.
     on_bad_image: what an image that cannot be decoded does, 'fail' or 'skip';
       see `pipeline.train_batches`.
 
@@ -225,4 +225,5 @@ def _import_records(name: str):
     'inception_jax.data.pipeline', purpose, 'data'
   )
   pipeline.hide_accelerators()
+  allocator.keep_freed_memory()
   return records

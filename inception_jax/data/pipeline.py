@@ -70,7 +70,7 @@ def train_batches(
     batch_size: global batch size.
     slots: int `[n]`, places in the global batch that this process holds.
     crop: how images are cut.
-    num_threads: threads that decode; None is one a core.
+    num_threads: threads that decode, at most one a core; None is one a core.
     on_bad_image: what an image that cannot be decoded does: 'fail' ends the
       run, 'skip' puts the next good record of the set in its place.
 
@@ -129,7 +129,7 @@ def eval_batches(
     batch_size: global batch size.
     slots: int `[n]`, places in the global batch that this process holds.
     crop: how images are cut.
-    num_threads: threads that decode; None is one a core.
+    num_threads: threads that decode, at most one a core; None is one a core.
     on_bad_image: see `train_batches`; a skipped image is masked here.
     start: the record to begin with.
     stop: the record to end before; None is the end of the set.
@@ -187,7 +187,8 @@ def divide_threads(num_threads: int | None) -> tuple[int, ...]:
   """Threads that decode each of the batches that are decoded at once.
 
   Args:
-    num_threads: threads that decode, in all; None is one a core.
+    num_threads: threads that decode, in all, at most one a core; None is one a
+      core.
   """
   num_threads = num_threads or ahead.num_cores()
   num_batches = min(_BATCHES_AHEAD, num_threads)
@@ -209,6 +210,7 @@ class _Decoder:
     self._threads: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in threads:
       self._threads.put(number)
+    self._uses_all_cores = sum(threads) >= ahead.num_cores()
     self._crop = crop
     self._skips = on_bad_image == 'skip'
     self._bad: set[int] = set()
@@ -231,7 +233,11 @@ class _Decoder:
     num_threads = self._threads.get()  # Of as many as there are callers.
     try:
       images, bad = batch_decoding.decode_batch(
-        encoded, uniforms, self._crop, num_threads
+        encoded,
+        uniforms,
+        self._crop,
+        num_threads,
+        num_waiting=num_threads if self._uses_all_cores else 0,
       )
     finally:
       self._threads.put(num_threads)

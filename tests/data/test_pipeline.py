@@ -11,9 +11,10 @@ import time
 import numpy as np
 from PIL import Image
 import pytest
+import tensorflow as tf
 
 from inception_jax import errors
-from inception_jax.data import crop_spec, pipeline, records
+from inception_jax.data import batch_decoding, crop_spec, pipeline, records
 
 
 @pytest.fixture(scope='module')
@@ -297,13 +298,13 @@ def test_batches_use_all_threads_and_no_more(digits, monkeypatch):
   at_once = []
   decode_batch = pipeline.batch_decoding.decode_batch
 
-  def decode(encoded, uniforms, crop, num_threads):
+  def decode(encoded, uniforms, crop, num_threads, num_waiting):
     with lock:
       used[num_threads] += 1
       at_once.append(sum(used.elements()))
     time.sleep(0.05)
     try:
-      return decode_batch(encoded, uniforms, crop, num_threads)
+      return decode_batch(encoded, uniforms, crop, num_threads, num_waiting)
     finally:
       with lock:
         used[num_threads] -= 1
@@ -311,6 +312,47 @@ def test_batches_use_all_threads_and_no_more(digits, monkeypatch):
   monkeypatch.setattr(pipeline.batch_decoding, 'decode_batch', decode)
   list(train_batches(digits, 0, num_train_steps=12, num_threads=5))
   assert max(at_once) == 5
+
+
+@pytest.mark.parametrize('num_threads', [1, 2])
+def test_no_more_images_are_decoded_at_once_than_asked(
+  digits, monkeypatch, num_threads
+):
+  running, most, lock = [0], [0], threading.Lock()
+
+  def cut():
+    with lock:
+      running[0] += 1
+      most[0] = max(most[0], running[0])
+    time.sleep(0.01)
+    with lock:
+      running[0] -= 1
+    return np.zeros((9, 9, 3), np.uint8)
+
+  def slow_crop(encoded, spec, known_jpeg=False):
+    return tf.ensure_shape(tf.numpy_function(cut, [], tf.uint8), (9, 9, 3))
+
+  monkeypatch.setattr(pipeline.ahead, 'num_cores', lambda: 8)
+  monkeypatch.setattr(batch_decoding.crops, 'evaluation_crop', slow_crop)
+  batch_decoding._create_decode_fn.cache_clear()
+  list(eval_batches(digits, 20, num_threads=num_threads, stop=60))
+  batch_decoding._create_decode_fn.cache_clear()
+  assert 0 < most[0] <= num_threads
+
+
+def test_where_all_cores_decode_images_wait_for_them(digits, monkeypatch):
+  asked = []
+  decode_batch = batch_decoding.decode_batch
+
+  def decode(encoded, uniforms, crop, num_threads, num_waiting):
+    asked.append((num_threads, num_waiting))
+    return decode_batch(encoded, uniforms, crop, num_threads, num_waiting)
+
+  monkeypatch.setattr(batch_decoding, 'decode_batch', decode)
+  monkeypatch.setattr(pipeline.ahead, 'num_cores', lambda: 3)
+  for num_threads in (None, 3, 2):
+    list(eval_batches(digits, 9, num_threads=num_threads, stop=9))
+  assert asked == [(1, 1), (1, 1), (1, 0)]
 
 
 def test_cores_are_those_that_the_process_may_use(monkeypatch):
