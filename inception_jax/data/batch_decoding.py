@@ -158,7 +158,7 @@ def one_thread_an_image(dataset: tf.data.Dataset) -> tf.data.Dataset:
   variant = tf.raw_ops.MaxIntraOpParallelismDataset(
     input_dataset=tf.data.experimental.to_variant(dataset),
     max_intra_op_parallelism=1,
-    output_types=[spec.dtype for spec in specs],
-    output_shapes=[spec.shape for spec in specs],
+    output_types=[spec.dtype for spec in tf.nest.flatten(specs)],
+    output_shapes=[spec.shape for spec in tf.nest.flatten(specs)],
   )
   return tf.data.experimental.from_variant(variant, specs)
