@@ -20,7 +20,7 @@ _MAX_DEPTH = 2  # A configuration and a version.
 def check_descriptions(
   name: str, data_dir: str | os.PathLike[str] | None
 ) -> None:
-  """Checks what describes a dataset, if it is there, in a local folder.
+  """Checks what describes a dataset, if it is there and the folder local.
 
   To TFDS what it may not read does not exist, and of what is damaged it says
   neither where it is nor what to do.
@@ -34,7 +34,7 @@ def check_descriptions(
   """
   root = os.fspath(data_dir or tfds.core.constants.DATA_DIR)
   base = re.split('[:/]', name)[0]
-  if '://' not in root and tfds.core.naming.is_valid_dataset_name(base):
+  if tfds.core.naming.is_valid_dataset_name(base):
     _check(os.path.join(os.path.expanduser(root), base), _MAX_DEPTH)
 
 

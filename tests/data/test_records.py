@@ -282,9 +282,10 @@ def test_names_of_fewer_classes(pictures, tmp_path):
 
 @pytest.mark.parametrize('name', ['digits/', 'digits:9.9.9', '../digits', '..'])
 def test_a_wrong_name_costs_no_dataset(name, tmp_path):
-  records.open_records('digits', 'test', tmp_path)
+  records.open_records('digits', 'test', tmp_path / 'data')
+  (tmp_path / 'dataset_info.json').touch()  # Of something else, and damaged.
   with pytest.raises(errors.InputError) as caught:
-    records.open_records(name, 'test', tmp_path)
+    records.open_records(name, 'test', tmp_path / 'data')
   assert 'delete' not in str(caught.value)
 
 
