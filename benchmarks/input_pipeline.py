@@ -116,7 +116,7 @@ def host_colour(image: tf.Tensor) -> tf.Tensor:
 
 def ours_host_colour(
   dataset: dataset_lib.Dataset, num_batches: int, num_threads: int
-) -> Batches:
+) -> Callable[[], Batches]:
   """Our batches, recoloured by TensorFlow's threads."""
 
   @tf.function(
@@ -128,8 +128,11 @@ def ours_host_colour(
     images = batch_decoding.one_thread_an_image(images.batch(BATCH_SIZE))
     return images.get_single_element()
 
-  for batch in ours(dataset, num_batches):
-    yield {**batch, 'image': recolour(batch['image']).numpy()}
+  def take():
+    for batch in ours(dataset, num_batches):
+      yield {**batch, 'image': recolour(batch['image']).numpy()}
+
+  return take
 
 
 def tf_sampler(encoded: tf.Tensor) -> tf.Tensor:
@@ -161,8 +164,8 @@ def tf_data(
   num_batches: int,
   num_threads: int,
   sampler: Callable[[tf.Tensor], tf.Tensor],
-) -> Batches:
-  """TFRecord through `tf.data`, bilinear."""
+) -> Callable[[], Batches]:
+  """TFRecord through `tf.data`, bilinear; built once for all rounds."""
 
   def load(example):
     features = tf.io.parse_single_example(
@@ -177,9 +180,9 @@ def tf_data(
     image = tf.cast(tf.round(tf.image.resize(image, (SIZE, SIZE))), tf.uint8)
     return {'image': image, 'label': tf.cast(features['label'], tf.int32)}
 
-  # The fastest of eight settings: TensorFlow's own pool, which has a thread a
-  # core, and operations that are not divided over it, as ours. Tuning would
-  # begin anew in every round.
+  # The fastest of eight settings that were tried: TensorFlow's own pool, which
+  # has a thread a core, and operations that are not divided over it, as ours.
+  # Tuning would begin anew in every round.
   options = tf.data.Options()
   options.threading.max_intra_op_parallelism = 1
   options.autotune.enabled = False
@@ -187,7 +190,7 @@ def tf_data(
   data = data.repeat().map(load, num_parallel_calls=2 * num_threads)
   data = data.batch(BATCH_SIZE, drop_remainder=True).take(num_batches)
   data = data.prefetch(2).with_options(options)
-  return data.as_numpy_iterator()
+  return data.as_numpy_iterator
 
 
 def random_window(
@@ -290,14 +293,15 @@ def grain_threads(records, num_batches: int, num_threads: int) -> Batches:
     return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
 
   data = grain.MapDataset.source(ParsedSource(records)).seed(0).shuffle()
-  data = data.repeat().random_map(load).batch(BATCH_SIZE)
-  # Threads fill whole batches, two ahead of each.
+  # No more than are taken: its threads would go on while others are measured.
+  data = data.repeat().random_map(load).batch(BATCH_SIZE)[:num_batches]
+  # Threads fill whole batches; one more than cores is the fastest of four
+  # settings that were tried.
   options = grain.ReadOptions(
-    num_threads=num_threads, prefetch_buffer_size=2 * num_threads
+    num_threads=num_threads + 1, prefetch_buffer_size=2 * (num_threads + 1)
   )
-  batches = iter(data.to_iter_dataset(options))
-  for _ in range(num_batches):
-    yield {'image': next(batches)}
+  for images in data.to_iter_dataset(options):
+    yield {'image': images}
 
 
 def decode_only(
@@ -356,7 +360,8 @@ def main() -> None:
   parser.add_argument('--name', default='imagenet2012')
   parser.add_argument('--split', default='train')
   parser.add_argument('--rounds', type=int, default=7)
-  parser.add_argument('--batches', type=int, default=15)
+  # Of which the workers of Pillow make whole ones: the same number each.
+  parser.add_argument('--batches_per_core', type=int, default=16)
   parser.add_argument('--output')
   arguments = parser.parse_args()
   threads = len(os.sched_getaffinity(0))
@@ -369,7 +374,7 @@ def main() -> None:
     'data_dir': arguments.data_dir,
   }
   dataset = dataset_lib.open_dataset(**fields)
-  records, n = dataset.train, arguments.batches
+  records, n = dataset.train, threads * arguments.batches_per_core
   examples = records.read_examples(np.arange(len(records)))
   encoded = [example['image'] for example in examples]
   constant = tf.constant(encoded)
@@ -379,19 +384,18 @@ def main() -> None:
       pillow(encoded, n * BATCH_SIZE, threads, floats, colour)
       for floats, colour in ((True, False), (False, False), (True, True))
     ]
+    batches = {
+      'ours': lambda: ours(dataset, n),
+      'tf_data': tf_data(files, n, threads, paper_sampler),
+      'tf_data_own_sampler': tf_data(files, n, threads, tf_sampler),
+      'ours_host_colour': ours_host_colour(dataset, n, threads),
+      'pillow_floats': loaders[0],
+      'pillow': loaders[1],
+      'pillow_colour': loaders[2],
+      'grain': lambda: grain_threads(records, n, threads),
+    }
     variants = {
-      'ours': lambda: consume(ours(dataset, n)),
-      'tf_data': lambda: consume(tf_data(files, n, threads, paper_sampler)),
-      'tf_data_own_sampler': lambda: consume(
-        tf_data(files, n, threads, tf_sampler)
-      ),
-      'ours_host_colour': lambda: consume(
-        ours_host_colour(dataset, n, threads)
-      ),
-      'pillow_floats': lambda: consume(loaders[0]()),
-      'pillow': lambda: consume(loaders[1]()),
-      'pillow_colour': lambda: consume(loaders[2]()),
-      'grain': lambda: consume(grain_threads(records, n, threads)),
+      name: lambda take=take: consume(take()) for name, take in batches.items()
     }
     windows = training_windows(dataset, constant)
     for name, places in (('decode_windows', windows), ('decode_whole', None)):

@@ -7,7 +7,13 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from inception_jax.data import crop_spec, crops, decoding, squares
+from inception_jax.data import (
+  allocator,
+  crop_spec,
+  crops,
+  decoding,
+  squares,
+)
 
 # The first bytes of a JPEG.
 _JPEG = b'\xff\xd8\xff'
@@ -29,15 +35,17 @@ def decode_batch(
     encoded: string `[n]`.
     uniforms: float32 `[n, count]`, random numbers of each.
     crop: how images are cut.
-    num_threads: threads that decode, at most one a core.
+    num_threads: threads that decode.
     num_waiting: images that are handed to TensorFlow beside those that the
-      threads decode, so that none waits for its next. For callers that may use
-      all cores: these wait for a core, others would be decoded too.
+      threads decode, so that no thread waits for its next. For callers that
+      together use all threads of TensorFlow's pool, one a core: else these
+      images are decoded at once as well.
 
   Returns:
     uint8 `[n, *crop.shape]`, black where the image is bad; and whether each
     image is, bool `[n]`.
   """
+  allocator.keep_freed_memory()
   if isinstance(crop, crop_spec.MultiCrop):
     return _decode_squares(encoded, crop, num_threads)
   create = functools.partial(_create_decode_fn, crop, num_threads + num_waiting)
@@ -149,7 +157,7 @@ def _create_decode_fn(
 
 
 def one_thread_an_image(dataset: tf.data.Dataset) -> tf.data.Dataset:
-  """Keeps operations from being divided over threads, which costs a tenth.
+  """Keeps operations from being divided over threads, which costs time.
 
   As the option `max_intra_op_parallelism` does; but `get_single_element` takes
   no notice of options.

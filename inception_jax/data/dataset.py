@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from inception_jax import optional
-from inception_jax.data import allocator, crop_spec, synthetic
+from inception_jax.data import crop_spec, synthetic
 
 # Name of the set of noise, for measuring speed.
 FAKE = 'fake'
@@ -225,5 +225,4 @@ def _import_records(name: str):
     'inception_jax.data.pipeline', purpose, 'data'
   )
   pipeline.hide_accelerators()
-  allocator.keep_freed_memory()
   return records
