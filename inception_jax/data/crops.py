@@ -20,8 +20,6 @@ UNIFORMS_PER_CROP = 4 * NUM_TRIES + 1
 # share of each side that the central crop of TF-slim keeps.
 RESIZED_PER_CROP = 256 / 224
 CENTRAL_FRACTION = 0.875
-# Pictures that shrink more than this are filtered against aliasing.
-ALIASING_SHRINKAGE = 2.0
 
 
 def crop_proposals(
@@ -92,7 +90,7 @@ def _largest_window(
 
 
 def resize(
-  image: tf.Tensor, size: int, interpolation: str, antialias: bool
+  image: tf.Tensor, size: int, interpolation: str, is_large: bool = False
 ) -> tf.Tensor:
   """Resizes to a square.
 
@@ -101,8 +99,10 @@ def resize(
     size: height and width of the result.
     interpolation: 'bilinear' and 'bicubic' look at 2 and 4 pixels in each
       direction, 'nearest' at one; 'area' is the mean over the area of a pixel.
-    antialias: whether 'bilinear' and 'bicubic' look at all pixels that become
-      one instead, as in Pillow.
+    is_large: whether a side may be two or more times `size`. Of such a side,
+      so that no pixels are passed over, 'bilinear' and 'bicubic' see the means
+      of two or more, as many as leave no fewer than `size`. (All that a
+      filter as wide as Pillow's would look at takes several times as long.)
 
   Returns:
     uint8 `[size, size, 3]`.
@@ -114,9 +114,12 @@ def resize(
     rows, columns = places * height // (2 * size), places * width // (2 * size)
     pixels = tf.reshape(image, (-1, 3))
     return tf.gather(pixels, rows[:, tf.newaxis] * width + columns)
-  image = tf.image.resize(
-    image, (size, size), interpolation, antialias=antialias
-  )
+  if is_large and interpolation in ('bilinear', 'bicubic'):
+    shape = tf.shape(image)[:2]
+    image = tf.image.resize(
+      image, shape // tf.maximum(shape // size, 1), 'area'
+    )
+  image = tf.image.resize(image, (size, size), interpolation)
   if interpolation == 'bicubic':  # Some of its weights are negative.
     image = tf.raw_ops.ClipByValue(
       t=image, clip_value_min=0.0, clip_value_max=255.0
@@ -134,9 +137,6 @@ def random_resize(
 ) -> tf.Tensor:
   """Resizes to a square with one of several interpolations, equally likely.
 
-  'bilinear' and 'bicubic' are filtered against aliasing if a side shrinks to
-  less than 1 / `ALIASING_SHRINKAGE`.
-
   Args:
     image: uint8 `[height, width, 3]`.
     uniform: float32 scalar in [0, 1) that decides.
@@ -146,19 +146,18 @@ def random_resize(
     uint8 `[size, size, 3]`.
   """
   # One switch with a branch for each, since a branch costs as much as a small
-  # operation: first the interpolations, then the same with a filter.
+  # operation: first the interpolations, then the same of large images.
   branches = [
-    lambda name=name, antialias=antialias: resize(
-      image, spec.size, name, antialias
+    lambda name=name, is_large=is_large: resize(
+      image, spec.size, name, is_large
     )
-    for antialias in (False, True)
+    for is_large in (False, True)
     for name in spec.interpolations
   ]
   count = len(spec.interpolations)
   chosen = tf.cast(uniform * count, tf.int32)
-  longest = tf.reduce_max(tf.shape(image)[:2])
-  shrinks = longest > int(ALIASING_SHRINKAGE * spec.size)
-  return tf.switch_case(chosen + count * tf.cast(shrinks, tf.int32), branches)
+  is_large = tf.reduce_max(tf.shape(image)[:2]) >= 2 * spec.size
+  return tf.switch_case(chosen + count * tf.cast(is_large, tf.int32), branches)
 
 
 def distorted_crop(
