@@ -60,7 +60,7 @@ def inspect(
       ' another folder'
     ) from error
   speed = measure_input(experiment)
-  threads = experiment.dataset.num_threads or ahead.num_cores()
+  threads = ahead.usable_threads(experiment.dataset.num_threads)
   logging.info(
     'input alone: %.0f images/s in %d threads; pictures are in %s',
     speed,

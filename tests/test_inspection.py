@@ -10,7 +10,7 @@ import pytest
 import tiny_config
 
 from inception_jax import errors, experiment, inspection, train
-from inception_jax.data import crop_spec
+from inception_jax.data import ahead, crop_spec
 
 
 @pytest.fixture(scope='module')
@@ -23,12 +23,16 @@ def built():
 def test_inspect_mode(tmp_path):
   output = tmp_path / 'new' / 'folder'
   status, out, err = launch.run(
-    '--mode=inspect', f'--config={launch.TINY}', f'--output={output}'
+    '--mode=inspect',
+    f'--config={launch.TINY}',
+    f'--output={output}',
+    '--config.data.num_threads=1000',
   )
   assert status == 0, err[-3000:]
   result = json.loads(out.splitlines()[-1])
   assert result['output'] == str(output)
-  assert result['images_per_second'] > 0 and result['num_threads'] > 0
+  assert result['images_per_second'] > 0
+  assert result['num_threads'] == ahead.num_cores()  # No more are of use.
   assert result['splits']['train']['num_images'] == 1437
   assert result['splits']['test']['smallest']['width'] == 8
   assert 'train: 1,437 images of 10 classes' in out

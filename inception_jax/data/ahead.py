@@ -18,6 +18,11 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def usable_threads(asked: int | None) -> int:
+  """As many as are asked for, at most one a core; None is one a core."""
+  return min(asked or num_cores(), num_cores())
+
+
 def map_ahead(
   function: Callable[[T], R],
   items: Iterable[T],

@@ -190,7 +190,7 @@ def divide_threads(num_threads: int | None) -> tuple[int, ...]:
     num_threads: threads that decode, in all, at most one a core; None is one a
       core.
   """
-  num_threads = min(num_threads or ahead.num_cores(), ahead.num_cores())
+  num_threads = ahead.usable_threads(num_threads)
   num_batches = min(_BATCHES_AHEAD, num_threads)
   each, more = divmod(num_threads, num_batches)
   return (each + 1,) * more + (each,) * (num_batches - more)
