@@ -181,9 +181,9 @@ def tf_data(
     image = tf.cast(tf.round(tf.image.resize(image, (SIZE, SIZE))), tf.uint8)
     return {'image': image, 'label': tf.cast(features['label'], tf.int32)}
 
-  # The fastest of eight settings that were tried: TensorFlow's own pool, which
-  # has a thread a core, and operations that are not divided over it, as ours.
-  # Tuning would begin anew in every round.
+  # As ours: TensorFlow's own pool, faster than another of as many threads, and
+  # operations that are not divided over it. Tuning would begin anew in every
+  # round.
   options = tf.data.Options()
   options.threading.max_intra_op_parallelism = 1
   options.autotune.enabled = False
@@ -296,8 +296,7 @@ def grain_threads(records, num_batches: int, num_threads: int) -> Batches:
   data = grain.MapDataset.source(ParsedSource(records)).seed(0).shuffle()
   # No more than are taken: its threads would go on while others are measured.
   data = data.repeat().random_map(load).batch(BATCH_SIZE)[:num_batches]
-  # Threads fill whole batches; one more than cores is the fastest of four
-  # settings that were tried.
+  # Threads fill whole batches; one more than cores is faster than as many.
   options = grain.ReadOptions(
     num_threads=num_threads + 1, prefetch_buffer_size=2 * (num_threads + 1)
   )

@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
 
   Otherwise it gives that of every few images back to the system, which has to
   clear each page that is asked for again. For the whole process, once; what is
-  kept is no more than was in use, some 100 MB in training.
+  kept is no more than was in use.
 
   Returns:
     Whether the C library has taken the settings; it is not asked where the

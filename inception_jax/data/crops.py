@@ -90,7 +90,7 @@ def _largest_window(
 
 
 def resize(
-  image: tf.Tensor, size: int, interpolation: str, is_large: bool = False
+  image: tf.Tensor, size: int, interpolation: str, is_large: bool
 ) -> tf.Tensor:
   """Resizes to a square.
 
@@ -101,8 +101,8 @@ def resize(
       direction, 'nearest' at one; 'area' is the mean over the area of a pixel.
     is_large: whether a side may be two or more times `size`. Of such a side,
       so that no pixels are passed over, 'bilinear' and 'bicubic' see the means
-      of two or more, as many as leave no fewer than `size`. (All that a
-      filter as wide as Pillow's would look at takes several times as long.)
+      of two or more, as many as leave no fewer than `size`. Not a filter as
+      wide as Pillow's: TensorFlow's is slow.
 
   Returns:
     uint8 `[size, size, 3]`.
