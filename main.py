@@ -24,7 +24,8 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-  from inception_jax import cluster, command, errors, log
+  from inception_jax import command
+  from inception_jax.runtime import cluster, errors, log
 
   log.configure()
   try:

@@ -29,7 +29,8 @@ os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
 
 import machine  # noqa: E402
 
-from inception_jax import errors, run  # noqa: E402
+from inception_jax import run  # noqa: E402
+from inception_jax.runtime import errors  # noqa: E402
 
 DEFAULTS = ['--config=configs/fake_data.py']
 SIGNALS = ((0.2, signal.SIGTERM), (0.5, signal.SIGKILL))

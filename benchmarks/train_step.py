@@ -31,9 +31,10 @@ sys.path.insert(0, str(ROOT))
 import machine  # noqa: E402
 
 from configs import fake_data  # noqa: E402
-from inception_jax import errors, experiment  # noqa: E402
+from inception_jax import experiment  # noqa: E402
 from inception_jax.data import device  # noqa: E402
 from inception_jax.models import layers, pooling  # noqa: E402
+from inception_jax.runtime import errors  # noqa: E402
 
 # What each variant takes from inception_jax; the rest is plain.
 VARIANTS = {

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 
 def flatten(tree: Any) -> dict[str, Any]:

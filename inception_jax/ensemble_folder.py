@@ -10,7 +10,8 @@ import dataclasses
 from absl import logging
 from etils import epath
 
-from inception_jax import checkpoint, errors, json_files, run
+from inception_jax import checkpoint, run
+from inception_jax.runtime import errors, json_files
 
 ENSEMBLE_FILE = 'ensemble.json'
 

@@ -20,8 +20,9 @@ import numpy as np
 import optax
 import tqdm
 
-from inception_jax import errors, models, preprocess
+from inception_jax import models, preprocess
 from inception_jax.data import labels
+from inception_jax.runtime import errors
 from inception_jax.training import augment
 
 _CLASS = 'class'

@@ -8,7 +8,7 @@ from typing import Any
 
 import ml_collections
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 
 def call_with_section(

@@ -8,7 +8,7 @@ import sys
 from absl import logging
 import jax
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 _FIELD = 'config.ensemble.num_parallel'
 # What JAX finds on this machine, asked in a process that gives it back.

@@ -17,7 +17,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from inception_jax import errors, signals
+from inception_jax.runtime import errors, signals
 
 _LOG_FILE = 'train.log'
 _SECONDS_BETWEEN_LOOKS = 0.2

@@ -14,8 +14,9 @@ import jax
 import numpy as np
 import tqdm
 
-from inception_jax import errors, json_files, optional, plots, run
+from inception_jax import plots, run
 from inception_jax.data import ahead, crop_spec
+from inception_jax.runtime import errors, json_files, optional
 
 _TOP_K = 5
 _BATCH_SIZE = 32

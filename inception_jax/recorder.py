@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from inception_jax import json_files
+from inception_jax.runtime import json_files
 
 
 class Recorder:

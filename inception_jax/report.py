@@ -12,11 +12,8 @@ import ml_collections
 import numpy as np
 
 from inception_jax import (
-  cluster,
   ensemble_folder,
-  errors,
   evaluate,
-  json_files,
   plots,
   report_figures,
   report_text,
@@ -31,6 +28,7 @@ from inception_jax.evaluation import (
   scores,
 )
 from inception_jax.evaluation import protocol as protocol_lib
+from inception_jax.runtime import cluster, errors, json_files
 
 _NUM_MISTAKES = 32
 _NUM_CONFUSIONS = 20

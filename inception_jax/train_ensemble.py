@@ -11,15 +11,14 @@ import jax
 import ml_collections
 
 from inception_jax import (
-  cluster,
   ensemble_folder,
-  errors,
   fields,
   member_devices,
   member_processes,
   train,
 )
 from inception_jax import experiment as experiment_lib
+from inception_jax.runtime import cluster, errors
 
 SECTION = experiment_lib.ENSEMBLE
 

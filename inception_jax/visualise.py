@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from matplotlib import figure as mpl_figure
 import numpy as np
 
-from inception_jax import errors, figures, plots, predict, run
 from inception_jax import feature_visualisation as features_lib
+from inception_jax import figures, plots, predict, run
 from inception_jax.models import inception_v1
+from inception_jax.runtime import errors
 
 MAX_PICTURES = 16
 DEFAULT_END_POINTS = (

@@ -6,7 +6,8 @@ import signal
 from absl import flags as absl_flags
 import pytest
 
-from inception_jax import command, errors
+from inception_jax import command
+from inception_jax.runtime import errors
 
 
 def parse(*arguments):

@@ -7,7 +7,8 @@ import ml_collections
 from ml_collections import config_dict
 import pytest
 
-from inception_jax import errors, fields
+from inception_jax import fields
+from inception_jax.runtime import errors
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,6 @@ import tiny_config
 
 from inception_jax import (
   checkpoint,
-  errors,
   experiment,
   fine_tuning,
   models,
@@ -21,6 +20,7 @@ from inception_jax import (
   train,
 )
 from inception_jax.data import labels
+from inception_jax.runtime import errors
 from inception_jax.training import freezing, loop
 
 NAME, SIZE, WIDTH = 'inception_v1_bn', 32, 0.05

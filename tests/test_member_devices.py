@@ -3,7 +3,8 @@
 import jax
 import pytest
 
-from inception_jax import errors, member_devices
+from inception_jax import member_devices
+from inception_jax.runtime import errors
 
 
 def shares(*arguments):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax import errors, json_files, run
+from inception_jax import run
 from inception_jax.data import labels
+from inception_jax.runtime import errors, json_files
 
 
 def write(path, steps):

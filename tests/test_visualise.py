@@ -12,7 +12,6 @@ import pytest
 
 from inception_jax import (
   command,
-  errors,
   feature_visualisation,
   figures,
   models,
@@ -22,6 +21,7 @@ from inception_jax import (
   visualise,
 )
 from inception_jax.data import crop_spec, labels
+from inception_jax.runtime import errors
 
 SIZE = 128  # The last activations have 4x4 places.
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from inception_jax import optional
 from inception_jax.data import crop_spec, synthetic
+from inception_jax.runtime import optional
 
 # Name of the set of noise, for measuring speed.
 FAKE = 'fake'

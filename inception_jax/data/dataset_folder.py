@@ -10,7 +10,7 @@ from array_record.python import array_record_module
 from etils import epath
 import tensorflow_datasets as tfds
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 # What TFDS wants to know before it opens a dataset.
 _DESCRIPTIONS = ('dataset_info.json', 'features.json')

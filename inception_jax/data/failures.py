@@ -10,8 +10,8 @@ from etils import epath
 import requests
 import tensorflow as tf
 
-from inception_jax import errors
 from inception_jax.data import open_files
+from inception_jax.runtime import errors
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _FULL_TEXT = re.compile(

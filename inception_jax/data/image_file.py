@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 import tensorflow as tf
 
-from inception_jax import errors
 from inception_jax.data import decoding
+from inception_jax.runtime import errors
 
 # By content, not by ending. Other formats of Pillow's are no photographs, and
 # some run other programs.

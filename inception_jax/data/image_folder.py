@@ -12,8 +12,8 @@ import os
 import stat
 from typing import Any
 
-from inception_jax import errors
 from inception_jax.data import ahead, decoding, image_file
+from inception_jax.runtime import errors
 
 # Of the files of each class, round(n * VALIDATION_SHARE) become validation, at
 # least one of two or more: those with the smallest SHA-256 of

@@ -5,7 +5,7 @@ import tarfile
 from etils import epath
 import tensorflow_datasets as tfds
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 # Size in bytes and number of images of the archives that image-net.org has.
 IMAGENET_TARS = {

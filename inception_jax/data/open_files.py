@@ -6,7 +6,7 @@ import resource
 from absl import logging
 import psutil
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 # Beside what is counted: other splits, checkpoints, logs.
 _RESERVE = 128

@@ -13,7 +13,6 @@ from absl import logging
 import numpy as np
 import tensorflow as tf
 
-from inception_jax import errors
 from inception_jax.data import (
   ahead,
   batch_decoding,
@@ -22,6 +21,7 @@ from inception_jax.data import (
   order,
 )
 from inception_jax.data import records as records_lib
+from inception_jax.runtime import errors
 
 # Batches that are decoded, or wait, while the caller uses another.
 _BATCHES_AHEAD = 3

@@ -17,7 +17,6 @@ from array_record.python import array_record_module
 from etils import epath
 import tensorflow_datasets as tfds
 
-from inception_jax import errors
 from inception_jax.data import (
   census,
   failures,
@@ -27,6 +26,7 @@ from inception_jax.data import (
   staging,
 )
 from inception_jax.data import records as records_lib
+from inception_jax.runtime import errors
 
 # Kept beside a folder's census: its listing and what was left out.
 FILE = 'preparation.json'

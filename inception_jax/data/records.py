@@ -15,8 +15,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
 
-from inception_jax import errors
 from inception_jax.data import ahead, dataset_folder, digits, open_files
+from inception_jax.runtime import errors
 
 # Name by which configs ask for the embedded digits.
 DIGITS = 'digits'

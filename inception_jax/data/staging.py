@@ -12,8 +12,8 @@ from absl import logging
 from etils import epath
 import psutil
 
-from inception_jax import errors, signals
 from inception_jax.data import open_files
+from inception_jax.runtime import errors, signals
 
 _OWNER = 'owner.json'
 # Files kept open, and closed when the folder is removed: that needs some, also

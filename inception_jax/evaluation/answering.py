@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import tqdm
 
-from inception_jax import cluster
 from inception_jax.data import device
 from inception_jax.evaluation import answers as answers_lib
+from inception_jax.runtime import cluster
 
 HostBatch = dict[str, np.ndarray]
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from etils import epath
 import numpy as np
 
-from inception_jax import errors, json_files
 from inception_jax.evaluation import multi_crop
+from inception_jax.runtime import errors, json_files
 
 # Also of the pixels that were asked about: raised when those of a crop change.
 _FORMAT = 3

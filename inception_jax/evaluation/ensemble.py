@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inception_jax import errors
 from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import answers as answers_lib
+from inception_jax.runtime import errors
 
 _PICTURES_AT_A_TIME = 256
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from inception_jax import errors
 from inception_jax.data import crop_spec
 from inception_jax.evaluation import multi_crop
+from inception_jax.runtime import errors
 
 
 @dataclasses.dataclass(frozen=True)

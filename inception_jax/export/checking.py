@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inception_jax import errors, models, preprocess
+from inception_jax import models, preprocess
+from inception_jax.runtime import errors
 
 NUM_IMAGES = 16
 # Largest difference where the largest logit is from 1 to `ORDINARY_LOGIT`, and

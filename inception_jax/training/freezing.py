@@ -12,7 +12,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 Path = tuple[str, ...]
 IsFrozenFn = Callable[[Path], bool]

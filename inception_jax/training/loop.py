@@ -13,7 +13,7 @@ from absl import logging
 import jax
 import tqdm
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 from inception_jax.training import stop_signal, train_state
 
 # A head whose loss is within this share of ln(classes) has learnt nothing.

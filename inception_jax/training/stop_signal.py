@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from inception_jax import errors
 from inception_jax.data import device
+from inception_jax.runtime import errors
 
 # Among the numbers of signals: the input of a process has failed.
 FAILED = 255

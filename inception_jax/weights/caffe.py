@@ -6,7 +6,7 @@ References:
 
 from etils import epath
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 from inception_jax.weights import (
   caffe_model,
   conversion,

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inception_jax import errors, models, profiles
+from inception_jax import models, profiles
 from inception_jax.data import crop_spec, labels
+from inception_jax.runtime import errors
 from inception_jax.weights import download, imported
 
 IMAGE_SIZE = 224

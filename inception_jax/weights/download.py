@@ -14,7 +14,7 @@ from absl import logging
 from etils import epath
 import tqdm
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 # The published files have 27 to 54 MB.
 MAX_BYTES = 2**28

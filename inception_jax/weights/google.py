@@ -19,9 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inception_jax import errors, models, profiles
+from inception_jax import models, profiles
 from inception_jax.data import crop_spec, labels
 from inception_jax.models import architectures
+from inception_jax.runtime import errors
 from inception_jax.weights import download, graph_def, imported
 
 PROFILE = 'inception_v1_google'

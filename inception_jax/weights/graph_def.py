@@ -6,7 +6,7 @@ from google.protobuf import message
 import numpy as np
 from tensorboardX.proto import graph_pb2, types_pb2
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 # The released graph has 54 MB.
 MAX_BYTES = 2**28

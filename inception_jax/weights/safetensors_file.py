@@ -7,7 +7,7 @@ import os
 from etils import epath
 import numpy as np
 
-from inception_jax import errors, optional
+from inception_jax.runtime import errors, optional
 from inception_jax.weights import exported, imported
 
 # Of the library; ours are a few hundred kilobytes, most of it labels.

@@ -12,7 +12,7 @@ from etils import epath
 import ml_dtypes
 import numpy as np
 
-from inception_jax import errors, optional
+from inception_jax.runtime import errors, optional
 from inception_jax.weights import download
 
 _LENGTH_BYTES = 8

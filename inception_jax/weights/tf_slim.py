@@ -18,7 +18,7 @@ from absl import logging
 from etils import epath
 import numpy as np
 
-from inception_jax import errors, optional
+from inception_jax.runtime import errors, optional
 from inception_jax.weights import (
   conversion,
   download,

@@ -11,7 +11,7 @@ from typing import Any
 from etils import epath
 import numpy as np
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 from inception_jax.weights import (
   conversion,
   download,

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from inception_jax import errors
 from inception_jax.data import dataset
+from inception_jax.runtime import errors
 
 
 def test_fake_data_needs_no_tensorflow():

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax import errors
 from inception_jax.data import image_folder
+from inception_jax.runtime import errors
 
 
 def touch(*paths):

@@ -7,8 +7,8 @@ from etils import epath
 import pytest
 import tensorflow_datasets as tfds
 
-from inception_jax import errors
 from inception_jax.data import manual
+from inception_jax.runtime import errors
 
 
 class ByHand(tfds.core.GeneratorBasedBuilder):

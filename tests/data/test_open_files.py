@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax import errors
 from inception_jax.data import open_files
+from inception_jax.runtime import errors
 
 # Prepares a folder, a file an image, and reads all of it at random, under a
 # soft and a hard limit.

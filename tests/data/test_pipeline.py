@@ -13,8 +13,8 @@ from PIL import Image
 import pytest
 import tensorflow as tf
 
-from inception_jax import errors
 from inception_jax.data import batch_decoding, crop_spec, pipeline, records
+from inception_jax.runtime import errors
 
 
 @pytest.fixture(scope='module')

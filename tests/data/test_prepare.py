@@ -20,8 +20,8 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from inception_jax import errors
 from inception_jax.data import census, image_file, prepare, records, staging
+from inception_jax.runtime import errors
 
 
 class Squares(tfds.core.GeneratorBasedBuilder):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from inception_jax import errors
 from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import multi_crop
+from inception_jax.runtime import errors
 
 VIEWS = (
   multi_crop.View(1, 'mean_probability'),

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from inception_jax import errors
 from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import comparison, ensemble, multi_crop
+from inception_jax.runtime import errors
 
 CLASSES = ('a', 'b', 'c')
 VIEWS = tuple(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax import errors
 from inception_jax.export import checking
+from inception_jax.runtime import errors
 
 
 def compare(ours, theirs, softmax=False, exact=False):

@@ -11,7 +11,7 @@ import numpy as np
 import published_files
 import pytest
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 from inception_jax.weights import caffe, torchvision
 
 torch = pytest.importorskip('torch')

@@ -10,7 +10,7 @@ from absl import logging
 import numpy as np
 import pytest
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 from inception_jax.training import loop as loop_lib
 from inception_jax.training import stop_signal
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 from inception_jax.weights import download, importing
 
 CONTENTS = bytes(range(256)) * 5000

@@ -8,7 +8,7 @@ pytest.importorskip('safetensors')
 import damaged_files
 
 from benchmarks import import_fuzz
-from inception_jax import errors
+from inception_jax.runtime import errors
 from inception_jax.weights import tf_slim
 
 # Of TensorFlow a few take long; those that need PyTorch are in tests/parity.

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_jax import errors
 from inception_jax.data import labels
+from inception_jax.runtime import errors
 from inception_jax.weights import google
 
 HEADS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 from inception_jax.weights import graph_def
 
 

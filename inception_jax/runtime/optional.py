@@ -5,7 +5,7 @@ import importlib.metadata
 import importlib.util
 import types
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 
 def import_package(

@@ -10,7 +10,7 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 _SECONDS_TO_LEAVE = 10.0
 # Set on each process of a hand-made cluster.

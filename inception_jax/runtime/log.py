@@ -5,7 +5,7 @@ import pathlib
 
 from absl import logging
 
-_PACKAGE = str(pathlib.Path(__file__).parent)
+_PACKAGE = str(pathlib.Path(__file__).parent.parent)
 
 
 def configure() -> None:

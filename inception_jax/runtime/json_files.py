@@ -8,7 +8,7 @@ import uuid
 
 from etils import epath
 
-from inception_jax import errors
+from inception_jax.runtime import errors
 
 
 class JsonLines:
