@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT))
 import machine  # noqa: E402
 
 from configs import fake_data  # noqa: E402
-from inception_jax import experiment  # noqa: E402
 from inception_jax.data import device  # noqa: E402
+from inception_jax.experiment import experiment  # noqa: E402
 from inception_jax.models import layers, pooling  # noqa: E402
 from inception_jax.runtime import errors  # noqa: E402
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import machine  # noqa: E402
 
-from inception_jax import experiment  # noqa: E402
+from inception_jax.experiment import experiment  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 

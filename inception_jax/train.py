@@ -12,9 +12,9 @@ import ml_collections
 import numpy as np
 
 from inception_jax import checkpoint, fine_tuning, plots, run
-from inception_jax import experiment as experiment_lib
 from inception_jax import recorder as recorder_lib
 from inception_jax.data import device, labels
+from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runtime import cluster
 from inception_jax.training import augment, freezing, train_state
 from inception_jax.training import averaging as averaging_lib

@@ -12,12 +12,12 @@ import ml_collections
 
 from inception_jax import (
   ensemble_folder,
-  fields,
   member_devices,
   member_processes,
   train,
 )
-from inception_jax import experiment as experiment_lib
+from inception_jax.experiment import experiment as experiment_lib
+from inception_jax.experiment import fields
 from inception_jax.runtime import cluster, errors
 
 SECTION = experiment_lib.ENSEMBLE

@@ -9,8 +9,9 @@ from PIL import Image
 import pytest
 import tiny_config
 
-from inception_jax import experiment, inspection, train
+from inception_jax import inspection, train
 from inception_jax.data import ahead, crop_spec
+from inception_jax.experiment import experiment
 from inception_jax.runtime import errors
 
 

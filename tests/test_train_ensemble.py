@@ -6,7 +6,8 @@ import pytest
 import tiny_config
 
 from configs import ensemble as paper_config
-from inception_jax import experiment, train, train_ensemble
+from inception_jax import train, train_ensemble
+from inception_jax.experiment import experiment
 from inception_jax.runtime import errors
 
 

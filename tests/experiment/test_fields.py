@@ -7,7 +7,7 @@ import ml_collections
 from ml_collections import config_dict
 import pytest
 
-from inception_jax import fields
+from inception_jax.experiment import fields
 from inception_jax.runtime import errors
 
 

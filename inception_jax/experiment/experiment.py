@@ -9,10 +9,11 @@ import ml_collections
 import numpy as np
 import optax
 
-from inception_jax import fields, models, profiles
+from inception_jax import models, profiles
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import device
 from inception_jax.evaluation import accuracy, multi_crop
+from inception_jax.experiment import fields
 from inception_jax.runtime import cluster, errors
 from inception_jax.training import augment, freezing, optimizer, train_state
 from inception_jax.training import averaging as averaging_lib

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tiny_config
 
-from inception_jax import experiment
 from inception_jax.data import crop_spec
+from inception_jax.experiment import experiment
 from inception_jax.training import augment
 
 BATCH_SIZE = 8
