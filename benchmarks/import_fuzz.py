@@ -46,9 +46,12 @@ import published_files  # noqa: E402
 import random_runs  # noqa: E402
 from safetensors import numpy as safetensors_numpy  # noqa: E402
 
-from inception_jax import checkpoint, description  # noqa: E402
 from inception_jax.export import safetensors_file as writer  # noqa: E402
 from inception_jax.export import torchvision_file  # noqa: E402
+from inception_jax.runs import (  # noqa: E402
+  checkpoint,
+  description,
+)
 from inception_jax.runtime import errors  # noqa: E402
 from inception_jax.weights import (  # noqa: E402
   caffe,

@@ -40,9 +40,9 @@ import machine  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from inception_jax import run as run_lib  # noqa: E402
 from inception_jax.data import crop_spec  # noqa: E402
 from inception_jax.evaluation import multi_crop  # noqa: E402
+from inception_jax.runs import run as run_lib  # noqa: E402
 
 WAYS = ('ours', 'naive', 'torch')
 CROPS_AT_A_TIME = 12

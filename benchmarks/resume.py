@@ -29,7 +29,7 @@ os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
 
 import machine  # noqa: E402
 
-from inception_jax import run  # noqa: E402
+from inception_jax.runs import run  # noqa: E402
 from inception_jax.runtime import errors  # noqa: E402
 
 DEFAULTS = ['--config=configs/fake_data.py']

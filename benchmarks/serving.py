@@ -37,9 +37,9 @@ import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from inception_jax import checkpoint  # noqa: E402
-from inception_jax import run as run_lib  # noqa: E402
 from inception_jax.export import checking, exporting  # noqa: E402
+from inception_jax.runs import checkpoint  # noqa: E402
+from inception_jax.runs import run as run_lib  # noqa: E402
 from inception_jax.runtime import errors  # noqa: E402
 
 LOGITS_ATOL = 1e-3

@@ -10,7 +10,7 @@ import dataclasses
 from absl import logging
 from etils import epath
 
-from inception_jax import checkpoint, run
+from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors, json_files
 
 ENSEMBLE_FILE = 'ensemble.json'

@@ -8,7 +8,7 @@ from etils import epath
 import jax
 import ml_collections
 
-from inception_jax import ensemble_folder, run
+from inception_jax import ensemble_folder
 from inception_jax.data import crop_spec, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.evaluation import (
@@ -21,6 +21,7 @@ from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import fields
+from inception_jax.runs import run
 from inception_jax.runtime import cluster, errors
 from inception_jax.training import step as step_lib
 

@@ -14,8 +14,9 @@ import jax
 import numpy as np
 import tqdm
 
-from inception_jax import plots, run
+from inception_jax import plots
 from inception_jax.data import ahead, crop_spec
+from inception_jax.runs import run
 from inception_jax.runtime import errors, json_files, optional
 
 _TOP_K = 5

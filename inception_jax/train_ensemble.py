@@ -10,14 +10,10 @@ from etils import epath
 import jax
 import ml_collections
 
-from inception_jax import (
-  ensemble_folder,
-  member_devices,
-  member_processes,
-  train,
-)
+from inception_jax import ensemble_folder, member_devices, member_processes
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import fields
+from inception_jax.runs import train
 from inception_jax.runtime import cluster, errors
 
 SECTION = experiment_lib.ENSEMBLE

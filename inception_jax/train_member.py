@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 
-from inception_jax import train
+from inception_jax.runs import train
 from inception_jax.runtime import errors, log, signals
 from inception_jax.training import stop_signal
 

@@ -12,8 +12,9 @@ from matplotlib import figure as mpl_figure
 import numpy as np
 
 from inception_jax import feature_visualisation as features_lib
-from inception_jax import figures, plots, predict, run
+from inception_jax import figures, plots, predict
 from inception_jax.models import inception_v1
+from inception_jax.runs import run
 from inception_jax.runtime import errors
 
 MAX_PICTURES = 16

@@ -49,7 +49,7 @@ def trained(tmp_path_factory):
   """An unbroken run of `tiny_config`: its folder and its result."""
   import tiny_config
 
-  from inception_jax import train
+  from inception_jax.runs import train
 
   workdir = tmp_path_factory.mktemp('trained') / 'run'
   return workdir, train.train(tiny_config.get_config(), workdir)

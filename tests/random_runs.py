@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 
-from inception_jax import checkpoint, models, preprocess, run
+from inception_jax import models, preprocess
 from inception_jax.data import crop_spec, labels
+from inception_jax.runs import checkpoint, run
 
 NUM_CLASSES = 7
 

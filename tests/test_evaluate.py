@@ -14,12 +14,13 @@ import pytest
 import random_runs
 import tiny_config
 
-from inception_jax import ensemble_folder, evaluate, report, run
+from inception_jax import ensemble_folder, evaluate, report
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import answering, multi_crop
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import fields
+from inception_jax.runs import run
 from inception_jax.runtime import errors
 
 NUM_IMAGES = 70

@@ -17,10 +17,10 @@ from inception_jax import (
   models,
   predict,
   preprocess,
-  run,
   visualise,
 )
 from inception_jax.data import crop_spec, labels
+from inception_jax.runs import run
 from inception_jax.runtime import errors
 
 SIZE = 128  # The last activations have 4x4 places.

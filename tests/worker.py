@@ -16,10 +16,10 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import tiny_config  # noqa: E402
 
-from inception_jax import checkpoint  # noqa: E402
 from inception_jax.data import device  # noqa: E402
 from inception_jax.experiment import experiment  # noqa: E402
 from inception_jax.models import layers  # noqa: E402
+from inception_jax.runs import checkpoint  # noqa: E402
 from inception_jax.runtime import cluster  # noqa: E402
 from inception_jax.training import augment, train_state  # noqa: E402
 

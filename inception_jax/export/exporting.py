@@ -10,8 +10,9 @@ from absl import logging
 from etils import epath
 import numpy as np
 
-from inception_jax import checkpoint, models, run
+from inception_jax import models
 from inception_jax.export import checking, npz_file
+from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors, optional
 from inception_jax.weights import exported
 from inception_jax.weights import safetensors_file as safetensors_reader

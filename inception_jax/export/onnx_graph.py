@@ -18,8 +18,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from inception_jax import preprocess, run
+from inception_jax import preprocess
 from inception_jax.models import architectures, pooling
+from inception_jax.runs import run
 from inception_jax.runtime import optional
 
 # Of 2021 and older than most runtimes in use; every operator below has had its

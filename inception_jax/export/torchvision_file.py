@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
-from inception_jax import run
 from inception_jax.models import MODULE_LAYERS
+from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported, torch_layout, torchvision
 

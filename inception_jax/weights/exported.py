@@ -15,8 +15,9 @@ from flax import traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from inception_jax import checkpoint, models, run
-from inception_jax import description as description_lib
+from inception_jax import models
+from inception_jax.runs import checkpoint, run
+from inception_jax.runs import description as description_lib
 from inception_jax.runtime import errors
 from inception_jax.weights import imported
 

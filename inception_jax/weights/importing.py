@@ -8,8 +8,8 @@ from absl import logging
 from etils import epath
 import jax
 
-from inception_jax import checkpoint, run
 from inception_jax.data import labels
+from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors, json_files
 from inception_jax.weights import download as download_lib
 from inception_jax.weights import imported

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax import checkpoint, run
 from inception_jax.export import checking, exporting
 from inception_jax.models import ARCHITECTURES
+from inception_jax.runs import checkpoint, run
 from inception_jax.weights import exported
 
 onnx = pytest.importorskip('onnx')

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax import profiles, run
+from inception_jax import profiles
 from inception_jax.export import checking, exporting
 from inception_jax.models import ARCHITECTURES
+from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.weights import torchvision
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax import checkpoint, models
+from inception_jax import models
+from inception_jax.runs import checkpoint
 from inception_jax.runtime import errors
 from inception_jax.weights import exported as exported_lib
 

@@ -11,9 +11,10 @@ import pytest
 import tiny_config
 
 import inception_jax
-from inception_jax import checkpoint, evaluate, run
+from inception_jax import evaluate
 from inception_jax.data import labels
 from inception_jax.evaluation import protocol as protocol_lib
+from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.weights import google, imported, importing
 

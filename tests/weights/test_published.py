@@ -16,7 +16,7 @@ import published_files
 import pytest
 from safetensors import numpy as safetensors_numpy
 
-from inception_jax import run
+from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.weights import (
   caffe,

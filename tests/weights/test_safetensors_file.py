@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax import checkpoint, run
 from inception_jax.export import exporting
 from inception_jax.export import safetensors_file as writer
+from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported as exported_lib
 from inception_jax.weights import importing

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inception_jax import checkpoint
+from inception_jax.runs import checkpoint
 from inception_jax.runtime import errors
 
 

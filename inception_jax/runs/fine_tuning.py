@@ -9,7 +9,8 @@ from etils import epath
 import jax
 import numpy as np
 
-from inception_jax import checkpoint, models, preprocess, run
+from inception_jax import models, preprocess
+from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.training import freezing, optimizer
 

@@ -24,8 +24,9 @@ from flax import traverse_util
 import jax
 import numpy as np
 
-from inception_jax import checkpoint, description, models, preprocess
+from inception_jax import models, preprocess
 from inception_jax.data import crop_spec, labels
+from inception_jax.runs import checkpoint, description
 from inception_jax.runtime import errors, json_files
 
 WEIGHTS = ('raw', 'ema', 'polyak')

@@ -14,10 +14,11 @@ from tensorboard_events import scalars
 import tiny_config
 
 import inception_jax
-from inception_jax import ensemble_folder, evaluate, run, train
+from inception_jax import ensemble_folder, evaluate
 from inception_jax.data import crop_spec
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment
+from inception_jax.runs import run, train
 from inception_jax.runtime import errors
 from inception_jax.training import loop
 

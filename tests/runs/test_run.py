@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax import run
 from inception_jax.data import labels
+from inception_jax.runs import run
 from inception_jax.runtime import errors, json_files
 
 

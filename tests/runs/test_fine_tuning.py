@@ -10,9 +10,10 @@ import pytest
 import random_runs
 import tiny_config
 
-from inception_jax import checkpoint, fine_tuning, models, profiles, run, train
+from inception_jax import models, profiles
 from inception_jax.data import labels
 from inception_jax.experiment import experiment
+from inception_jax.runs import checkpoint, fine_tuning, run, train
 from inception_jax.runtime import errors
 from inception_jax.training import freezing, loop
 

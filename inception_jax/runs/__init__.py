@@ -1,0 +1,1 @@
+"""The run directory: what is saved, and how a run resumes."""
