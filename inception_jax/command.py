@@ -7,7 +7,8 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from inception_jax import evaluate, inspection, modes, train_ensemble
+from inception_jax import evaluate, inspection, modes
+from inception_jax.ensemble import train as train_ensemble
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.runs import train
 from inception_jax.runtime import cluster, errors, signals

@@ -8,15 +8,11 @@ from etils import epath
 import jax
 import ml_collections
 
-from inception_jax import ensemble_folder
 from inception_jax.data import crop_spec, device
 from inception_jax.data import dataset as dataset_lib
-from inception_jax.evaluation import (
-  answering,
-  ensemble,
-  multi_crop,
-  scores,
-)
+from inception_jax.ensemble import folder as ensemble_folder
+from inception_jax.ensemble import together as ensemble
+from inception_jax.evaluation import answering, multi_crop, scores
 from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment as experiment_lib

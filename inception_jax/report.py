@@ -11,22 +11,13 @@ from etils import epath
 import ml_collections
 import numpy as np
 
-from inception_jax import (
-  ensemble_folder,
-  evaluate,
-  plots,
-  report_figures,
-  report_text,
-)
+from inception_jax import evaluate, plots, report_figures, report_text
 from inception_jax.data import crop_spec
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
-from inception_jax.evaluation import (
-  comparison,
-  ensemble,
-  paper_results,
-  scores,
-)
+from inception_jax.ensemble import folder as ensemble_folder
+from inception_jax.ensemble import together as ensemble
+from inception_jax.evaluation import comparison, paper_results, scores
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.runtime import cluster, errors, json_files
 

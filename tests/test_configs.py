@@ -10,8 +10,8 @@ import ml_collections
 import numpy as np
 import pytest
 
-from inception_jax import train_ensemble
 from inception_jax.data import device
+from inception_jax.ensemble import train as train_ensemble
 from inception_jax.experiment import experiment
 
 FOLDER = pathlib.Path(__file__).parent.parent / 'configs'

@@ -14,9 +14,10 @@ import pytest
 import random_runs
 import tiny_config
 
-from inception_jax import ensemble_folder, evaluate, report
+from inception_jax import evaluate, report
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
+from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import answering, multi_crop
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import fields

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from inception_jax.evaluation import ensemble, paper_results, scores
+from inception_jax.ensemble import together as ensemble
+from inception_jax.evaluation import paper_results, scores
 
 # Of more members than this only those that come first are put together: all
 # parts would be more than a thousand.

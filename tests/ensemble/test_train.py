@@ -6,7 +6,7 @@ import pytest
 import tiny_config
 
 from configs import ensemble as paper_config
-from inception_jax import train_ensemble
+from inception_jax.ensemble import train as train_ensemble
 from inception_jax.experiment import experiment
 from inception_jax.runs import train
 from inception_jax.runtime import errors

@@ -14,7 +14,8 @@ import pytest
 from test_train import assert_same_run
 import tiny_config
 
-from inception_jax import member_processes, train_ensemble
+from inception_jax.ensemble import parallel as member_processes
+from inception_jax.ensemble import train as train_ensemble
 from inception_jax.runtime import errors
 
 # Stands for training: says when it runs, and does what its config says.

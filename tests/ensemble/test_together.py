@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from inception_jax.data import labels as labels_lib
+from inception_jax.ensemble import together as ensemble
 from inception_jax.evaluation import answers as answers_lib
-from inception_jax.evaluation import comparison, ensemble, multi_crop
+from inception_jax.evaluation import comparison, multi_crop
 from inception_jax.runtime import errors
 
 CLASSES = ('a', 'b', 'c')

@@ -21,7 +21,7 @@ from inception_jax.runtime import errors, signals
 
 _LOG_FILE = 'train.log'
 _SECONDS_BETWEEN_LOOKS = 0.2
-_PROGRAM = (sys.executable, '-P', '-m', 'inception_jax.train_member')
+_PROGRAM = (sys.executable, '-P', '-m', 'inception_jax.ensemble.member')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _start(
   share: dict[str, str],
 ) -> _Member:
   # The same package, wherever this one was found.
-  package = str(pathlib.Path(__file__).parent.parent)
+  package = str(pathlib.Path(__file__).parents[2])
   path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
   log_file = workdir / _LOG_FILE
   try:

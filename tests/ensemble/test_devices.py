@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from inception_jax import member_devices
+from inception_jax.ensemble import devices as member_devices
 from inception_jax.runtime import errors
 
 

@@ -10,7 +10,9 @@ from etils import epath
 import jax
 import ml_collections
 
-from inception_jax import ensemble_folder, member_devices, member_processes
+from inception_jax.ensemble import devices as member_devices
+from inception_jax.ensemble import folder as ensemble_folder
+from inception_jax.ensemble import parallel as member_processes
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import fields
 from inception_jax.runs import train

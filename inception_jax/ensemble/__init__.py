@@ -1,0 +1,1 @@
+"""Several runs: trained together, and their predictions averaged."""
