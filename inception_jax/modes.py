@@ -7,10 +7,12 @@ from typing import Any
 from etils import epath
 import ml_collections
 
-from inception_jax import models, paper_claims, summary
+from inception_jax import models
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import fields
+from inception_jax.paper import claims as paper_claims
+from inception_jax.paper import summary
 from inception_jax.runtime import errors, json_files, optional
 
 

@@ -17,8 +17,9 @@ from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.ensemble import together as ensemble
-from inception_jax.evaluation import comparison, paper_results, scores
+from inception_jax.evaluation import comparison, scores
 from inception_jax.evaluation import protocol as protocol_lib
+from inception_jax.paper import results as paper_results
 from inception_jax.runtime import cluster, errors, json_files
 
 _NUM_MISTAKES = 32

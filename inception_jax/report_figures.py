@@ -6,7 +6,8 @@ from matplotlib import figure as mpl_figure
 from matplotlib import ticker
 import numpy as np
 
-from inception_jax.evaluation import comparison, paper_results, scores
+from inception_jax.evaluation import comparison, scores
+from inception_jax.paper import results as paper_results
 
 # Names of more classes could not be read.
 _MAX_NAMED_CLASSES = 30

@@ -6,7 +6,8 @@ import pytest
 
 from inception_jax import report, report_text
 from inception_jax.data import crop_spec, labels
-from inception_jax.evaluation import comparison, paper_results
+from inception_jax.evaluation import comparison
+from inception_jax.paper import results as paper_results
 
 ALL = crop_spec.protocol('multi_crop_144', 224)
 NAMES = tuple(labels.imagenet_names())

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from inception_jax.ensemble import together as ensemble
-from inception_jax.evaluation import paper_results, scores
+from inception_jax.evaluation import scores
+from inception_jax.paper import results as paper_results
 
 # Of more members than this only those that come first are put together: all
 # parts would be more than a thousand.

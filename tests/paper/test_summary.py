@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inception_jax import jaxpr_costs, paper_claims, paper_table, summary
 from inception_jax.models import ARCHITECTURES, create_model
+from inception_jax.paper import claims as paper_claims
+from inception_jax.paper import jaxpr_costs, summary
+from inception_jax.paper import table_1 as paper_table
 
 # Models can be hashed, and many tests share one.
 summarize = functools.cache(summary.summarize)

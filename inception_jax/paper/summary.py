@@ -18,8 +18,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from inception_jax import jaxpr_costs, paper_table
 from inception_jax.models import ARCHITECTURES, MODULE_LAYERS, GoogLeNet
+from inception_jax.paper import jaxpr_costs
+from inception_jax.paper import table_1 as paper_table
 
 # The headings of Table 1.
 BRANCH_TITLES = (

@@ -7,7 +7,7 @@ References:
 from typing import Any
 
 from inception_jax.models import GoogLeNet
-from inception_jax.summary import Summary, summarize
+from inception_jax.paper.summary import Summary, summarize
 
 # Section 1: "12x fewer parameters than the winning architecture of Krizhevsky
 # et al".
