@@ -13,13 +13,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from inception_jax import plots
 from inception_jax.data import ahead, crop_spec, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import train
 from inception_jax.runtime import errors, json_files
 from inception_jax.training import augment
+from inception_jax.visualisation import plots
 
 _NUM_CROPS = 32
 _NUM_COLUMNS = 8

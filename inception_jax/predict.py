@@ -14,10 +14,10 @@ import jax
 import numpy as np
 import tqdm
 
-from inception_jax import plots
 from inception_jax.data import ahead, crop_spec
 from inception_jax.runs import run
 from inception_jax.runtime import errors, json_files, optional
+from inception_jax.visualisation import plots
 
 _TOP_K = 5
 _BATCH_SIZE = 32

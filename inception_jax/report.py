@@ -11,7 +11,7 @@ from etils import epath
 import ml_collections
 import numpy as np
 
-from inception_jax import evaluate, plots, report_figures, report_text
+from inception_jax import evaluate, report_figures, report_text
 from inception_jax.data import crop_spec
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
@@ -21,6 +21,7 @@ from inception_jax.evaluation import comparison, scores
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.paper import results as paper_results
 from inception_jax.runtime import cluster, errors, json_files
+from inception_jax.visualisation import plots
 
 _NUM_MISTAKES = 32
 _NUM_CONFUSIONS = 20

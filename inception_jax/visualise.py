@@ -11,11 +11,13 @@ import jax.numpy as jnp
 from matplotlib import figure as mpl_figure
 import numpy as np
 
-from inception_jax import feature_visualisation as features_lib
-from inception_jax import figures, plots, predict
+from inception_jax import predict
 from inception_jax.models import inception_v1
 from inception_jax.runs import run
 from inception_jax.runtime import errors
+from inception_jax.visualisation import activations as figures
+from inception_jax.visualisation import features as features_lib
+from inception_jax.visualisation import plots
 
 MAX_PICTURES = 16
 DEFAULT_END_POINTS = (

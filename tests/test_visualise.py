@@ -10,18 +10,12 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax import (
-  command,
-  feature_visualisation,
-  figures,
-  models,
-  predict,
-  preprocess,
-  visualise,
-)
+from inception_jax import command, models, predict, preprocess, visualise
 from inception_jax.data import crop_spec, labels
 from inception_jax.runs import run
 from inception_jax.runtime import errors
+from inception_jax.visualisation import activations as figures
+from inception_jax.visualisation import features as feature_visualisation
 
 SIZE = 128  # The last activations have 4x4 places.
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from inception_jax import plots
 from inception_jax.data import device, labels
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import checkpoint, fine_tuning, run
@@ -20,6 +19,7 @@ from inception_jax.runtime import cluster
 from inception_jax.training import augment, freezing, train_state
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import loop as loop_lib
+from inception_jax.visualisation import plots
 
 
 def train(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from inception_jax import feature_visualisation, figures
+from inception_jax.visualisation import activations as figures
+from inception_jax.visualisation import features as feature_visualisation
 
 RNG = np.random.default_rng(0)
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax import plots
+from inception_jax.visualisation import plots
 
 CHANCE = math.log(10)
 HEADS = ('main', 'aux_4a', 'aux_4d')

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inception_jax import feature_visualisation as features_lib
 from inception_jax import models, preprocess
 from inception_jax.data import labels
 from inception_jax.runtime import errors
+from inception_jax.visualisation import features as features_lib
 
 SIZE = 32
 PREPROCESSING = preprocess.Preprocessing(1 / 64, (2.0, 2.0, 2.0))

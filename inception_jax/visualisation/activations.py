@@ -8,7 +8,7 @@ from matplotlib import colors as mpl_colors
 from matplotlib import figure as mpl_figure
 import numpy as np
 
-from inception_jax import feature_visualisation
+from inception_jax.visualisation import features as feature_visualisation
 
 _NUM_CHANNELS = 8
 _NUM_COLUMNS = 8
