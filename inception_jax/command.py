@@ -116,7 +116,7 @@ def _evaluate(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
 
 
 def _report(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax import report
+  from inception_jax.commands import report
 
   return report.report(
     flags.workdir,

@@ -6,7 +6,8 @@ import pytest
 from inception_jax.data import labels as labels_lib
 from inception_jax.ensemble import together as ensemble
 from inception_jax.evaluation import answers as answers_lib
-from inception_jax.evaluation import comparison, multi_crop
+from inception_jax.evaluation import multi_crop
+from inception_jax.report import comparison
 from inception_jax.runtime import errors
 
 CLASSES = ('a', 'b', 'c')

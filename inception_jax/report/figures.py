@@ -6,8 +6,9 @@ from matplotlib import figure as mpl_figure
 from matplotlib import ticker
 import numpy as np
 
-from inception_jax.evaluation import comparison, scores
+from inception_jax.evaluation import scores
 from inception_jax.paper import results as paper_results
+from inception_jax.report import comparison
 
 # Names of more classes could not be read.
 _MAX_NAMED_CLASSES = 30

@@ -4,10 +4,11 @@ import types
 
 import pytest
 
-from inception_jax import report, report_text
+from inception_jax.commands import report
 from inception_jax.data import crop_spec, labels
-from inception_jax.evaluation import comparison
 from inception_jax.paper import results as paper_results
+from inception_jax.report import comparison
+from inception_jax.report import text as report_text
 
 ALL = crop_spec.protocol('multi_crop_144', 224)
 NAMES = tuple(labels.imagenet_names())

@@ -5,7 +5,7 @@ import csv
 import io
 from typing import Any
 
-from inception_jax.evaluation import comparison
+from inception_jax.report import comparison
 
 
 def table_3_to_csv(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -11,15 +11,18 @@ from etils import epath
 import ml_collections
 import numpy as np
 
-from inception_jax import evaluate, report_figures, report_text
+from inception_jax import evaluate
 from inception_jax.data import crop_spec
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.ensemble import together as ensemble
-from inception_jax.evaluation import comparison, scores
 from inception_jax.evaluation import protocol as protocol_lib
+from inception_jax.evaluation import scores
 from inception_jax.paper import results as paper_results
+from inception_jax.report import comparison
+from inception_jax.report import figures as report_figures
+from inception_jax.report import text as report_text
 from inception_jax.runtime import cluster, errors, json_files
 from inception_jax.visualisation import plots
 

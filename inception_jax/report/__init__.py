@@ -1,0 +1,1 @@
+"""The report on evaluated runs: its contents, text and figures."""
