@@ -26,7 +26,8 @@ import psutil  # noqa: E402
 
 from configs import googlenet_imagenet  # noqa: E402
 from inception_jax.data import dataset as dataset_lib  # noqa: E402
-from inception_jax.data import device, prepare  # noqa: E402
+from inception_jax.data import device  # noqa: E402
+from inception_jax.data.preparation import prepare  # noqa: E402
 
 BATCH_SIZE = 100
 NUM_CLASSES = 10

@@ -186,7 +186,9 @@ def _take_census(
   data = experiment.config['data']
   if data['name'] == dataset_lib.FAKE:
     return {}
-  from inception_jax.data import census  # TensorFlow, only if needed.
+  from inception_jax.data.preparation import (
+    census,  # TensorFlow, only if needed.
+  )
 
   splits = census.load_or_take(data['name'], data.get('data_dir'))
   print(census.to_text(splits))

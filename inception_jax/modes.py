@@ -36,7 +36,7 @@ def prepare(
     raise errors.InputError('field config.data.name is missing')
   # TensorFlow and TFDS, only if needed.
   prepare_lib = optional.import_package(
-    'inception_jax.data.prepare', 'preparing', 'data'
+    'inception_jax.data.preparation.prepare', 'preparing', 'data'
   )
   pipeline = optional.import_package(
     'inception_jax.data.pipeline', 'preparing', 'data'

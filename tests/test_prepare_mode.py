@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax.data import prepare, records
+from inception_jax.data import records
+from inception_jax.data.preparation import prepare
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 from sklearn import datasets as sklearn_datasets
 import tensorflow_datasets as tfds
 
-from inception_jax.data import prepare, records
+from inception_jax.data import records
+from inception_jax.data.preparation import prepare
 from inception_jax.runtime import errors
 
 

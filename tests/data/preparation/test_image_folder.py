@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax.data import image_folder
+from inception_jax.data.preparation import image_folder
 from inception_jax.runtime import errors
 
 

@@ -7,7 +7,7 @@ from etils import epath
 import pytest
 import tensorflow_datasets as tfds
 
-from inception_jax.data import manual
+from inception_jax.data.preparation import manual
 from inception_jax.runtime import errors
 
 

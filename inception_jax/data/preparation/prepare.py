@@ -17,15 +17,15 @@ from array_record.python import array_record_module
 from etils import epath
 import tensorflow_datasets as tfds
 
-from inception_jax.data import (
+from inception_jax.data import open_files
+from inception_jax.data import records as records_lib
+from inception_jax.data.preparation import (
   census,
   failures,
   image_folder,
   manual,
-  open_files,
   staging,
 )
-from inception_jax.data import records as records_lib
 from inception_jax.runtime import errors
 
 # Kept beside a folder's census: its listing and what was left out.

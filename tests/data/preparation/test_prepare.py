@@ -20,7 +20,8 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from inception_jax.data import census, image_file, prepare, records, staging
+from inception_jax.data import image_file, records
+from inception_jax.data.preparation import census, prepare, staging
 from inception_jax.runtime import errors
 
 

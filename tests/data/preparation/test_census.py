@@ -9,7 +9,8 @@ from PIL import Image
 import pytest
 import tensorflow_datasets as tfds
 
-from inception_jax.data import census, records
+from inception_jax.data import records
+from inception_jax.data.preparation import census
 
 
 def picture(width, height, kind='PNG'):

@@ -1,0 +1,1 @@
+"""Writing datasets: pictures or tars to records, once."""
