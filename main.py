@@ -10,7 +10,7 @@ from absl import app
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
-from inception_jax.flags import FLAGS
+from inception_jax.commands.flags import FLAGS
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -24,7 +24,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-  from inception_jax import command
+  from inception_jax.commands import registry as command
   from inception_jax.runtime import cluster, errors, log
 
   log.configure()

@@ -37,7 +37,8 @@ import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from inception_jax.export import checking, exporting  # noqa: E402
+from inception_jax.commands import export as exporting  # noqa: E402
+from inception_jax.export import checking  # noqa: E402
 from inception_jax.runs import checkpoint  # noqa: E402
 from inception_jax.runs import run as run_lib  # noqa: E402
 from inception_jax.runtime import errors  # noqa: E402

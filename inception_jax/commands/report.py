@@ -11,7 +11,7 @@ from etils import epath
 import ml_collections
 import numpy as np
 
-from inception_jax import evaluate
+from inception_jax.commands import evaluate
 from inception_jax.data import crop_spec
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax.export import checking, exporting
+from inception_jax.commands import export as exporting
+from inception_jax.export import checking
 from inception_jax.models import ARCHITECTURES
 from inception_jax.runs import checkpoint, run
 from inception_jax.weights import exported

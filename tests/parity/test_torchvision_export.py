@@ -11,7 +11,8 @@ import pytest
 import random_runs
 
 from inception_jax import profiles
-from inception_jax.export import checking, exporting
+from inception_jax.commands import export as exporting
+from inception_jax.export import checking
 from inception_jax.models import ARCHITECTURES
 from inception_jax.runs import run
 from inception_jax.runtime import errors

@@ -14,7 +14,7 @@ from tensorboard_events import scalars
 import tiny_config
 
 import inception_jax
-from inception_jax import evaluate
+from inception_jax.commands import evaluate
 from inception_jax.data import crop_spec
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import protocol as protocol_lib

@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
+from inception_jax.commands import import_weights as importing
 from inception_jax.runtime import errors
-from inception_jax.weights import download, importing
+from inception_jax.weights import download
 
 CONTENTS = bytes(range(256)) * 5000
 

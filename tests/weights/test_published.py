@@ -16,6 +16,7 @@ import published_files
 import pytest
 from safetensors import numpy as safetensors_numpy
 
+from inception_jax.commands import import_weights as importing
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.weights import (
@@ -23,7 +24,6 @@ from inception_jax.weights import (
   caffe_model,
   conversion,
   download,
-  importing,
   state_dict,
   tf_checkpoint,
   tf_slim,

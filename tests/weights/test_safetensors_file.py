@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax.export import exporting
+from inception_jax.commands import export as exporting
+from inception_jax.commands import import_weights as importing
 from inception_jax.export import safetensors_file as writer
 from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported as exported_lib
-from inception_jax.weights import importing
 from inception_jax.weights import safetensors_file as reader
 
 safetensors_numpy = pytest.importorskip('safetensors.numpy')

@@ -14,8 +14,7 @@ import pytest
 import random_runs
 import tiny_config
 
-from inception_jax import evaluate
-from inception_jax.commands import report
+from inception_jax.commands import evaluate, report
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
 from inception_jax.ensemble import folder as ensemble_folder

@@ -11,12 +11,13 @@ import pytest
 import tiny_config
 
 import inception_jax
-from inception_jax import evaluate
+from inception_jax.commands import evaluate
+from inception_jax.commands import import_weights as importing
 from inception_jax.data import labels
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
-from inception_jax.weights import google, imported, importing
+from inception_jax.weights import google, imported
 
 MODEL_NAME = tiny_config.get_config().model.name
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from inception_jax import evaluate, inspection, modes
+from inception_jax.commands import evaluate, inspection, modes
 from inception_jax.ensemble import train as train_ensemble
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.runs import train
@@ -38,7 +38,7 @@ class Mode:
 
 
 def _predict(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax import predict
+  from inception_jax.commands import predict
 
   return predict.predict(
     flags.workdir,
@@ -50,7 +50,7 @@ def _predict(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
 
 
 def _visualise(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax import visualise
+  from inception_jax.commands import visualise
 
   return visualise.visualise(
     flags.workdir,
@@ -63,7 +63,7 @@ def _visualise(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
 
 
 def _import(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax.weights import importing
+  from inception_jax.commands import import_weights as importing
 
   return importing.import_weights(
     flags.source,
@@ -76,7 +76,7 @@ def _import(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
 
 
 def _export(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax.export import exporting
+  from inception_jax.commands import export as exporting
 
   return exporting.export(
     flags.workdir,

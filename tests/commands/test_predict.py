@@ -12,7 +12,7 @@ import pytest
 import random_runs
 from sklearn import datasets
 
-from inception_jax import predict
+from inception_jax.commands import predict
 from inception_jax.data import crop_spec
 from inception_jax.runs import run
 from inception_jax.runtime import errors

@@ -10,7 +10,7 @@ import launch
 import pytest
 
 from configs import googlenet_imagenet
-from inception_jax import modes
+from inception_jax.commands import modes
 
 
 def refused(*arguments, **options):

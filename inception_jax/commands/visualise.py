@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from matplotlib import figure as mpl_figure
 import numpy as np
 
-from inception_jax import predict
+from inception_jax.commands import predict
 from inception_jax.models import inception_v1
 from inception_jax.runs import run
 from inception_jax.runtime import errors

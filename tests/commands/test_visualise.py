@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax import command, models, predict, preprocess, visualise
+from inception_jax import models, preprocess
+from inception_jax.commands import predict, visualise
+from inception_jax.commands import registry as command
 from inception_jax.data import crop_spec, labels
 from inception_jax.runs import run
 from inception_jax.runtime import errors

@@ -9,7 +9,7 @@ from PIL import Image
 import pytest
 import tiny_config
 
-from inception_jax import inspection
+from inception_jax.commands import inspection
 from inception_jax.data import ahead, crop_spec
 from inception_jax.experiment import experiment
 from inception_jax.runs import train

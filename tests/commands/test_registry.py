@@ -6,7 +6,7 @@ import signal
 from absl import flags as absl_flags
 import pytest
 
-from inception_jax import command
+from inception_jax.commands import registry as command
 from inception_jax.runtime import errors
 
 
