@@ -57,9 +57,8 @@ def inspect(
     splits = _take_census(experiment, folder)
     _save_crops(experiment, folder)
   except OSError as error:
-    raise errors.InputError(
-      f'--output={folder} cannot be written ({error.strerror or error}); give'
-      ' another folder'
+    raise errors.cannot_write(
+      f'--output={folder}', error, 'give another folder'
     ) from error
   speed = measure_input(experiment)
   threads = ahead.usable_threads(experiment.dataset.num_threads)

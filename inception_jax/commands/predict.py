@@ -6,17 +6,15 @@ import functools
 import glob
 import io
 import os
-import sys
 from typing import Any, NamedTuple
 
 from etils import epath
 import jax
 import numpy as np
-import tqdm
 
 from inception_jax.data import ahead, crop_spec
 from inception_jax.runs import run
-from inception_jax.runtime import errors, json_files, optional
+from inception_jax.runtime import errors, json_files, optional, progress
 from inception_jax.visualisation import plots
 
 _TOP_K = 5
@@ -84,12 +82,8 @@ def predict(
   classify = create_classify_fn(loaded, top_k)
   predictions, failed, sheet = [], [], []
   batch_size = min(_BATCH_SIZE, len(paths))
-  with tqdm.tqdm(
-    desc='predict',
-    total=len(paths),
-    unit='img',
-    file=sys.stderr,
-    dynamic_ncols=True,
+  with progress.progress_bar(
+    desc='predict', total=len(paths), unit='img'
   ) as bar:
     for batch in read_pictures(paths, loaded.eval_crop, batch_size):
       tops = classify(_padded(batch.images, batch_size))
@@ -340,8 +334,8 @@ def _write(
     try:
       plots.save_figure(figure, output)
     except OSError as error:
-      raise errors.InputError(
-        f'--output={output} cannot be written ({error.strerror or error})'
+      raise errors.cannot_write(
+        f'--output={output}', error, 'give another file'
       ) from error
 
 

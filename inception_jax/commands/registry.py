@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
-import signal
 from typing import Any
 
 from absl import flags as absl_flags
@@ -226,11 +225,7 @@ def run(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
     with signals.as_exceptions():
       return mode.run(flags, files)
   except KeyboardInterrupt as error:
-    signum = error.args[0] if error.args else signal.SIGINT
-    raise errors.Interrupted(
-      f'stopped by {signal.Signals(signum).name}; run the same command again',
-      signum,
-    ) from error
+    raise signals.interrupted(error, 'run the same command again') from error
 
 
 def check_whole(result: Result) -> None:

@@ -88,9 +88,8 @@ def report(
       folder.mkdir(parents=True, exist_ok=True)
       found = _write(folder, answered, protocol)
     except OSError as error:
-      raise errors.InputError(
-        f'--output={folder} cannot be written ({error.strerror or error}); give'
-        ' another folder'
+      raise errors.cannot_write(
+        f'--output={folder}', error, 'give another folder'
       ) from error
   return cluster.broadcast(found)
 

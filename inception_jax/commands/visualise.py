@@ -106,9 +106,8 @@ def visualise(
       written.append(str(folder / name))
       logging.info('wrote %s', written[-1])
   except OSError as error:
-    raise errors.InputError(
-      f'--output={folder} cannot be written ({error.strerror or error}); give'
-      ' another folder'
+    raise errors.cannot_write(
+      f'--output={folder}', error, 'give another folder'
     ) from error
   return {'output': str(folder), 'files': written, 'failed': pictures.failed}
 

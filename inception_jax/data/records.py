@@ -13,10 +13,9 @@ from absl import logging
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-import tqdm
 
 from inception_jax.data import ahead, dataset_folder, digits, open_files
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, progress
 
 # Name by which configs ask for the embedded digits.
 DIGITS = 'digits'
@@ -114,13 +113,11 @@ class Records:
       InputError: if the files have been damaged, or a record has no label.
     """
     found = hashlib.sha256(repr(tuple(self.class_names)).encode())
-    with tqdm.tqdm(
+    with progress.progress_bar(
       desc=f'Looking for changes in {self.name}',
       total=len(self),
       unit='images',
-      file=sys.stderr,
-      mininterval=1.0,
-      delay=5.0,  # Of small sets nothing is seen.
+      delay=5.0,  # Small sets are read before that.
     ) as bar:
       starts = range(0, len(self), _CHUNK)
       for count, digest in ahead.map_ahead(self._digest, starts):

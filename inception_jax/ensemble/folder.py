@@ -42,9 +42,8 @@ def describe(folder: epath.Path, members: Sequence[str]) -> None:
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise errors.InputError(
-      f'--workdir={folder} cannot be made ({error.strerror or error}); give'
-      ' another folder'
+    raise errors.cannot_write(
+      f'--workdir={folder}', error, 'give another folder'
     ) from error
   json_files.write_json(path, {'members': list(members)})
 

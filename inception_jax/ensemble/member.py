@@ -8,7 +8,6 @@ started it has been killed, and the same command may be training again.
 
 import json
 import os
-import signal
 import sys
 import threading
 
@@ -33,7 +32,7 @@ def main() -> int:
   except KeyboardInterrupt as error:
     # Before or after the loop, which saves. The threads of libraries, cut short
     # in their work, can crash the interpreter when it ends.
-    os._exit(128 + (error.args[0] if error.args else signal.SIGINT))
+    os._exit(128 + signals.number_of(error))
   print(json.dumps(result), flush=True)
   return 0
 

@@ -187,8 +187,8 @@ def _start(
     workdir.mkdir(parents=True, exist_ok=True)
     log = open(log_file, 'ab')
   except OSError as error:
-    raise errors.TrainingError(
-      f'{log_file} cannot be written ({error.strerror or error})'
+    raise errors.cannot_write(
+      log_file, error, 'make room or mend the path', errors.TrainingError
     ) from error
   try:
     with log:

@@ -1,16 +1,14 @@
 """From pictures to answers on disk, going on behind what is there."""
 
 from collections.abc import Callable, Iterator
-import sys
 from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 
 from inception_jax.data import device
 from inception_jax.evaluation import answers as answers_lib
-from inception_jax.runtime import cluster
+from inception_jax.runtime import cluster, progress
 
 HostBatch = dict[str, np.ndarray]
 
@@ -40,15 +38,12 @@ def complete(
   """
   gaps = cluster.broadcast(answers.missing() if answers else None)
   total = answers.num_images if answers else 0
-  with tqdm.tqdm(
+  with progress.progress_bar(
     desc=f'evaluate {name}',
     total=total,
     initial=total - sum(stop - start for start, stop in gaps),
     unit='img',
-    file=sys.stderr,
-    mininterval=0.5 if sys.stderr.isatty() else 10.0,
     disable=answers is None or not gaps,
-    dynamic_ncols=True,
   ) as bar:
     for start, stop in gaps:
       writer = _Writer(answers, start)

@@ -97,9 +97,8 @@ class Answers:
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-      raise errors.InputError(
-        f'{self.folder} cannot be made ({error.strerror or error}); give'
-        ' another folder for answers with --answers'
+      raise errors.cannot_write(
+        self.folder, error, 'give another folder for answers with --answers'
       ) from error
     json_files.write_json(path, {**described, 'file_size': self.file_size})
 

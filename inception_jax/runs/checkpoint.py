@@ -238,13 +238,14 @@ class Checkpoints:
   def _failed(
     self, step: int | None, error: BaseException
   ) -> errors.TrainingError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     which = 'a checkpoint' if step is None else f'checkpoint {step}'
     kept = ', '.join(map(str, self.steps())) or 'none'
-    return errors.TrainingError(
-      f'{which} could not be written to {self.directory}: {lines[0][:300]};'
-      f' free some space and run the same command again (whole checkpoints:'
-      f' {kept})'
+    return errors.cannot_write(
+      f'{which} of {self.directory}',
+      error,
+      f'free some space and run the same command again (whole checkpoints:'
+      f' {kept})',
+      errors.TrainingError,
     )
 
 

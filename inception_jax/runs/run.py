@@ -227,9 +227,8 @@ class RunDirectory:
       probe.write_text('')
       probe.unlink()
     except OSError as error:
-      raise errors.InputError(
-        f'--workdir={self.path} cannot be written'
-        f' ({error.strerror or error}); give another folder'
+      raise errors.cannot_write(
+        f'--workdir={self.path}', error, 'give another folder'
       ) from error
 
   def _check_config(self) -> None:

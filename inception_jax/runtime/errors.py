@@ -41,6 +41,27 @@ class Interrupted(UserFacingError):
     self.exit_status = 128 + signum
 
 
+def cannot_write(
+  target: object,
+  error: Exception,
+  remedy: str,
+  kind: type[UserFacingError] = InputError,
+) -> UserFacingError:
+  """The error for a file or folder that cannot be written.
+
+  Args:
+    target: the path, or the flag and its value.
+    error: what the system, or the library that writes, says.
+    remedy: what the user can do.
+    kind: class of the result.
+
+  Returns:
+    The error, to be raised from `error`.
+  """
+  reason = getattr(error, 'strerror', None) or first_line(error)[:300]
+  return kind(f'{target} cannot be written ({reason}); {remedy}')
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
   """`; did you mean 'x'?` for the known word nearest to `word`, or nothing."""
   close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -99,9 +99,11 @@ def write_atomically(path: epath.Path, contents: str | bytes) -> None:
 
 
 def _cannot_write(path: epath.Path, error: OSError) -> errors.TrainingError:
-  return errors.TrainingError(
-    f'{path} could not be written ({error.strerror or error}); make room or'
-    ' mend the path and run the same command again'
+  return errors.cannot_write(
+    path,
+    error,
+    'make room or mend the path and run the same command again',
+    errors.TrainingError,
   )
 
 

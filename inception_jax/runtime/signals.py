@@ -5,6 +5,8 @@ import contextlib
 import signal
 import threading
 
+from inception_jax.runtime import errors
+
 
 @contextlib.contextmanager
 def as_exceptions() -> Iterator[None]:
@@ -18,6 +20,30 @@ def as_exceptions() -> Iterator[None]:
 
   with _handled_by(interrupt):
     yield
+
+
+def number_of(error: KeyboardInterrupt) -> int:
+  """Number of the signal that `as_exceptions` turned into `error`."""
+  return error.args[0] if error.args else signal.SIGINT
+
+
+def interrupted(
+  error: KeyboardInterrupt, remedy: str, what: str = ''
+) -> errors.Interrupted:
+  """The error that ends the program after a signal.
+
+  Args:
+    error: what `as_exceptions` raised.
+    remedy: what the user can do.
+    what: what was stopped, with its verb and a space: 'preparing was '.
+
+  Returns:
+    The error, to be raised from `error`.
+  """
+  signum = number_of(error)
+  return errors.Interrupted(
+    f'{what}stopped by {signal.Signals(signum).name}; {remedy}', signum
+  )
 
 
 @contextlib.contextmanager

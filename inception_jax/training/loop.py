@@ -5,7 +5,6 @@ import copy
 import dataclasses
 import math
 import signal
-import sys
 import time
 from typing import Any, Protocol
 
@@ -13,7 +12,7 @@ from absl import logging
 import jax
 import tqdm
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, progress
 from inception_jax.training import stop_signal, train_state
 
 # A head whose loss is within this share of ln(classes) has learnt nothing.
@@ -288,17 +287,13 @@ class TrainLoop:
 
   def _progress_bar(self, step: int) -> tqdm.tqdm:
     batch_size = self._options.batch_size
-    return tqdm.tqdm(
+    return progress.progress_bar(
       desc='train',
       total=self._options.num_train_steps * batch_size,
       initial=step * batch_size,
       unit='img',
       unit_scale=True,
-      file=sys.stderr,
-      # A log file needs fewer lines than a terminal.
-      mininterval=0.5 if sys.stderr.isatty() else 10.0,
       disable=jax.process_index() != 0,
-      dynamic_ncols=True,
     )
 
 

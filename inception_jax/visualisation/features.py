@@ -9,7 +9,6 @@ References:
 from collections.abc import Callable, Mapping, Sequence
 import math
 import re
-import sys
 from typing import Any, NamedTuple
 
 from flax import linen as nn
@@ -18,11 +17,10 @@ import jax.numpy as jnp
 from jax.scipy import ndimage
 import numpy as np
 import optax
-import tqdm
 
 from inception_jax import models, preprocess
 from inception_jax.data import labels
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, progress
 from inception_jax.training import augment
 
 _CLASS = 'class'
@@ -174,12 +172,8 @@ def ascend(
   carry = spectrum, tx.init(spectrum), jnp.float32(1)
   variables, channel = jax.device_put((variables, jnp.int32(feature.channel)))
   values = []
-  with tqdm.tqdm(
-    desc=f'feature {feature.title}',
-    total=num_steps,
-    unit='step',
-    file=sys.stderr,
-    dynamic_ncols=True,
+  with progress.progress_bar(
+    desc=f'feature {feature.title}', total=num_steps, unit='step'
   ) as bar:
     for keys in jax.random.split(
       key, (num_steps // steps_per_call, steps_per_call)

@@ -190,7 +190,7 @@ except errors.TrainingError as error:
     [sys.executable, '-c', program], capture_output=True, text=True, timeout=120
   )
   assert 'sentence: ' in result.stdout, result.stderr[-2000:]
-  assert 'could not be written' in result.stdout
+  assert 'cannot be written' in result.stdout
   assert 'whole checkpoints: 1)' in result.stdout
   checkpoints = checkpoint.Checkpoints(tmp_path / 'c')
   assert checkpoints.steps() == [1]

@@ -64,7 +64,7 @@ def test_unwritable_file_is_a_sentence(tmp_path):
   lines = json_files.JsonLines(epath.Path(tmp_path / 'none' / 'metrics.jsonl'))
   lines.append({'step': 1})
   for _ in range(2):
-    with pytest.raises(errors.TrainingError, match='could not be written'):
+    with pytest.raises(errors.TrainingError, match='cannot be written'):
       lines.flush()
 
 

@@ -2,16 +2,15 @@
 
 import json
 import os
-import sys
 from typing import Any
 
 from absl import logging
 from etils import epath
 import numpy as np
-import tqdm
 
 from inception_jax.data import ahead, dataset_folder, image_file
 from inception_jax.data import records as records_lib
+from inception_jax.runtime import progress
 
 FILE = 'census.json'
 # Records that are read at once.
@@ -92,13 +91,11 @@ def take(records: records_lib.Records) -> dict[str, Any]:
   heights = np.zeros(total, np.int32)
   labels = np.zeros(total, np.int32)
   unreadable, num_bytes = [], 0
-  checked = tqdm.tqdm(
+  checked = progress.progress_bar(
     ahead.map_ahead(_examine, _read(records)),
     desc=f'Checking {records.name}',
     total=total,
     unit='images',
-    file=sys.stderr,
-    mininterval=1.0,
   )
   for index, (example, size, reason) in enumerate(checked):
     labels[index] = example['label']

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import signal
 import socket
 
 from absl import logging
@@ -55,11 +54,10 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
       _write_owner(folder)
       yield folder
   except KeyboardInterrupt as error:
-    signum = error.args[0] if error.args else signal.SIGINT
-    raise errors.Interrupted(
-      f'preparing {name!r} was stopped by {signal.Signals(signum).name} and'
-      ' nothing of it was kept; run the same command again',
-      signum,
+    raise signals.interrupted(
+      error,
+      'nothing of it was kept; run the same command again',
+      f'preparing {name!r} was ',
     ) from error
   finally:
     for file in spare:
@@ -79,14 +77,10 @@ def _write_owner(folder: epath.Path) -> None:
 
 def _unwritable(folder: epath.Path, error: OSError) -> errors.InputError:
   if open_files.are_too_many(error):
-    return errors.InputError(
-      f'{folder} cannot be written: too many files are open; raise the number'
-      ' that a process may have (`ulimit -n`)'
-    )
-  return errors.InputError(
-    f'{folder} cannot be written ({error.strerror or error}); mend that or set'
-    ' data.data_dir to another folder'
-  )
+    remedy = 'raise the number that a process may have (`ulimit -n`)'
+  else:
+    remedy = 'mend that or set data.data_dir to another folder'
+  return errors.cannot_write(folder, error, remedy)
 
 
 def _check_abandoned(folder: epath.Path, name: str) -> None:

@@ -1,0 +1,53 @@
+"""Progress bars: how far long work is, and how long it will still take."""
+
+from collections.abc import Iterable
+import sys
+from typing import Any
+
+import tqdm
+
+# A log file needs fewer lines than a terminal.
+_SECONDS_ON_TERMINAL = 0.5
+_SECONDS_IN_FILE = 10.0
+
+
+def progress_bar(
+  iterable: Iterable[Any] | None = None,
+  *,
+  desc: str,
+  total: int | None,
+  unit: str,
+  initial: int = 0,
+  unit_scale: bool = False,
+  disable: bool = False,
+  delay: float = 0.0,
+) -> tqdm.tqdm:
+  """A progress bar on standard error; use it as a context manager.
+
+  Args:
+    iterable: what to iterate over; None where the caller calls `update`.
+    desc: what is being done.
+    total: units in all; None if nobody knows.
+    unit: name of one unit, such as 'img'.
+    initial: units that were done before.
+    unit_scale: whether large counts are shown as k and M.
+    disable: whether to show nothing.
+    delay: seconds before the bar is first shown.
+
+  Returns:
+    The bar.
+  """
+  is_terminal = sys.stderr.isatty()
+  return tqdm.tqdm(
+    iterable,
+    desc=desc,
+    total=total,
+    unit=unit,
+    initial=initial,
+    unit_scale=unit_scale,
+    disable=disable,
+    delay=delay,
+    file=sys.stderr,
+    mininterval=_SECONDS_ON_TERMINAL if is_terminal else _SECONDS_IN_FILE,
+    dynamic_ncols=True,
+  )
