@@ -63,7 +63,7 @@ GOOGLE_SPECS: Mapping[str, InceptionSpec] = types.MappingProxyType(
 
 
 class LRNConstants(NamedTuple):
-  """Arguments of `layers.local_response_norm`."""
+  """Arguments of `local_response_norm`."""
 
   depth: int
   alpha: float

@@ -17,6 +17,7 @@ from inception_jax.models.architectures import (
   Architecture,
   InceptionSpec,
 )
+from inception_jax.models.local_response_norm import local_response_norm
 
 # Modules whose output the auxiliary classifiers read (section 5).
 AUX_TAPS = ('4a', '4d')
@@ -91,13 +92,13 @@ class GoogLeNet(nn.Module):
     ends['conv1'] = x
     x = ends['pool1'] = pool(x, 3)
     if arch.lrn:
-      x = ends['lrn1'] = layers.local_response_norm(x, *arch.lrn)
+      x = ends['lrn1'] = local_response_norm(x, *arch.lrn)
     x = conv(x.shape[-1], scale(64), name='conv2_reduce')(x, train)
     ends['conv2_reduce'] = x
     x = conv(x.shape[-1], scale(192), window=3, name='conv2')(x, train)
     ends['conv2'] = x
     if arch.lrn:
-      x = ends['lrn2'] = layers.local_response_norm(x, *arch.lrn)
+      x = ends['lrn2'] = local_response_norm(x, *arch.lrn)
     x = ends['pool2'] = pool(x, 3)
 
     stage = '3'

@@ -11,10 +11,10 @@ import pytest
 from inception_jax.models import (
   ARCHITECTURES,
   create_model,
-  layers,
   modules,
   pooling,
 )
+from inception_jax.models.local_response_norm import local_response_norm
 
 torch = pytest.importorskip('torch')
 
@@ -366,9 +366,7 @@ def test_lrn_and_its_gradient_agree():
 
   @jax.jit
   def ours(x):
-    y, pullback = jax.vjp(
-      lambda x: layers.local_response_norm(x, *constants), x
-    )
+    y, pullback = jax.vjp(lambda x: local_response_norm(x, *constants), x)
     return y, pullback(cotangent)[0]
 
   y, grad = ours(x)
