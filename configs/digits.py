@@ -50,7 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
         'weight_decay': 1e-4,
         'head_learning_rate_multiplier': config_dict.placeholder(float),
       },
-      'averaging': {'ema_decay': 0.95},
+      'averaging': {'ema_decay': 0.95, 'polyak_start_epoch': 8.0},
       'train': {
         'seed': 0,
         'batch_size': 32,
@@ -59,7 +59,6 @@ def get_config() -> ml_collections.ConfigDict:
         'num_train_steps': config_dict.placeholder(int),
         'aux_weight': 0.3,
         'num_microbatches': 1,
-        'polyak_start_epoch': 8.0,
         'log_every_steps': 10,
         'eval_every_steps': 90,
         'checkpoint_every_steps': 90,

@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
   config = digits.get_config()
   config.model.width = 0.15
   config.train.num_epochs = 6.0
-  config.train.polyak_start_epoch = 5.0
+  config.averaging.polyak_start_epoch = 5.0
   config.ensemble = {
     'same_initial_weights': True,
     'only': (),

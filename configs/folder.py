@@ -49,7 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.batch_size = 32
   config.train.eval_batch_size = 100
   config.train.num_epochs = 12.0
-  config.train.polyak_start_epoch = None
+  config.averaging.polyak_start_epoch = None
   config.train.log_every_steps = 10
   config.train.eval_every_steps = 100
   config.train.checkpoint_every_steps = 100

@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer.weight_decay = 5e-5
   config.train.batch_size = 256
   config.train.num_epochs = 90.0
-  config.train.polyak_start_epoch = 80.0
+  config.averaging.polyak_start_epoch = 80.0
   config.train.eval_every_steps = 5_000
   config.train.checkpoint_every_steps = 5_000
   return config

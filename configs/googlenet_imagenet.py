@@ -83,6 +83,9 @@ def get_config() -> ml_collections.ConfigDict:
       'averaging': {
         # Not in the paper, beside its Polyak average; 10,000 steps long.
         'ema_decay': 0.9999,
+        # Section 6: "Polyak averaging was used to create the final model"; the
+        # paper does not say over which part of training.
+        'polyak_start_epoch': 200.0,
       },
       'train': {
         'seed': 0,
@@ -92,9 +95,6 @@ def get_config() -> ml_collections.ConfigDict:
         'num_train_steps': config_dict.placeholder(int),
         'aux_weight': 0.3,  # Section 5.
         'num_microbatches': 1,
-        # Section 6: "Polyak averaging was used to create the final model"; the
-        # paper does not say over which part of training.
-        'polyak_start_epoch': 200.0,
         'log_every_steps': 100,
         'eval_every_steps': 40_000,
         'checkpoint_every_steps': 10_000,

@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
     'decay_epochs': 8.0,
   }
   config.train.num_epochs = 14.0
-  config.train.polyak_start_epoch = 12.0
+  config.averaging.polyak_start_epoch = 12.0
   # Its heads begin to learn after some 200 steps.
   config.train.dead_head_steps = 400
   return config

@@ -91,4 +91,4 @@ def test_the_paper_recipe_says_what_the_paper_says():
   assert config.augmentation.mirror  # Section 7; Howard's factors below.
   for name in ('brightness', 'contrast', 'saturation'):
     assert config.augmentation[name] == 0.5
-  assert config.train.polyak_start_epoch is not None
+  assert config.averaging.polyak_start_epoch is not None

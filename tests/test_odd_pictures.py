@@ -50,7 +50,7 @@ def test_trained_on_and_evaluated_once_each(prepared, tmp_path):
     '--config.train.num_train_steps=20',
     '--config.train.eval_every_steps=20',
     '--config.train.checkpoint_every_steps=20',
-    '--config.train.polyak_start_epoch=0.0',
+    '--config.averaging.polyak_start_epoch=0.0',
     '--config.train.eval_batch_size=16',
   )
   assert trained['step'] == 20

@@ -10,6 +10,7 @@ def get_config(kind: str = '') -> ml_collections.ConfigDict:
   config = digits.get_config()
   config.model.width = 0.05
   config.data.image_size = 32
+  config.averaging.polyak_start_epoch = 6 * 8 / 1437
   config.train.update(
     {
       'batch_size': 8,
@@ -18,7 +19,6 @@ def get_config(kind: str = '') -> ml_collections.ConfigDict:
       'log_every_steps': 2,
       'eval_every_steps': 6,
       'checkpoint_every_steps': 4,
-      'polyak_start_epoch': 6 * 8 / 1437,
       'check_replicas': True,
     }
   )

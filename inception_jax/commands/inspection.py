@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 import csv
-import dataclasses
 import io
 import time
 from typing import Any
@@ -13,12 +12,11 @@ import jax
 import ml_collections
 import numpy as np
 
-from inception_jax.data import ahead, crop_spec, device
+from inception_jax.data import ahead, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.runs import train
+from inception_jax.experiment import preview
 from inception_jax.runtime import errors, json_files
-from inception_jax.training import augment
 from inception_jax.visualisation import plots
 
 _NUM_CROPS = 32
@@ -101,7 +99,7 @@ def _save_crops(
   experiment: experiment_lib.Experiment, folder: epath.Path
 ) -> None:
   names = experiment.dataset.class_names
-  images, labels = train.training_crops(experiment, step=0, count=_NUM_CROPS)
+  images, labels = preview.training_crops(experiment, step=0, count=_NUM_CROPS)
   plots.save_figure(
     plots.image_grid(images, [names[label] for label in labels]),
     folder / 'training_crops.png',
@@ -118,64 +116,14 @@ def _save_crops(
     folder / 'evaluation_crops.png',
   )
   images, titles = [], []
-  for title, variant in pieces(experiment).items():
-    row, _ = train.training_crops(variant, step=0, count=_NUM_COLUMNS)
+  for title, variant in preview.pieces(experiment).items():
+    row, _ = preview.training_crops(variant, step=0, count=_NUM_COLUMNS)
     images += list(row)
     titles += [title] + [''] * (len(row) - 1)
   plots.save_figure(
     plots.image_grid(images, titles, columns=min(_NUM_COLUMNS, len(row))),
     folder / 'augmentations.png',
   )
-
-
-def pieces(
-  experiment: experiment_lib.Experiment,
-) -> dict[str, experiment_lib.Experiment]:
-  """The experiment with one piece of its augmentation at a time.
-
-  Args:
-    experiment: whose pieces.
-
-  Returns:
-    By title: without any, with each piece that it has alone, with all.
-  """
-  dataset = experiment.dataset
-  nothing = augment.Augmentation(mirror=False)
-
-  def variant(crop=dataset.eval_crop, augmentation=nothing):
-    return dataclasses.replace(
-      experiment,
-      dataset=dataclasses.replace(dataset, train_crop=crop),
-      augmentation=augmentation,
-    )
-
-  found = {'none': variant()}
-  crop = dataset.train_crop
-  if isinstance(crop, crop_spec.DistortedCrop):
-    square, plain = (1.0, 1.0), crop.interpolations[:1]
-    found['crop area'] = variant(
-      dataclasses.replace(crop, aspect_ratio_range=square, interpolations=plain)
-    )
-    found['crop aspect ratio'] = variant(
-      dataclasses.replace(crop, area_range=(0.5, 0.5), interpolations=plain)
-    )
-    small = (crop.area_range[0],) * 2  # Enlarged, they differ the most.
-    for name in crop.interpolations:
-      found[f'resized {name}'] = variant(
-        dataclasses.replace(
-          crop,
-          area_range=small,
-          aspect_ratio_range=square,
-          interpolations=(name,),
-        )
-      )
-  for field in dataclasses.fields(experiment.augmentation):
-    value = getattr(experiment.augmentation, field.name)
-    if value:
-      alone = dataclasses.replace(nothing, **{field.name: value})
-      found[field.name] = variant(augmentation=alone)
-  found['all'] = experiment
-  return found
 
 
 def _take_census(

@@ -13,12 +13,13 @@ import ml_collections
 from inception_jax.ensemble import devices as member_devices
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.ensemble import parallel as member_processes
+from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import fields
 from inception_jax.runs import train
 from inception_jax.runtime import cluster, errors
 
-SECTION = experiment_lib.ENSEMBLE
+SECTION = config_lib.ENSEMBLE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ def member_configs(
   options = fields.call_with_section(
     EnsembleOptions, SECTION, config.pop(SECTION)
   )
-  config = experiment_lib.sections(config)
+  config = config_lib.sections(config)
   seed = config['train'].get('seed', 0)
   configs = {}
   for number, (name, changes) in enumerate(options.members.items()):
@@ -96,11 +97,12 @@ def member_configs(
     member['train']['seed'] = seed + number
     if options.same_initial_weights:
       member['train']['init_seed'] = seed
-    for section, values in (changes or {}).items():
-      if section not in experiment_lib.SECTIONS or not isinstance(values, dict):
+    changes = config_lib.with_current_names(changes or {})
+    for section, values in changes.items():
+      if section not in config_lib.SECTIONS or not isinstance(values, dict):
         raise errors.InputError(
           f'config.ensemble.members.{name}.{section} is no section of fields'
-          f'{errors.suggestion(section, experiment_lib.SECTIONS)}'
+          f'{errors.suggestion(section, config_lib.SECTIONS)}'
         )
       member[section].update(values)
     configs[name] = member

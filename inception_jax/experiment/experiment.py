@@ -13,25 +13,13 @@ from inception_jax import models, profiles
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import device
 from inception_jax.evaluation import accuracy, multi_crop
+from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.runtime import cluster, errors
 from inception_jax.training import augment, freezing, optimizer, train_state
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import options as options_lib
 from inception_jax.training import step as step_lib
-
-SECTIONS = (
-  'model',
-  'data',
-  'augmentation',
-  'learning_rate',
-  'optimizer',
-  'averaging',
-  'train',
-)
-# Beside the sections; None where they are not given.
-ENSEMBLE = 'ensemble'
-FIELDS = ('init_from', 'init_weights', 'freeze')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +148,7 @@ def create_experiment(
   """Builds and checks everything a config describes; writes nothing.
 
   Args:
-    config: sections `SECTIONS` and `FIELDS`; see `configs/`. What it says to
+    config: see `config.sections` and `configs/`. What it says to
       start from is not opened here: a run that goes on does not need it.
 
   Returns:
@@ -170,7 +158,7 @@ def create_experiment(
     InputError: if a field is unknown, missing or out of its range, or the
       data cannot be read.
   """
-  config = sections(config)
+  config = config_lib.sections(config)
   options = fields.call_with_section(
     options_lib.TrainOptions, 'train', config['train']
   )
@@ -184,10 +172,40 @@ def create_experiment(
   profile = profiles.PROFILES[config['model']['name']]
   dataset = _open_dataset(config, profile)
   model_arguments = _model_arguments(config, dataset)
-  model = fields.call_with_section(
-    models.create_model, 'model', model_arguments
+  experiment = Experiment(
+    config=config,
+    options=options,
+    model_arguments=model_arguments,
+    model=fields.call_with_section(
+      models.create_model, 'model', model_arguments
+    ),
+    dataset=dataset,
+    augmentation=augmentation,
+    preprocessing=profile.preprocessing,
+    is_frozen=freezing.nothing_is_frozen,
+    **_create_schedule(config, options, len(dataset.train)),
   )
-  steps_per_epoch = len(dataset.train) / options.batch_size
+  return dataclasses.replace(
+    experiment, is_frozen=_create_is_frozen(experiment)
+  )
+
+
+def _create_schedule(
+  config: Mapping[str, Any],
+  options: options_lib.TrainOptions,
+  num_examples: int,
+) -> dict[str, Any]:
+  """The fields of `Experiment` that depend on the number of steps.
+
+  Args:
+    config: with all its sections.
+    options: its section `train`.
+    num_examples: size of the training set.
+
+  Returns:
+    `steps_per_epoch, num_train_steps, learning_rate_fn, tx, averaging`.
+  """
+  steps_per_epoch = num_examples / options.batch_size
   num_train_steps = options.num_train_steps or max(
     1, round(options.num_epochs * steps_per_epoch)
   )
@@ -198,37 +216,23 @@ def create_experiment(
     steps_per_epoch=steps_per_epoch,
     num_train_steps=num_train_steps,
   )
-  start_epoch = options.polyak_start_epoch
-  experiment = Experiment(
-    config=config,
-    options=options,
-    model_arguments=model_arguments,
-    model=model,
-    dataset=dataset,
-    augmentation=augmentation,
-    preprocessing=profile.preprocessing,
-    learning_rate_fn=learning_rate_fn,
-    tx=fields.call_with_section(
+  return {
+    'steps_per_epoch': steps_per_epoch,
+    'num_train_steps': num_train_steps,
+    'learning_rate_fn': learning_rate_fn,
+    'tx': fields.call_with_section(
       optimizer.create_optimizer,
       'optimizer',
       config['optimizer'],
       learning_rate_fn=learning_rate_fn,
     ),
-    averaging=fields.call_with_section(
-      averaging_lib.Averaging,
+    'averaging': fields.call_with_section(
+      averaging_lib.create_averaging,
       'averaging',
       config['averaging'],
-      polyak_start_step=None
-      if start_epoch is None
-      else round(start_epoch * steps_per_epoch),
+      steps_per_epoch=steps_per_epoch,
     ),
-    is_frozen=freezing.nothing_is_frozen,
-    steps_per_epoch=steps_per_epoch,
-    num_train_steps=num_train_steps,
-  )
-  return dataclasses.replace(
-    experiment, is_frozen=_create_is_frozen(experiment)
-  )
+  }
 
 
 def _open_dataset(
@@ -270,35 +274,3 @@ def _create_is_frozen(experiment: Experiment) -> freezing.IsFrozenFn:
     return freezing.create_is_frozen(globs, state.params)
   except ValueError as error:
     raise errors.InputError(f'config.freeze: {error}') from error
-
-
-def sections(
-  config: ml_collections.ConfigDict | Mapping[str, Any],
-) -> dict[str, Any]:
-  """The config as plain data, with all its sections and no others.
-
-  That of an ensemble is left out: what it says of members matters to training
-  only (`train_ensemble`).
-  """
-  config = {**dict.fromkeys(FIELDS), **fields.plain(config)}
-  config.pop(ENSEMBLE, None)
-  known = (*SECTIONS, *FIELDS)
-  for name in config:
-    if name not in known:
-      raise errors.InputError(
-        f'unknown section config.{name}{errors.suggestion(name, known)}'
-      )
-  for name in SECTIONS:
-    if not isinstance(config.get(name), dict):
-      raise errors.InputError(f'section config.{name} is missing')
-  for name in ('init_from', 'init_weights'):
-    if not isinstance(config[name], str | None):
-      raise errors.InputError(f'config.{name} must be a text, or None')
-  globs = config['freeze']
-  if globs is not None and not (
-    isinstance(globs, list) and all(isinstance(x, str) for x in globs)
-  ):
-    raise errors.InputError(
-      f'config.freeze must be a tuple of globs, not {globs!r}'
-    )
-  return config

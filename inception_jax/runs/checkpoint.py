@@ -1,5 +1,18 @@
 """Checkpoints: Orbax, with a digest of every array.
 
+A checkpoint of a run, `checkpoints/STEP/`, holds
+
+arrays      every leaf of `training.train_state.TrainState` by its path: `step`,
+            `params/...`, `batch_stats/...`, `opt_state/...` (momentum), and
+            `averages/...` (EMA and Polyak); of imported weights only `params`
+            and `batch_stats`
+digests     the SHA-256 of the type, shape and bytes of each array
+metadata    `step`, the sums of the metrics since the last line of the log
+            (`window`), and the heads that were warned of (`warned`)
+
+Neither the order of the data nor random states are in it: both are functions of
+(seed, step, slot).
+
 Orbax writes atomically but does not notice a flipped bit in the arrays, so
 every checkpoint carries a SHA-256 of each leaf and restoring verifies them.
 Trees are saved flat, as host arrays under their paths ('params/conv1/kernel'),

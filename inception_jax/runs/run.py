@@ -26,6 +26,7 @@ import numpy as np
 
 from inception_jax import models, preprocess
 from inception_jax.data import crop_spec, labels
+from inception_jax.experiment import config as config_lib
 from inception_jax.runs import checkpoint, description
 from inception_jax.runtime import errors, json_files
 
@@ -241,10 +242,12 @@ class RunDirectory:
           ' --workdir'
         )
       return
-    stored = traverse_util.flatten_dict(read_config(self.path), sep='.')
-    wanted = traverse_util.flatten_dict(self._config, sep='.')
+    stored, wanted = [
+      traverse_util.flatten_dict(config_lib.with_current_names(x), sep='.')
+      for x in (read_config(self.path), self._config)
+    ]
     absent = object()
-    # A field that is None is as good as none: runs of before it was go on.
+    # A field that is None counts as absent, so that older runs can resume.
     differing = [
       f'{name} is {_show(stored.get(name, absent), absent)} there,'
       f' {_show(wanted.get(name, absent), absent)} here'

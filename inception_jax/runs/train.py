@@ -1,4 +1,4 @@
-"""The train mode: a config and a folder to a trained run."""
+"""Trains one run: a config and a folder to a trained run directory."""
 
 from collections.abc import Mapping
 import math
@@ -13,11 +13,12 @@ import numpy as np
 
 from inception_jax.data import device, labels
 from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.runs import checkpoint, fine_tuning, run
+from inception_jax.experiment import preview
+from inception_jax.runs import checkpoint, fine_tuning, resume, run
 from inception_jax.runs import recorder as recorder_lib
 from inception_jax.runtime import cluster
-from inception_jax.training import augment, freezing, train_state
 from inception_jax.training import averaging as averaging_lib
+from inception_jax.training import freezing, train_state
 from inception_jax.training import loop as loop_lib
 from inception_jax.visualisation import plots
 
@@ -42,30 +43,13 @@ def train(
   """
   experiment = experiment_lib.create_experiment(config)
   _ = experiment.slots  # Raises before anything is written.
-  source = _load_source(experiment, epath.Path(workdir))
-  if source is not None:
-    fine_tuning.check(
-      jax.eval_shape(experiment.create_state).variables,
-      source,
-      experiment.dataset.class_names,
-      experiment.is_frozen,
-    )
-  directory = run.RunDirectory(workdir, experiment.config)
+  source = resume.load_source(experiment, epath.Path(workdir))
   writes = cluster.is_main_process()
-  if writes:
-    directory.describe(
-      experiment.model_arguments,
-      experiment.preprocessing,
-      experiment.dataset.eval_crop,
-      labels.from_class_names(
-        experiment.dataset.class_names, experiment.model.num_classes
-      ),
-      experiment.num_train_steps,
-    )
+  directory = _open_directory(experiment, source, workdir, writes)
   checkpoints = checkpoint.Checkpoints(
     directory.path / 'checkpoints', keep=experiment.options.keep_checkpoints
   )
-  state, metadata = _restore_or_init(experiment, checkpoints, source)
+  state, metadata = resume.restore_or_init(experiment, checkpoints, source)
   recorder = recorder_lib.Recorder(
     directory.path, metadata.get('step', 0), writes
   )
@@ -89,66 +73,32 @@ def train(
   }
 
 
-def _load_source(
-  experiment: experiment_lib.Experiment, workdir: epath.Path
-) -> run.Run | None:
-  """The run to start from; a run that goes on needs none."""
-  path = experiment.config['init_from']
-  folder = workdir / 'checkpoints'
-  if path is None:
-    return None
-  if folder.exists():
-    checkpoints = checkpoint.Checkpoints(folder, read_only=True)
-    steps = checkpoints.steps()
-    checkpoints.close()
-    if steps:
-      return None
-  return fine_tuning.load_source(
-    path,
-    experiment.config['init_weights'],
-    experiment.model,
-    experiment.preprocessing,
-  )
-
-
-def _restore_or_init(
+def _open_directory(
   experiment: experiment_lib.Experiment,
-  checkpoints: checkpoint.Checkpoints,
   source: run.Run | None,
-) -> tuple[train_state.TrainState, dict[str, Any]]:
-  """The newest good checkpoint's state, or that of step 0, on the devices."""
-  found = checkpoints.restore_newest_good()
-  if found is None:
-    state = experiment.create_state()
-    if source is not None:
-      state = _start_at(experiment, state, source)
-    elif experiment.config['freeze']:
-      logging.warning(
-        'config.freeze without config.init_from: what is frozen stays as it was'
-        ' drawn by chance'
-      )
-    return device.replicate(state), {}
-  step, arrays, metadata = found
-  target = jax.eval_shape(experiment.create_state)
-  state = checkpoint.unflatten(
-    target, arrays, str(checkpoints.directory / str(step))
-  )
-  logging.info('going on from step %d of %s', step, checkpoints.directory)
-  return device.replicate(state), metadata
-
-
-def _start_at(
-  experiment: experiment_lib.Experiment,
-  state: train_state.TrainState,
-  source: run.Run,
-) -> train_state.TrainState:
-  variables, transfer = fine_tuning.transfer(
-    state.variables, source, experiment.dataset.class_names
-  )
-  transfer.log(source, experiment.config['init_from'])
-  return train_state.start_at(
-    state, variables, experiment.averaging, experiment.is_frozen
-  )
+  workdir: epath.PathLike,
+  writes: bool,
+) -> run.RunDirectory:
+  """The run directory, described; checks before it writes anything."""
+  if source is not None:
+    fine_tuning.check(
+      jax.eval_shape(experiment.create_state).variables,
+      source,
+      experiment.dataset.class_names,
+      experiment.is_frozen,
+    )
+  directory = run.RunDirectory(workdir, experiment.config)
+  if writes:
+    directory.describe(
+      experiment.model_arguments,
+      experiment.preprocessing,
+      experiment.dataset.eval_crop,
+      labels.from_class_names(
+        experiment.dataset.class_names, experiment.model.num_classes
+      ),
+      experiment.num_train_steps,
+    )
+  return directory
 
 
 def _create_loop(
@@ -217,43 +167,8 @@ def save_plots(
     plots.learning_rate(steps / experiment.steps_per_epoch, rates),
     folder / 'learning_rate.png',
   )
-  images, classes = training_crops(experiment, step=0, count=32)
+  images, classes = preview.training_crops(experiment, step=0, count=32)
   names = [experiment.dataset.class_names[label] for label in classes]
   plots.save_figure(
     plots.image_grid(images, names), folder / 'training_crops.png'
   )
-
-
-def training_crops(
-  experiment: experiment_lib.Experiment, step: int, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """The first images of a training batch as the network receives them.
-
-  They pass through the same crop, augmentation and preprocessing as in training
-  and are brought back to pixels at the end.
-
-  Args:
-    experiment: whose data.
-    step: which batch.
-    count: at most how many images; this process may hold fewer.
-
-  Returns:
-    uint8 `[n, size, size, 3]` and labels int32 `[n]`.
-  """
-  options = experiment.options
-  (batch,) = experiment.dataset.train_batches(
-    seed=options.seed,
-    start_step=step,
-    num_train_steps=step + 1,
-    batch_size=options.batch_size,
-    slots=experiment.slots[:count],
-  )
-  images = jnp.asarray(batch['image'])
-  keys = augment.example_keys(
-    experiment.keys[1], jnp.int32(step), batch['slot']
-  )
-  images = jax.jit(experiment.augmentation)(images, keys)
-  preprocessing = experiment.preprocessing
-  pixels = preprocessing.invert(preprocessing(images))
-  pixels = np.clip(np.round(np.asarray(pixels)), 0, 255).astype(np.uint8)
-  return pixels, batch['label']

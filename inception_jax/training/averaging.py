@@ -120,6 +120,29 @@ class Averaging:
     return optax.ema(self.ema_decay, debias=False)
 
 
+def create_averaging(
+  *,
+  ema_decay: float | None = None,
+  polyak_start_epoch: float | None = None,
+  steps_per_epoch: float,
+) -> Averaging:
+  """The averages that section `averaging` of a config asks for.
+
+  Args:
+    ema_decay: see `Averaging`.
+    polyak_start_epoch: epochs after which the uniform mean of the weights
+      begins, or None for no such mean.
+    steps_per_epoch: updates in one pass over the training set.
+
+  Raises:
+    ValueError: if an argument is out of its range.
+  """
+  start_step = None
+  if polyak_start_epoch is not None:
+    start_step = round(polyak_start_epoch * steps_per_epoch)
+  return Averaging(ema_decay, start_step)
+
+
 def _weighted(variables: Variables) -> dict[str, Any]:
   return {'variables': variables, 'weight': jnp.ones((), jnp.float32)}
 

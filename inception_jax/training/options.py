@@ -16,8 +16,6 @@ class TrainOptions:
     init_seed: of the initial weights alone; None is `seed`.
     aux_weight: weight of each auxiliary loss (section 5: 0.3).
     num_microbatches: parts of a device's batch, handled one after another.
-    polyak_start_epoch: epochs after which the uniform mean of the weights
-      begins, or None for no such mean.
     log_every_steps: steps between lines of the log.
     eval_every_steps: steps between evaluations; there is one at the end.
     checkpoint_every_steps: steps between checkpoints; likewise.
@@ -34,7 +32,6 @@ class TrainOptions:
   init_seed: int | None = None
   aux_weight: float = 0.3
   num_microbatches: int = 1
-  polyak_start_epoch: float | None = None
   log_every_steps: int = 100
   eval_every_steps: int = 5000
   checkpoint_every_steps: int = 5000

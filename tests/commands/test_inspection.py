@@ -10,17 +10,9 @@ import pytest
 import tiny_config
 
 from inception_jax.commands import inspection
-from inception_jax.data import ahead, crop_spec
+from inception_jax.data import ahead
 from inception_jax.experiment import experiment
-from inception_jax.runs import train
 from inception_jax.runtime import errors
-
-
-@pytest.fixture(scope='module')
-def built():
-  config = tiny_config.get_plain_config()
-  config.data.interpolations = crop_spec.INTERPOLATIONS
-  return experiment.create_experiment(config)
 
 
 def test_inspect_mode(tmp_path):
@@ -50,42 +42,6 @@ def test_inspect_mode(tmp_path):
     assert pixels.shape[1] > 800 and pixels.std() > 20
 
 
-def test_pieces_are_all_there_and_all_differ(built):
-  pieces = inspection.pieces(built)
-  assert list(pieces) == [
-    'none',
-    'crop area',
-    'crop aspect ratio',
-    *(f'resized {name}' for name in crop_spec.INTERPOLATIONS),
-    'mirror',
-    'brightness',
-    'contrast',
-    'saturation',
-    'hue',
-    'lighting_std',
-    'all',
-  ]
-  pictures = {
-    title: train.training_crops(variant, step=0, count=8)[0]
-    for title, variant in pieces.items()
-  }
-  # The digits are grey, which neither saturation nor hue changes.
-  grey = [pictures.pop(name) for name in ('saturation', 'hue')]
-  for picture in grey:
-    assert np.abs(picture.astype(int) - pictures['none']).max() <= 1
-  assert len({p.tobytes() for p in pictures.values()}) == len(pictures)
-  np.testing.assert_array_equal(
-    pictures['all'], train.training_crops(built, step=0, count=8)[0]
-  )
-
-
-def test_pieces_that_a_config_lacks_are_not_shown():
-  config = tiny_config.get_config()
-  config.data.train_crop = 'center_square'
-  pieces = inspection.pieces(experiment.create_experiment(config))
-  assert list(pieces) == ['none', 'all']
-
-
 def test_fake_data_has_no_census(tmp_path):
   config = tiny_config.get_config()
   config.data.name = 'fake'
@@ -95,7 +51,7 @@ def test_fake_data_has_no_census(tmp_path):
   assert not (tmp_path / 'classes.csv').exists()
 
 
-def test_too_few_steps_to_measure(built):
+def test_too_few_steps_to_measure():
   config = tiny_config.get_config()
   config.train.num_train_steps = 3
   with pytest.raises(errors.InputError, match='num_train_steps to 6'):

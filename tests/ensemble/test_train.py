@@ -7,6 +7,7 @@ import tiny_config
 
 from configs import ensemble as paper_config
 from inception_jax.ensemble import train as train_ensemble
+from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import experiment
 from inception_jax.runs import train
 from inception_jax.runtime import errors
@@ -101,7 +102,7 @@ def test_bad_sections(section, message, tmp_path):
 
 
 def test_other_modes_leave_the_section_out():
-  assert experiment.sections(config()) == experiment.sections(
+  assert config_lib.sections(config()) == config_lib.sections(
     tiny_config.get_config()
   )
 

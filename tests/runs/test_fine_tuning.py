@@ -40,6 +40,7 @@ def get_config(source):
   config.freeze = FREEZE
   config.optimizer.head_learning_rate_multiplier = 3.0
   config.learning_rate = {'schedule': 'constant', 'init_value': 0.01}
+  config.averaging.polyak_start_epoch = 2 * 8 / 1437
   config.train.update(
     {
       'num_train_steps': STEPS,
@@ -47,7 +48,6 @@ def get_config(source):
       'eval_every_steps': STEPS,
       'checkpoint_every_steps': 1,
       'keep_checkpoints': STEPS,
-      'polyak_start_epoch': 2 * 8 / 1437,
     }
   )
   return config

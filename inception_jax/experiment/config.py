@@ -1,0 +1,89 @@
+"""The sections of a config: which there are, and the names they once had."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from inception_jax.experiment import fields
+from inception_jax.runtime import errors
+
+SECTIONS = (
+  'model',
+  'data',
+  'augmentation',
+  'learning_rate',
+  'optimizer',
+  'averaging',
+  'train',
+)
+# Beside the sections; None where they are not given.
+ENSEMBLE = 'ensemble'
+FIELDS = ('init_from', 'init_weights', 'freeze')
+# Names of earlier versions, which are still read.
+RENAMED = {'train.polyak_start_epoch': 'averaging.polyak_start_epoch'}
+
+
+def with_current_names(config: Mapping[str, Any]) -> dict[str, Any]:
+  """A config, or a part of one, with fields of earlier versions renamed.
+
+  Args:
+    config: plain data, as `fields.plain` returns it.
+
+  Returns:
+    A copy; a field that is None under its earlier name is left out.
+
+  Raises:
+    InputError: if a field is given under both names.
+  """
+  result = dict(config)
+  for old, new in RENAMED.items():
+    section, name = old.split('.')
+    values = result.get(section)
+    if not isinstance(values, Mapping) or name not in values:
+      continue
+    result[section] = {k: v for k, v in values.items() if k != name}
+    value = values[name]
+    if value is None:
+      continue
+    section, name = new.split('.')
+    others = dict(result.get(section) or {})
+    if others.get(name) not in (None, value):
+      raise errors.InputError(
+        f'config.{old} is the earlier name of config.{new}; give the latter'
+        ' only'
+      )
+    result[section] = {**others, name: value}
+  return result
+
+
+def sections(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+) -> dict[str, Any]:
+  """The config as plain data, with all its sections and no others.
+
+  That of an ensemble is left out: what it says of members matters to training
+  only (`train_ensemble`).
+  """
+  config = with_current_names({**dict.fromkeys(FIELDS), **fields.plain(config)})
+  config.pop(ENSEMBLE, None)
+  known = (*SECTIONS, *FIELDS)
+  for name in config:
+    if name not in known:
+      raise errors.InputError(
+        f'unknown section config.{name}{errors.suggestion(name, known)}'
+      )
+  for name in SECTIONS:
+    if not isinstance(config.get(name), dict):
+      raise errors.InputError(f'section config.{name} is missing')
+  for name in ('init_from', 'init_weights'):
+    if not isinstance(config[name], str | None):
+      raise errors.InputError(f'config.{name} must be a text, or None')
+  globs = config['freeze']
+  if globs is not None and not (
+    isinstance(globs, list) and all(isinstance(x, str) for x in globs)
+  ):
+    raise errors.InputError(
+      f'config.freeze must be a tuple of globs, not {globs!r}'
+    )
+  return config

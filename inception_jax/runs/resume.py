@@ -1,0 +1,115 @@
+"""How a run resumes: which state training starts from.
+
+Running the same command again resumes. The order of examples and all random
+numbers are functions of (seed, step, slot), so the step and the arrays of a
+checkpoint are all that is needed:
+
+1. `runs.run.RunDirectory` checks that the config is that of the run.
+2. `restore_or_init` restores the newest checkpoint whose digests are right. A
+   corrupt one is moved to `corrupt_checkpoints/` and an older one is used.
+3. `runs.recorder.Recorder` drops the lines of `metrics.jsonl` after that step.
+4. `training.loop.TrainLoop` continues with the window of metrics that the
+   checkpoint holds, and `train_batches` with the batch of that step.
+
+Without a checkpoint a run starts at step 0, with random weights or with those
+of the run that `config.init_from` names (`runs.fine_tuning`).
+"""
+
+from typing import Any
+
+from absl import logging
+from etils import epath
+import jax
+
+from inception_jax.data import device
+from inception_jax.experiment import experiment as experiment_lib
+from inception_jax.runs import checkpoint, fine_tuning, run
+from inception_jax.training import train_state
+
+
+def load_source(
+  experiment: experiment_lib.Experiment, workdir: epath.Path
+) -> run.Run | None:
+  """The run whose weights a new run starts from.
+
+  Args:
+    experiment: whose config names it as `init_from`.
+    workdir: the new run directory.
+
+  Returns:
+    The other run; None if the config names none, or if `workdir` has a
+    checkpoint, from which the run resumes.
+
+  Raises:
+    InputError: see `fine_tuning.load_source`.
+  """
+  path = experiment.config['init_from']
+  folder = workdir / 'checkpoints'
+  if path is None:
+    return None
+  if folder.exists():
+    checkpoints = checkpoint.Checkpoints(folder, read_only=True)
+    steps = checkpoints.steps()
+    checkpoints.close()
+    if steps:
+      return None
+  return fine_tuning.load_source(
+    path,
+    experiment.config['init_weights'],
+    experiment.model,
+    experiment.preprocessing,
+  )
+
+
+def restore_or_init(
+  experiment: experiment_lib.Experiment,
+  checkpoints: checkpoint.Checkpoints,
+  source: run.Run | None,
+) -> tuple[train_state.TrainState, dict[str, Any]]:
+  """The state to train from, on the devices.
+
+  Args:
+    experiment: what is trained.
+    checkpoints: of the run directory.
+    source: the run whose weights a new run starts from; None is none.
+
+  Returns:
+    The state of the newest checkpoint that passes its digests and the loop's
+    metadata; or the state of step 0 and an empty dict.
+
+  Raises:
+    InputError: if a checkpoint does not fit the config.
+    CorruptCheckpointError: if there are checkpoints and all are corrupt.
+  """
+  found = checkpoints.restore_newest_good()
+  if found is None:
+    state = experiment.create_state()
+    if source is not None:
+      state = _start_at(experiment, state, source)
+    elif experiment.config['freeze']:
+      logging.warning(
+        'config.freeze without config.init_from: what is frozen stays as it was'
+        ' drawn by chance'
+      )
+    return device.replicate(state), {}
+  step, arrays, metadata = found
+  target = jax.eval_shape(experiment.create_state)
+  state = checkpoint.unflatten(
+    target, arrays, str(checkpoints.directory / str(step))
+  )
+  logging.info('going on from step %d of %s', step, checkpoints.directory)
+  return device.replicate(state), metadata
+
+
+def _start_at(
+  experiment: experiment_lib.Experiment,
+  state: train_state.TrainState,
+  source: run.Run,
+) -> train_state.TrainState:
+  variables, transfer = fine_tuning.transfer(
+    state.variables, source, experiment.dataset.class_names
+  )
+  transfer.log(source, experiment.config['init_from'])
+  return train_state.start_at(
+    state, variables, experiment.averaging, experiment.is_frozen
+  )
