@@ -1,40 +1,17 @@
 """The evaluate mode: runs, one or several, on every picture of a set once."""
 
-from collections.abc import Mapping, Sequence
-import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
-import jax
 import ml_collections
 
-from inception_jax.data import crop_spec, device
-from inception_jax.data import dataset as dataset_lib
 from inception_jax.ensemble import folder as ensemble_folder
+from inception_jax.ensemble import predictions as predictions_lib
 from inception_jax.ensemble import together as ensemble
-from inception_jax.evaluation import answering, multi_crop, scores
-from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import protocol as protocol_lib
-from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.experiment import fields
-from inception_jax.runs import run
-from inception_jax.runtime import cluster, errors
-from inception_jax.training import step as step_lib
-
-
-@dataclasses.dataclass(frozen=True)
-class Answered:
-  """Runs that have answered to every picture.
-
-  Attributes:
-    ensemble: of the runs; None on other processes than the main one.
-    dataset: the pictures, cut as the first run wants them.
-    runs: the runs, without their weights.
-  """
-
-  ensemble: ensemble.Ensemble | None
-  dataset: dataset_lib.Dataset
-  runs: tuple[run.Run, ...]
+from inception_jax.evaluation import scores
+from inception_jax.runtime import cluster
 
 
 def evaluate(
@@ -50,7 +27,7 @@ def evaluate(
     workdir: see `ensemble_folder.list_runs`.
     protocol: which crops, and what is made of them.
     weights: see `run.load_run`.
-    config: see `answer`.
+    config: see `ensemble.predictions.predict_set`.
     answers: likewise.
 
   Returns:
@@ -62,10 +39,12 @@ def evaluate(
     InputError: if a run, the protocol or the data cannot be used.
   """
   workdirs = ensemble_folder.list_runs(workdir)
-  answered = answer(workdirs, protocol, weights, config, answers)
+  predictions = predictions_lib.predict_set(
+    workdirs, protocol, weights, config, answers
+  )
   found = None
-  if answered.ensemble is not None:
-    found = _score(answered, protocol.aggregation)
+  if predictions.ensemble is not None:
+    found = _score(predictions, protocol.aggregation)
   together, *members = cluster.broadcast(found)
   results = [
     {
@@ -80,7 +59,7 @@ def evaluate(
       'top5_error': 1 - member['top5'],
     }
     for path, loaded, member in zip(
-      workdirs, answered.runs, members, strict=True
+      workdirs, predictions.runs, members, strict=True
     )
   ]
   if len(results) == 1:
@@ -97,9 +76,11 @@ def evaluate(
   }
 
 
-def _score(answered: Answered, aggregation: str) -> list[dict[str, float]]:
+def _score(
+  predictions: predictions_lib.SetPredictions, aggregation: str
+) -> list[dict[str, float]]:
   """Of all members together, and of each."""
-  members = answered.ensemble
+  members = predictions.ensemble
   counts = [scores.Scores() for _ in range(1 + len(members.members))]
   num_skipped = 0
   for part in members.read(None, aggregation):
@@ -107,217 +88,8 @@ def _score(answered: Answered, aggregation: str) -> list[dict[str, float]]:
     counts[0].add(ensemble.mean_probability(part.log_probs), part.labels)
     for count, log_probs in zip(counts[1:], part.log_probs, strict=True):
       count.add(log_probs, part.labels)
-  check_count(answered, counts[0].num_images, num_skipped)
+  predictions_lib.check_count(predictions, counts[0].num_images, num_skipped)
   results = [count.means() for count in counts]
   if num_skipped:
     results = [{**x, 'num_skipped': num_skipped} for x in results]
   return results
-
-
-def check_count(answered: Answered, counted: int, skipped: int) -> None:
-  """Checks that every picture was counted, or skipped, once.
-
-  Raises:
-    RuntimeError: if not.
-    InputError: if some were skipped, in an earlier evaluation, and now may not.
-  """
-  num_images = answered.ensemble.num_images
-  if not counted or counted + skipped != num_images:
-    raise RuntimeError(
-      f'evaluation counted {counted} images and skipped {skipped}'
-      f' where there are {num_images}'
-    )
-  if skipped and answered.dataset.on_bad_image == 'fail':
-    raise errors.InputError(
-      f'{skipped} of the {num_images} images cannot be decoded; prepare the'
-      " dataset again without them, or set data.on_bad_image='skip'"
-    )
-
-
-def answer(
-  workdirs: Sequence[epath.Path],
-  protocol: protocol_lib.Protocol,
-  weights: str | None = None,
-  config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
-  answers: epath.PathLike | None = None,
-) -> Answered:
-  """Has runs answer to every picture that they have not answered to yet.
-
-  Args:
-    workdirs: run directories, trained or imported.
-    protocol: which crops.
-    weights: see `run.load_run`.
-    config: whose `data` and `train.eval_batch_size` say what to evaluate on;
-      None is the first run's own. The size of the crop is always each run's,
-      and so is its kind unless the config names one.
-    answers: folder to keep the answers in; None is `answers` in each run.
-
-  Raises:
-    InputError: if a run, the protocol or the data cannot be used.
-    TrainingError: if the answers cannot be written.
-  """
-  if config is None:
-    stored = run.read_config(workdirs[0])
-    # Each has its own.
-    stored['data'] = {**(stored.get('data') or {}), 'eval_crop': None}
-  else:
-    stored = experiment_lib.sections(config)
-  eval_batch_size = _read_eval_batch_size(stored)
-  loaded = [run.load_run(workdir, weights) for workdir in workdirs]
-  datasets = [
-    _open_dataset(stored['data'], *pair, protocol)
-    for pair in zip(loaded, workdirs, strict=True)
-  ]
-  class_names = datasets[0].class_names
-  for run_, workdir in zip(loaded, workdirs, strict=True):
-    _check_classes(run_, workdir, class_names, stored['data']['name'])
-  fingerprint = ''
-  if cluster.is_main_process():  # Once: all are asked about the same records.
-    fingerprint = datasets[0].eval.fingerprint()
-  members = []
-  for number, workdir in enumerate(workdirs):
-    kept = epath.Path(answers or workdir / 'answers')
-    found = _answer(
-      loaded[number],
-      datasets[number],
-      fingerprint,
-      eval_batch_size,
-      kept,
-      str(workdir),
-    )
-    members.append(ensemble.Member(str(workdir), loaded[number].labels, found))
-    loaded[number] = dataclasses.replace(loaded[number], variables={})
-  return Answered(
-    ensemble.Ensemble(members, class_names)
-    if cluster.is_main_process()
-    else None,
-    datasets[0],
-    tuple(loaded),
-  )
-
-
-def _read_eval_batch_size(config: Mapping[str, Any]) -> int:
-  train = config.get('train')
-  size = train.get('eval_batch_size') if isinstance(train, dict) else None
-  if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-    found = 'missing' if size is None else repr(size)
-    raise errors.InputError(
-      f'config.train.eval_batch_size is {found}; it must be a positive'
-      ' whole number: give a --config that has it'
-    )
-  return size
-
-
-def _check_classes(
-  loaded: run.Run,
-  workdir: epath.Path,
-  class_names: Sequence[str],
-  name: str,
-) -> None:
-  try:
-    loaded.labels.outputs_of(class_names)
-  except ValueError as error:
-    raise errors.InputError(
-      f'{workdir} cannot be evaluated on {name!r}: {error}'
-    ) from error
-
-
-def _answer(
-  loaded: run.Run,
-  dataset: dataset_lib.Dataset,
-  fingerprint: str,
-  eval_batch_size: int,
-  folder: epath.Path,
-  name: str,
-) -> answers_lib.Answers | None:
-  """Completes the answers of one run."""
-  crop = dataset.eval_crop
-  batch_size = eval_batch_size
-  if isinstance(crop, crop_spec.MultiCrop):
-    # A square's crops of some images at a time, in all what one crop has.
-    batch_size = -(-eval_batch_size // crop.crops_a_square)
-  # What is too much is padding, so any number of devices will do.
-  num_devices = jax.device_count()
-  batch_size = -(-batch_size // num_devices) * num_devices
-  found = None
-  if cluster.is_main_process():
-    found = _open_answers(loaded, dataset, fingerprint, batch_size, folder)
-  views_fn = multi_crop.create_views_fn(
-    loaded.model, loaded.preprocessing, crop
-  )
-  slots = cluster.local_slots(batch_size)
-  answering.complete(
-    found,
-    step_lib.parallelize_answer_step(views_fn),
-    device.replicate(loaded.variables),
-    lambda start, stop: dataset.eval_batches(
-      batch_size=batch_size, slots=slots, start=start, stop=stop
-    ),
-    name,
-  )
-  return found
-
-
-def _open_answers(
-  loaded: run.Run,
-  dataset: dataset_lib.Dataset,
-  fingerprint: str,
-  batch_size: int,
-  folder: epath.Path,
-) -> answers_lib.Answers:
-  """The answers of one run, new or begun; or those to more crops, if whole."""
-
-  def place_of(crop):
-    identity = {
-      'network': loaded.digest,
-      'crop': [type(crop).__name__, dataclasses.asdict(crop)],
-      'data': fingerprint,
-    }
-    return folder / answers_lib.digest(identity), identity
-
-  def open_(crop):
-    return answers_lib.Answers(
-      *place_of(crop),
-      views=multi_crop.views(crop),
-      num_images=len(dataset.eval),
-      num_outputs=loaded.model.num_classes,
-      batch_size=batch_size,
-    )
-
-  crop = dataset.eval_crop
-  if isinstance(crop, crop_spec.MultiCrop):
-    nested = crop_spec.protocol('multi_crop_144', crop.size).nested()
-    larger = nested[nested.index(crop) + 1 :] if crop in nested else ()
-    for other in larger:
-      if not (place_of(other)[0] / 'answers.json').exists():
-        continue
-      found = open_(other)
-      if not found.missing():
-        return found.first(len(multi_crop.views(crop)))
-  return open_(crop)
-
-
-def _open_dataset(
-  data: Mapping[str, Any],
-  loaded: run.Run,
-  workdir: epath.Path,
-  protocol: protocol_lib.Protocol,
-) -> dataset_lib.Dataset:
-  """What to evaluate on, cut for a run."""
-  data = {**data, 'image_size': loaded.eval_crop.size}
-  if data.get('eval_crop') is None:
-    data['eval_crop'] = loaded.eval_crop.name
-  if data.get('name') is None:
-    raise errors.InputError(
-      f'{workdir} does not say what to evaluate on; give --config'
-    )
-  dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
-  if protocol.name == 'single':
-    return dataset
-  if data['name'] == dataset_lib.FAKE:
-    raise errors.InputError(
-      f'--protocol={protocol.name} needs pictures; noise has one crop only'
-    )
-  return dataclasses.replace(
-    dataset, eval_crop=protocol.crop(loaded.eval_crop.size)
-  )

@@ -32,7 +32,7 @@ class Member:
   answers: answers_lib.Answers
 
 
-class Answered(NamedTuple):
+class PredictionBatch(NamedTuple):
   """What all members say of some pictures.
 
   Attributes:
@@ -88,7 +88,9 @@ class Ensemble:
   def num_images(self) -> int:
     return self.members[0].answers.num_images
 
-  def read(self, num_crops: int | None, aggregation: str) -> Iterator[Answered]:
+  def read(
+    self, num_crops: int | None, aggregation: str
+  ) -> Iterator[PredictionBatch]:
     """What every member says of every picture, a few at a time.
 
     Args:
@@ -120,7 +122,7 @@ class Ensemble:
         block.log_probs[counted][:, columns]
         for block, columns in zip(blocks, self._columns, strict=True)
       ]
-      yield Answered(
+      yield PredictionBatch(
         np.stack(log_probs),
         self._class_of_label[blocks[0].labels[counted]],
         start + np.flatnonzero(counted),

@@ -17,7 +17,7 @@ MAX_MEMBERS = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ComparisonRow:
   """A line of Table 3.
 
   Attributes:
@@ -59,7 +59,7 @@ class Row:
     }
 
 
-def compare(members: ensemble.Ensemble) -> list[Row]:
+def compare(members: ensemble.Ensemble) -> list[ComparisonRow]:
   """Scores every view of the pictures by every part of an ensemble.
 
   Args:
@@ -82,7 +82,7 @@ def compare(members: ensemble.Ensemble) -> list[Row]:
   views = members.members[0].answers.views
   rows = [
     [
-      Row(len(part), *view, part, scores.Scores())
+      ComparisonRow(len(part), *view, part, scores.Scores())
       for part in (every if view.aggregation == 'mean_probability' else ends)
     ]
     for view in views
@@ -97,7 +97,9 @@ def compare(members: ensemble.Ensemble) -> list[Row]:
   return sorted(rows, key=lambda row: (row.num_models, row.num_crops))
 
 
-def table_3(rows: Sequence[Row], crops: Sequence[int]) -> list[Row]:
+def table_3(
+  rows: Sequence[ComparisonRow], crops: Sequence[int]
+) -> list[ComparisonRow]:
   """The paper's lines: the first member and all, with these numbers of crops.
 
   Args:
@@ -136,13 +138,13 @@ def table_2(top5_error: float) -> list[dict[str, Any]]:
   ]
 
 
-def crop_columns(rows: Sequence[Row]) -> tuple[int, ...]:
+def crop_columns(rows: Sequence[ComparisonRow]) -> tuple[int, ...]:
   """Of all numbers of crops one, ten if there are, and the largest."""
   known = sorted({row.num_crops for row in rows})
   return tuple(sorted({known[0], known[-1], *({10} & set(known))}))
 
 
-def by_size(rows: Sequence[Row]) -> list[Mapping[str, Any]]:
+def by_size(rows: Sequence[ComparisonRow]) -> list[Mapping[str, Any]]:
   """What each further member gains, with all crops.
 
   Returns:

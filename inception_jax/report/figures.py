@@ -15,7 +15,7 @@ _MAX_NAMED_CLASSES = 30
 
 
 def error_against_cost(
-  rows: Sequence[comparison.Row], with_paper: bool
+  rows: Sequence[comparison.ComparisonRow], with_paper: bool
 ) -> mpl_figure.Figure:
   """Top-5 and top-1 error over the passes through a network for each picture.
 

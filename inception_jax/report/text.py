@@ -5,6 +5,10 @@ import csv
 import io
 from typing import Any
 
+import numpy as np
+
+from inception_jax.data import labels as labels_lib
+from inception_jax.evaluation import scores
 from inception_jax.report import comparison
 
 
@@ -12,8 +16,8 @@ def table_3_to_csv(lines: Sequence[Mapping[str, Any]]) -> str:
   """Table 3, a line for each number of models and crops; errors in 0 to 1.
 
   Args:
-    lines: of `report.report`, with the paper's figures if these are of the same
-      task.
+    lines: of `commands.report.report`, with the paper's figures if these are of
+      the same task.
   """
   with_paper = 'paper_top5_error' in lines[0]
   text = io.StringIO()
@@ -45,7 +49,7 @@ def table_2_to_csv(report: Mapping[str, Any]) -> str | None:
   """Table 2, a line for each entry and ours; errors and shares in 0 to 1.
 
   Args:
-    report: see `report.report`.
+    report: see `commands.report.report`.
 
   Returns:
     The text; None if the task is not the paper's.
@@ -62,11 +66,40 @@ def table_2_to_csv(report: Mapping[str, Any]) -> str | None:
   return text.getvalue()
 
 
+def classes_to_csv(
+  found: scores.Confusions, label_map: labels_lib.LabelMap
+) -> str:
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['class', 'name', 'num_images', 'top1', 'top5'])
+  lines = zip(
+    label_map.labels, found.num_images, found.top1, found.top5, strict=True
+  )
+  for label, count, top1, top5 in lines:
+    if count:
+      writer.writerow([label.class_name, label.name, count, top1, top5])
+  return text.getvalue()
+
+
+def confusions_to_csv(
+  found: scores.Confusions, label_map: labels_lib.LabelMap
+) -> str:
+  """The confusion matrix, a line for each of its numbers that is not zero."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['class', 'predicted', 'num_images'])
+  names = label_map.class_names
+  for label, prediction in np.argwhere(found.matrix):
+    count = found.matrix[label, prediction]
+    writer.writerow([names[label], names[prediction], count])
+  return text.getvalue()
+
+
 def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   """The report as Markdown.
 
   Args:
-    report: see `report.report`, with its confusions.
+    report: see `commands.report.report`, with its confusions.
     with_paper: whether the paper's figures are of the same task.
   """
   count = report['num_images']

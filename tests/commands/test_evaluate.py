@@ -5,7 +5,6 @@ import json
 import shutil
 import signal
 import time
-import types
 
 import jax
 import launch
@@ -382,31 +381,6 @@ def test_members_that_are_not_at_their_end_must_be_named(
   (m2 / 'training.json').write_text('{}')
   with pytest.raises(errors.InputError, match='training.json is damaged'):
     ensemble_folder.list_runs(tmp_path)
-
-
-@pytest.mark.parametrize(
-  ('counted', 'skipped', 'on_bad_image', 'error', 'message'),
-  [
-    (9, 0, 'fail', RuntimeError, 'counted 9 images and skipped 0 where .* 10'),
-    (11, 0, 'skip', RuntimeError, 'counted 11'),
-    (9, 1, 'fail', errors.InputError, "1 of the 10 .*on_bad_image='skip'"),
-    (9, 1, 'skip', None, None),
-    (10, 0, 'fail', None, None),
-  ],
-)
-def test_every_picture_is_accounted_for(
-  counted, skipped, on_bad_image, error, message
-):
-  answered = types.SimpleNamespace(
-    ensemble=types.SimpleNamespace(num_images=10),
-    dataset=types.SimpleNamespace(on_bad_image=on_bad_image),
-  )
-  arguments = (answered, counted, skipped)
-  if error is None:
-    evaluate.check_count(*arguments)
-    return
-  with pytest.raises(error, match=message):
-    evaluate.check_count(*arguments)
 
 
 @pytest.mark.parametrize(

@@ -1,44 +1,10 @@
-"""Tests of what the report says; tests/test_evaluate.py makes whole ones."""
-
-import types
+"""Tests of what the report says; tests/commands makes whole ones."""
 
 import pytest
 
-from inception_jax.commands import report
-from inception_jax.data import crop_spec, labels
 from inception_jax.paper import results as paper_results
 from inception_jax.report import comparison
 from inception_jax.report import text as report_text
-
-ALL = crop_spec.protocol('multi_crop_144', 224)
-NAMES = tuple(labels.imagenet_names())
-
-
-@pytest.mark.parametrize(
-  ('crop', 'class_names', 'expected'),
-  [
-    (crop_spec.EvaluationCrop(224, 'shorter_side'), NAMES, True),
-    (crop_spec.EvaluationCrop(224, 'shorter_side'), NAMES[:-1], False),
-    (ALL, NAMES, True),
-    (crop_spec.protocol('ten_crop', 224), NAMES, True),
-    (crop_spec.protocol('multi_crop_144', 224, scales=(256, 288)), NAMES, True),
-    (crop_spec.protocol('multi_crop_144', 224, scales=(288,)), NAMES, False),
-    # Ten crops, but others.
-    (
-      crop_spec.protocol(
-        'multi_crop_144', 224, (288,), ('last',), ALL.crops[:5]
-      ),
-      NAMES,
-      False,
-    ),
-  ],
-)
-def test_the_papers_figures_stand_beside_its_own_crops_only(
-  crop, class_names, expected
-):
-  dataset = types.SimpleNamespace(eval_crop=crop, class_names=class_names)
-  assert report._is_paper_task(dataset) is expected
-
 
 MEMBER = {'workdir': 'a', 'weights': 'ema', 'step': 3, 'digest': '0' * 64}
 

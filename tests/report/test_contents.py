@@ -1,0 +1,37 @@
+"""Tests of what a report holds; tests/commands makes whole ones."""
+
+import types
+
+import pytest
+
+from inception_jax.data import crop_spec, labels
+from inception_jax.report import contents
+
+ALL = crop_spec.protocol('multi_crop_144', 224)
+NAMES = tuple(labels.imagenet_names())
+
+
+@pytest.mark.parametrize(
+  ('crop', 'class_names', 'expected'),
+  [
+    (crop_spec.EvaluationCrop(224, 'shorter_side'), NAMES, True),
+    (crop_spec.EvaluationCrop(224, 'shorter_side'), NAMES[:-1], False),
+    (ALL, NAMES, True),
+    (crop_spec.protocol('ten_crop', 224), NAMES, True),
+    (crop_spec.protocol('multi_crop_144', 224, scales=(256, 288)), NAMES, True),
+    (crop_spec.protocol('multi_crop_144', 224, scales=(288,)), NAMES, False),
+    # Ten crops, but others.
+    (
+      crop_spec.protocol(
+        'multi_crop_144', 224, (288,), ('last',), ALL.crops[:5]
+      ),
+      NAMES,
+      False,
+    ),
+  ],
+)
+def test_the_papers_figures_stand_beside_its_own_crops_only(
+  crop, class_names, expected
+):
+  dataset = types.SimpleNamespace(eval_crop=crop, class_names=class_names)
+  assert contents._is_paper_task(dataset) is expected
