@@ -1,4 +1,4 @@
-"""Command line of inception_jax; the README describes every mode."""
+"""Command line of inception_jax; `--help` lists the commands."""
 
 import json
 import os
@@ -10,28 +10,30 @@ from absl import app
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
-from inception_jax.commands.flags import FLAGS
+from inception_jax.commands import flags
 
 
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; a wrong one ends with a sentence, not a traceback."""
   try:
-    rest = FLAGS(argv)
-    getattr(FLAGS.config, 'keys', None)  # Raises if the file cannot be read.
+    rest = flags.parse(argv)
+    getattr(
+      flags.FLAGS.config, 'keys', None
+    )  # Raises if the file cannot be read.
   except Exception as error:  # Also whatever a config file raises.
     sys.exit(f'error: {" ".join(str(error).split())}')
   return rest
 
 
 def main(argv: list[str]) -> int:
-  from inception_jax.commands import registry as command
+  from inception_jax.commands import registry
   from inception_jax.runtime import cluster, errors, log
 
   log.configure()
   try:
-    result = command.run(FLAGS, argv[1:])
+    result = registry.run(flags.FLAGS, argv[1:])
     print(json.dumps(result), flush=True)
-    command.check_whole(result)
+    registry.check_whole(result)
   except errors.UserFacingError as error:
     print(f'error: {error}', file=sys.stderr, flush=True)
     if isinstance(error.__cause__, KeyboardInterrupt):

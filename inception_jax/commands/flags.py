@@ -1,16 +1,30 @@
-"""The flags of the command line; the README describes every mode."""
+"""The flags of the command line."""
+
+import re
+import sys
 
 from absl import flags
 from ml_collections import config_flags
 
+from inception_jax.commands import registry
+from inception_jax.experiment import config as config_lib
+
 FLAGS = flags.FLAGS
-MODES = 'train evaluate report predict visualise import export'.split()
-MODES += 'prepare inspect summary'.split()
+
 config_flags.DEFINE_config_file('config', None, 'The file of the experiment.')
-flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
+flags.DEFINE_enum(
+  'mode',
+  'train',
+  list(registry.COMMANDS),
+  'The command.\n'
+  + '\n'.join(
+    f'{name}: {command.help}\n  --mode={name} {command.example}'
+    for name, command in registry.COMMANDS.items()
+  ),
+)
 for name, text in {
-  'workdir': 'Run directory, local or gs://; of evaluations several.',
-  'input': 'What to prepare from (pictures, tars) or import (weights).',
+  'workdir': 'Run directory, local or gs://; to evaluate, several with commas.',
+  'input': 'What to prepare (images, tars) or to import (weights).',
   'output': 'File or folder of the result.',
   'protocol': 'How to evaluate: single, ten_crop or multi_crop_144.',
   'aggregation': 'Of crops: mean_probability, max_probability, mean_logit.',
@@ -37,3 +51,41 @@ for name, text in {
   'features': 'END_POINT:CHANNEL or class:NAME to dream.',
 }.items():
   flags.DEFINE_list(name, None, text)
+
+
+def parse(argv: list[str]) -> list[str]:
+  """Parses the command line into `FLAGS`.
+
+  Args:
+    argv: program and arguments, as in `sys.argv`, which the library of configs
+      reads too.
+
+  Returns:
+    The program and what is no flag.
+
+  Raises:
+    Exception: whatever the flags or the config's file raise.
+  """
+  for old, new in config_lib.RENAMED.items():
+    given = re.compile(rf'-{{1,2}}config\.{re.escape(old)}(?==|$)')
+    if any(map(given.match, argv)) and not _has(argv, old):
+      argv = [given.sub(f'--config.{new}', x) for x in argv]
+      sys.argv[:] = argv
+  return FLAGS(argv)
+
+
+def _has(argv: list[str], field: str) -> bool:
+  """Whether the config that `argv` names has a field, such as 'train.seed'."""
+  file = []
+  for place, argument in enumerate(argv):
+    if argument.lstrip('-') == 'config':
+      file = argv[place : place + 2]
+    elif argument.lstrip('-').startswith('config='):
+      file = [argument]
+  alone = flags.FlagValues()
+  config_flags.DEFINE_config_file(
+    'config', flag_values=alone, sys_argv=[argv[0], *file]
+  )
+  alone([argv[0], *file])
+  section, name = field.split('.')
+  return name in (alone.config or {}).get(section, {})

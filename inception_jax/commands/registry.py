@@ -1,231 +1,206 @@
-"""The command line's modes: what each needs, and what it calls."""
+"""The commands, one row each, and what calls them.
 
-from collections.abc import Callable, Sequence
+A new command is a module of this folder and a row of `COMMANDS`.
+"""
+
+from collections.abc import Mapping, Sequence
 import dataclasses
+import importlib
+import types
 from typing import Any
 
 from absl import flags as absl_flags
 
-from inception_jax.commands import evaluate, inspection, modes
-from inception_jax.ensemble import train as train_ensemble
-from inception_jax.evaluation import protocol as protocol_lib
-from inception_jax.runs import train
-from inception_jax.runtime import cluster, errors, signals
+from inception_jax.runtime import errors
 
 Result = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Mode:
-  """One mode of the command line.
+class Command:
+  """One command.
 
   Attributes:
-    run: from the flags and the files to the result, which JSON can hold.
+    function: 'module.function' of this folder; the module is imported when the
+      command runs, since some need packages that others do not. The function
+      takes the flags as keyword arguments and returns what JSON can hold.
+    help: one line of help.
+    example: arguments of a typical call.
     needs: flags that must be given.
-    takes: flags that may be; `weights` and the like of other modes are refused
-      rather than ignored.
-    takes_files: whether files must be given after the flags; else none may.
+    takes: flags that may be given; other commands' flags are refused.
+    takes_files: whether files must be given after the flags; otherwise none
+      may.
+    arguments: names of the function's arguments that are not the flags' own,
+      by flag.
   """
 
-  run: Callable[[absl_flags.FlagValues, Sequence[str]], Result]
+  function: str
+  help: str
+  example: str
   needs: tuple[str, ...]
   takes: tuple[str, ...] = ()
   takes_files: bool = False
+  arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-# What only some modes need (decoders, formats) is imported when it is used.
-
-
-def _predict(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax.commands import predict
-
-  return predict.predict(
-    flags.workdir,
-    files,
-    weights=flags.weights,
-    output=flags.output,
-    top_k=flags.top_k,
-  )
-
-
-def _visualise(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax.commands import visualise
-
-  return visualise.visualise(
-    flags.workdir,
-    files,
-    weights=flags.weights,
-    output=flags.output,
-    end_points=flags.end_points,
-    features=flags.features,
-  )
-
-
-def _import(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax.commands import import_weights as importing
-
-  return importing.import_weights(
-    flags.source,
-    flags.workdir,
-    path=flags.input,
-    label_file=flags.labels,
-    download=flags.download,
-    weights=flags.weights,
-  )
-
-
-def _export(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax.commands import export as exporting
-
-  return exporting.export(
-    flags.workdir,
-    flags.format,
-    weights=flags.weights,
-    output=flags.output,
-    uint8_input=flags.uint8_input,
-    softmax=flags.softmax,
-  )
-
-
-def _protocol(flags: absl_flags.FlagValues) -> protocol_lib.Protocol:
-  chosen = {
-    name: tuple(flags[name].value)
-    for name in ('squares', 'crops')
-    if flags[name].value
-  }
-  if flags.scales:
-    try:
-      chosen['scales'] = tuple(map(int, flags.scales))
-    except ValueError as error:
-      raise errors.InputError(
-        f'--scales={",".join(flags.scales)} must be whole numbers of pixels'
-      ) from error
-  return protocol_lib.Protocol(
-    name=flags.protocol or 'single',
-    aggregation=flags.aggregation or 'mean_probability',
-    mirrors=flags.mirrors,
-    **chosen,
-  )
-
-
-def _evaluate(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  return evaluate.evaluate(
-    flags.workdir, _protocol(flags), flags.weights, flags.config, flags.answers
-  )
-
-
-def _report(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  from inception_jax.commands import report
-
-  return report.report(
-    flags.workdir,
-    _protocol(flags),
-    flags.output,
-    flags.weights,
-    flags.config,
-    flags.answers,
-  )
-
-
-# How to evaluate, and on what.
-_EVALUATION = (
+# They make one argument, an `evaluation.protocol.Protocol`.
+PROTOCOL_FLAGS = (
   'protocol',
   'aggregation',
   'scales',
   'squares',
   'crops',
   'mirrors',
-  'weights',
-  'config',
-  'answers',
+)
+_EVALUATION = (*PROTOCOL_FLAGS, 'weights', 'config', 'answers')
+
+COMMANDS: Mapping[str, Command] = types.MappingProxyType(
+  {
+    'train': Command(
+      'train.train',
+      'Trains a run or an ensemble, or resumes it.',
+      '--config=configs/digits.py --workdir=runs/digits',
+      needs=('config', 'workdir'),
+    ),
+    'evaluate': Command(
+      'evaluate.evaluate',
+      'Evaluates runs on every image of a set once.',
+      '--workdir=runs/digits --weights=ema',
+      needs=('workdir',),
+      takes=_EVALUATION,
+    ),
+    'report': Command(
+      'report.report',
+      "Writes the paper's Tables 2 and 3 and figures for runs.",
+      '--workdir=runs/digits --protocol=ten_crop',
+      needs=('workdir',),
+      takes=(*_EVALUATION, 'output'),
+    ),
+    'predict': Command(
+      'predict.predict',
+      'Classifies images.',
+      '--workdir=runs/digits photo.jpg folder/',
+      needs=('workdir',),
+      takes=('weights', 'output', 'top_k'),
+      takes_files=True,
+    ),
+    'visualise': Command(
+      'visualise.visualise',
+      'Draws filters, activations, class-activation maps and features.',
+      '--workdir=weights/google photo.jpg',
+      needs=('workdir',),
+      takes=('weights', 'output', 'end_points', 'features'),
+      takes_files=True,
+    ),
+    'import': Command(
+      'import_weights.import_weights',
+      'Makes a run directory from weights of other programs.',
+      '--source=google --download --workdir=weights/google',
+      needs=('source', 'workdir'),
+      takes=('input', 'labels', 'download', 'weights'),
+      arguments={'input': 'path', 'labels': 'label_file'},
+    ),
+    'export': Command(
+      'export.export',
+      'Writes the network of a run for other programs.',
+      '--workdir=weights/google --format=onnx',
+      needs=('workdir', 'format'),
+      takes=('weights', 'output', 'uint8_input', 'softmax'),
+    ),
+    'prepare': Command(
+      'prepare.prepare',
+      'Prepares a dataset, once.',
+      '--config=configs/folder.py --input=photographs',
+      needs=('config',),
+      takes=('input',),
+      arguments={'input': 'source'},
+    ),
+    'inspect': Command(
+      'inspection.inspect',
+      'Shows what training would see, and how fast the input is.',
+      '--config=configs/folder.py',
+      needs=('config',),
+      takes=('output',),
+    ),
+    'summary': Command(
+      'summary.summarize',
+      "Prints Table 1 for a config's network.",
+      '--config=configs/googlenet_imagenet.py',
+      needs=('config',),
+      takes=('output',),
+    ),
+  }
 )
 
 
-def _train(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  if train_ensemble.is_ensemble(flags.config):
-    return train_ensemble.train_ensemble(flags.config, flags.workdir)
-  return train.train(flags.config, flags.workdir)
-
-
-MODES = {
-  'train': Mode(_train, needs=('config', 'workdir')),
-  'evaluate': Mode(_evaluate, needs=('workdir',), takes=_EVALUATION),
-  'report': Mode(_report, needs=('workdir',), takes=(*_EVALUATION, 'output')),
-  'predict': Mode(
-    _predict,
-    needs=('workdir',),
-    takes=('weights', 'output', 'top_k'),
-    takes_files=True,
-  ),
-  'visualise': Mode(
-    _visualise,
-    needs=('workdir',),
-    takes=('weights', 'output', 'end_points', 'features'),
-    takes_files=True,
-  ),
-  'import': Mode(
-    _import,
-    needs=('source', 'workdir'),
-    takes=('input', 'labels', 'download', 'weights'),
-  ),
-  'export': Mode(
-    _export,
-    needs=('workdir', 'format'),
-    takes=('weights', 'output', 'uint8_input', 'softmax'),
-  ),
-  'prepare': Mode(
-    lambda flags, _: modes.prepare(flags.config, flags.input),
-    needs=('config',),
-    takes=('input',),
-  ),
-  'inspect': Mode(
-    lambda flags, _: inspection.inspect(flags.config, flags.output),
-    needs=('config',),
-    takes=('output',),
-  ),
-  'summary': Mode(
-    lambda flags, _: modes.summarize(flags.config, flags.output),
-    needs=('config',),
-    takes=('output',),
-  ),
-}
-
-
 def run(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
-  """Runs the mode that `flags.mode` names.
+  """Runs the command that `flags.mode` names.
 
   Args:
     flags: of the command line.
     files: what came after them.
 
   Returns:
-    The result of the mode.
+    The result of the command.
 
   Raises:
-    UserFacingError: if something given cannot be used, or the mode fails.
+    UserFacingError: if something given cannot be used, or the command fails.
   """
-  mode = MODES[flags.mode]
-  for name in mode.needs:
+  from inception_jax.runtime import cluster, signals  # JAX, not for --help.
+
+  command = COMMANDS[flags.mode]
+  _check(command, flags, files)
+  cluster.initialize()
+  try:
+    with signals.as_exceptions():
+      return _function(command)(**_arguments(command, flags, files))
+  except KeyboardInterrupt as error:
+    raise signals.interrupted(error, 'run the same command again') from error
+
+
+def _check(
+  command: Command, flags: absl_flags.FlagValues, files: Sequence[str]
+) -> None:
+  """Raises InputError unless what is given belongs to the command."""
+  for name in command.needs:
     if not flags[name].value:
       raise errors.InputError(f'--mode={flags.mode} needs --{name}')
-  known = {name for x in MODES.values() for name in (*x.needs, *x.takes)}
-  for name in sorted(known - {*mode.needs, *mode.takes}):
+  known = {name for x in COMMANDS.values() for name in (*x.needs, *x.takes)}
+  for name in sorted(known - {*command.needs, *command.takes}):
     if flags[name].present:
       raise errors.InputError(
         f'--{name} is of no use with --mode={flags.mode}; leave it out'
       )
-  if files and not mode.takes_files:
+  if files and not command.takes_files:
     raise errors.InputError(f'{files[0]!r} is no flag; flags begin with --')
-  if mode.takes_files and not files:
+  if command.takes_files and not files:
     raise errors.InputError(
       f'--mode={flags.mode} needs pictures: files, folders or patterns'
     )
-  cluster.initialize()
-  try:
-    with signals.as_exceptions():
-      return mode.run(flags, files)
-  except KeyboardInterrupt as error:
-    raise signals.interrupted(error, 'run the same command again') from error
+
+
+def _function(command: Command):
+  module, name = command.function.split('.')
+  return getattr(importlib.import_module(f'{__package__}.{module}'), name)
+
+
+def _arguments(
+  command: Command, flags: absl_flags.FlagValues, files: Sequence[str]
+) -> dict[str, Any]:
+  """Keyword arguments of the command's function."""
+  values = {
+    command.arguments.get(name, name): flags[name].value
+    for name in (*command.needs, *command.takes)
+  }
+  if 'protocol' in values:
+    from inception_jax.evaluation import protocol
+
+    values['protocol'] = protocol.from_flags(
+      **{name: values.pop(name) for name in PROTOCOL_FLAGS}
+    )
+  if command.takes_files:
+    values['files'] = files
+  return values
 
 
 def check_whole(result: Result) -> None:

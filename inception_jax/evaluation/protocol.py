@@ -1,5 +1,6 @@
 """How runs are evaluated: which crops, and what is made of several."""
 
+from collections.abc import Sequence
 import dataclasses
 
 from inception_jax.data import crop_spec
@@ -61,3 +62,41 @@ class Protocol:
   def num_crops(self, size: int) -> int:
     """Of each picture, for a network of `size` pixels."""
     return 1 if self.name == 'single' else len(self.crop(size))
+
+
+def from_flags(
+  *,
+  protocol: str | None,
+  aggregation: str | None,
+  scales: Sequence[str] | None,
+  squares: Sequence[str] | None,
+  crops: Sequence[str] | None,
+  mirrors: bool,
+) -> Protocol:
+  """The protocol that the flags of the command line ask for.
+
+  Args:
+    protocol: see `Protocol.name`; None is 'single'.
+    aggregation: see `Protocol`; None is 'mean_probability'.
+    scales: whole numbers of pixels as texts; None is all.
+    squares: see `Protocol`; None is all.
+    crops: likewise.
+    mirrors: see `Protocol`.
+
+  Raises:
+    InputError: if there is no such protocol, or part of it.
+  """
+  try:
+    sides = tuple(map(int, scales)) if scales else None
+  except ValueError as error:
+    raise errors.InputError(
+      f'--scales={",".join(scales)} must be whole numbers of pixels'
+    ) from error
+  return Protocol(
+    name=protocol or 'single',
+    aggregation=aggregation or 'mean_probability',
+    scales=sides,
+    squares=tuple(squares) if squares else None,
+    crops=tuple(crops) if crops else None,
+    mirrors=mirrors,
+  )

@@ -10,7 +10,7 @@ import launch
 import pytest
 
 from configs import googlenet_imagenet
-from inception_jax.commands import modes
+from inception_jax.commands import summary
 
 
 def refused(*arguments, **options):
@@ -91,7 +91,7 @@ def test_summary_mode(tmp_path, capsys):
   assert json.loads(output.read_text()) == result
   # The other endings, in this process.
   for name in ('table.csv', 'table.txt'):
-    modes.summarize(googlenet_imagenet.get_config(), str(tmp_path / name))
+    summary.summarize(googlenet_imagenet.get_config(), str(tmp_path / name))
   rows = list(csv.DictReader((tmp_path / 'table.csv').open()))
   assert [row['name'] for row in rows] == [r['name'] for r in result['rows']]
   text = (tmp_path / 'table.txt').read_text()

@@ -1,12 +1,19 @@
-"""Tests of what every mode of the command line shares."""
+"""Tests of the table of commands and of what all of them share."""
 
+import copy
+import inspect
 import os
+import pathlib
 import signal
+import sys
+import types
 
 from absl import flags as absl_flags
 import pytest
 
-from inception_jax.commands import registry as command
+from inception_jax.commands import flags as flags_lib
+from inception_jax.commands import registry
+from inception_jax.evaluation import protocol
 from inception_jax.runtime import errors
 
 
@@ -20,25 +27,74 @@ def parse(*arguments):
 
 @pytest.fixture
 def happened(monkeypatch):
-  """One mode only, which sends this process the signals it is told."""
+  """Two commands, which send this process the signals it is told."""
   seen = []
 
-  def run(flags, files):
-    seen.append((flags.weights, list(files)))
-    if flags.weights and flags.weights.startswith('SIG'):
-      os.kill(os.getpid(), getattr(signal, flags.weights))
+  def run(folder, weights, files):
+    assert folder == 'x'
+    seen.append((weights, list(files)))
+    if weights and weights.startswith('SIG'):
+      os.kill(os.getpid(), getattr(signal, weights))
       seen.append('went on')
     return {}
 
-  mode = command.Mode(run, ('workdir',), ('weights',), takes_files=True)
-  others = command.Mode(run, ('config',), ('output',))
-  monkeypatch.setattr(command, 'MODES', {'mine': mode, 'other': others})
+  # A module of the room of commands, as its rows name them.
+  name = f'{registry.__package__}.mine'
+  monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(run=run))
+  mine = registry.Command(
+    'mine.run',
+    'Help.',
+    '',
+    needs=('workdir',),
+    takes=('weights',),
+    takes_files=True,
+    arguments={'workdir': 'folder'},
+  )
+  other = registry.Command('mine.run', '', '', ('config',), ('output',))
+  monkeypatch.setattr(registry, 'COMMANDS', {'mine': mine, 'other': other})
   return seen
 
 
-def test_flags_and_files_reach_the_mode(happened):
+def test_every_row_is_whole():
+  """Each command's function takes the flags of its row, and no others."""
+  for name, command in registry.COMMANDS.items():
+    given = {
+      command.arguments.get(flag, flag)
+      for flag in (*command.needs, *command.takes)
+      if flag not in registry.PROTOCOL_FLAGS or flag == 'protocol'
+    } | ({'files'} if command.takes_files else set())
+    function = registry._function(command)
+    assert set(inspect.signature(function).parameters) == given, name
+    assert command.help.endswith('.') and command.example, name
+    for flag in (*command.needs, *command.takes):
+      assert flag in flags_lib.FLAGS, (name, flag)
+
+
+def test_every_module_is_a_command():
+  folder = pathlib.Path(registry.__file__).parent
+  modules = {path.stem for path in folder.glob('*.py')}
+  rows = {x.function.split('.')[0] for x in registry.COMMANDS.values()}
+  assert modules - {'__init__', 'registry', 'flags'} == rows
+
+
+def test_a_protocol_is_made_of_its_flags(monkeypatch):
+  arguments = ['main', '--mode=evaluate', '--workdir=x', '--nomirrors']
+  arguments += ['--protocol=multi_crop_144', '--scales=256,352']
+  values = flags_lib.FLAGS
+  flags = absl_flags.FlagValues()
+  for name in (*registry._EVALUATION, 'mode', 'workdir'):
+    flags[name] = copy.deepcopy(values[name])
+  flags(arguments)
+  found = registry._arguments(registry.COMMANDS['evaluate'], flags, [])
+  assert found.keys() == {'workdir', 'protocol', 'weights', 'config', 'answers'}
+  assert found['protocol'] == protocol.Protocol(
+    'multi_crop_144', scales=(256, 352), mirrors=False
+  )
+
+
+def test_flags_and_files_reach_the_command(happened):
   flags = parse('--mode=mine', '--workdir=x', '--weights=raw')
-  assert command.run(flags, ['a', 'b']) == {}
+  assert registry.run(flags, ['a', 'b']) == {}
   assert happened == [('raw', ['a', 'b'])]
 
 
@@ -57,7 +113,7 @@ def test_flags_and_files_reach_the_mode(happened):
 )
 def test_what_does_not_belong_is_refused(happened, arguments, files, message):
   with pytest.raises(errors.InputError, match=message):
-    command.run(parse(*arguments), files)
+    registry.run(parse(*arguments), files)
   assert not happened
 
 
@@ -68,17 +124,17 @@ def test_a_signal_ends_in_a_sentence(happened, name, status):
   before = signal.getsignal(signal.SIGTERM)
   flags = parse('--mode=mine', '--workdir=x', f'--weights={name}')
   with pytest.raises(errors.Interrupted, match=f'stopped by {name}') as caught:
-    command.run(flags, ['a'])
+    registry.run(flags, ['a'])
   assert caught.value.exit_status == status
   assert happened == [(name, ['a'])]
   assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_files_that_failed_make_an_error_of_the_whole():
-  command.check_whole({'failed': []})
-  command.check_whole({})
+  registry.check_whole({'failed': []})
+  registry.check_whole({})
   with pytest.raises(errors.PartialError, match="2 of the files .* 'a': empty"):
-    command.check_whole(
+    registry.check_whole(
       {
         'failed': [
           {'file': 'a', 'reason': 'empty'},
