@@ -6,6 +6,9 @@ import pytest
 
 from inception_jax.commands import flags
 
+# The library of configs loads files that way.
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
+
 OLD = '--config.train.polyak_start_epoch'
 NEW = '--config.averaging.polyak_start_epoch'
 FILE = """
