@@ -16,8 +16,9 @@ def test_fake_data_needs_no_tensorflow():
 import sys
 sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None
 import numpy as np
-from inception_jax import experiment, train
 from inception_jax.data import dataset
+from inception_jax.experiment import experiment
+from inception_jax.runs import train
 data = dataset.open_dataset(name='fake', image_size=32)
 batch = next(data.train_batches(
     seed=0, start_step=0, num_train_steps=2, batch_size=4, slots=np.arange(4)))

@@ -19,8 +19,9 @@ _PROGRAM = """
 import resource, sys
 import numpy as np
 from tensorflow_datasets.core.utils import shard_utils
-from inception_jax import errors
-from inception_jax.data import crop_spec, open_files, pipeline, prepare, records
+from inception_jax.data import crop_spec, open_files, pipeline, records
+from inception_jax.data.preparation import prepare
+from inception_jax.runtime import errors
 source, data_dir, soft, hard, checks = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(soft), int(hard)))
 shard_utils.ShardConfig.get_number_shards = lambda self, size, number: number
