@@ -35,8 +35,8 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from inception_jax import models, profiles  # noqa: E402
-from inception_jax.data import crop_spec, squares  # noqa: E402
-from inception_jax.evaluation import multi_crop  # noqa: E402
+from inception_jax.data import crops_144, squares  # noqa: E402
+from inception_jax.evaluation import crop_views  # noqa: E402
 
 MODEL = 'inception_v1_google'
 SIZE = 224
@@ -71,9 +71,9 @@ def check_pixels(spec) -> int:
 
   @jax.jit
   def crops_of(packed):
-    parts = multi_crop.unpack(packed[None], spec)
+    parts = crop_views.unpack(packed[None], spec)
     found = [
-      multi_crop.cut(part[:, place], spec)
+      crop_views.cut(part[:, place], spec)
       for part in parts
       for place in range(len(spec.squares))
     ]
@@ -95,10 +95,10 @@ def check_pixels(spec) -> int:
 def measure(dtype: str, batch_size: int, rounds: int, spec) -> dict:
   """Seconds a picture of each way, in turn."""
   model = models.create_model(MODEL, num_classes=1000, dtype=dtype)
-  preprocessing = profiles.PROFILES[MODEL].preprocessing
+  preprocessing = profiles.profile_of(MODEL).preprocessing
   zeros = np.zeros((1, SIZE, SIZE, 3), np.float32)
   variables = jax.jit(model.init)(jax.random.key(0), zeros)
-  logits_fn = multi_crop.create_crop_logits_fn(model, preprocessing, spec)
+  logits_fn = crop_views.create_crop_logits_fn(model, preprocessing, spec)
 
   @jax.jit
   def answer_ours(variables, packed):
@@ -166,7 +166,7 @@ def main() -> None:
   parser.add_argument('--rounds', type=int, default=9)
   parser.add_argument('--output')
   arguments = parser.parse_args()
-  spec = crop_spec.protocol('multi_crop_144', SIZE)
+  spec = crops_144.protocol('multi_crop_144', SIZE)
   record = {
     **machine.environment(('pillow',)),
     'batch_size': arguments.batch_size,

@@ -14,7 +14,7 @@ class Profile:
   Attributes:
     preprocessing: pixels to network input.
     num_classes: outputs of the published network.
-    eval_crop: its evaluation crop, one of `crop_spec.EVALUATION_CROPS`.
+    eval_crop: its evaluation crop, one of `crop_rules.EVALUATION_CROPS`.
   """
 
   preprocessing: preprocess.Preprocessing
@@ -33,3 +33,20 @@ PROFILES: Mapping[str, Profile] = types.MappingProxyType(
     'inception_v1_tf_slim': Profile(preprocess.UNIT, 1001, 'central_fraction'),
   }
 )
+
+# Of the members of the family that only tests build.
+_FOR_TESTS: Mapping[str, Profile] = types.MappingProxyType(
+  {
+    'inception_v1_shallow': PROFILES['inception_v1'],
+    'inception_v1_bn_shallow': PROFILES['inception_v1_bn'],
+  }
+)
+
+
+def profile_of(name: str) -> Profile:
+  """The profile of a model.
+
+  Raises:
+    KeyError: if no model has this name; see `models.create_model`.
+  """
+  return {**PROFILES, **_FOR_TESTS}[name]

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 
 from inception_jax import models, preprocess
-from inception_jax.data import crop_spec, labels
+from inception_jax.data import crop_rules, labels
+from inception_jax.models import architectures
 from inception_jax.runs import checkpoint, run
 
 NUM_CLASSES = 7
@@ -38,7 +39,7 @@ def random_run(name, size, *, seed=0, num_classes=NUM_CLASSES, **arguments):
     model=model,
     variables={'batch_stats': {}, **variables},
     preprocessing=preprocess.GOOGLE,
-    eval_crop=crop_spec.EvaluationCrop(size, 'center_square'),
+    eval_crop=crop_rules.EvaluationCrop(size, 'center_square'),
     labels=labels.from_class_names(
       ('n01440764', 'ümlaut "quoted"', 'cat'), num_classes
     ),
@@ -49,11 +50,7 @@ def random_run(name, size, *, seed=0, num_classes=NUM_CLASSES, **arguments):
 
 def write(loaded, workdir):
   """Makes a run directory of it and returns the directory."""
-  name = next(
-    name
-    for name, architecture in models.ARCHITECTURES.items()
-    if architecture == loaded.model.architecture
-  )
+  name = architectures.name_of(loaded.model.architecture)
   run.RunDirectory(workdir, {'model': {'name': name}}).describe(
     {
       'name': name,

@@ -83,6 +83,17 @@ def test_bfloat16_pixels_are_widened_first(name):
 
 def test_every_model_has_a_profile():
   assert profiles.PROFILES.keys() == ARCHITECTURES.keys()
+  for name, profile in profiles.PROFILES.items():
+    assert profiles.profile_of(name) is profile
+  with pytest.raises(KeyError):
+    profiles.profile_of('inception_v9')
+
+
+@pytest.mark.parametrize('name', ['inception_v1', 'inception_v1_bn'])
+def test_members_for_tests_have_the_profile_of_the_full_network(name):
+  assert f'{name}_shallow' not in profiles.PROFILES
+  profile = profiles.profile_of(f'{name}_shallow')
+  assert profile == profiles.PROFILES[name]
 
 
 def test_profiles_are_those_of_the_published_networks():

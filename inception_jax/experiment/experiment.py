@@ -12,7 +12,7 @@ import optax
 from inception_jax import models, profiles
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import device
-from inception_jax.evaluation import accuracy, multi_crop
+from inception_jax.evaluation import accuracy, crop_views
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.runtime import cluster, errors
@@ -114,7 +114,7 @@ class Experiment:
 
   def create_eval_step(self) -> step_lib.StepFn:
     """Compiled `(variables, batch) -> sums` over all devices."""
-    logits_fn = multi_crop.create_logits_fn(self.model, self.preprocessing)
+    logits_fn = crop_views.create_logits_fn(self.model, self.preprocessing)
     return step_lib.parallelize_eval_step(step_lib.create_eval_step(logits_fn))
 
   def train_batches(self, start_step: int):
@@ -169,7 +169,7 @@ def create_experiment(
   fields.call_with_section(
     models.create_model, 'model', {'num_classes': 1, **config['model']}
   )
-  profile = profiles.PROFILES[config['model']['name']]
+  profile = profiles.profile_of(config['model']['name'])
   dataset = _open_dataset(config, profile)
   model_arguments = _model_arguments(config, dataset)
   experiment = Experiment(

@@ -171,3 +171,47 @@ ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
     ),
   }
 )
+
+# Modules of the members for tests: one a stage, and what both heads read. A
+# full network has nine; tracing and compiling them dominates such tests.
+_SHALLOW_MODULES = ('3a', '4a', '4d', '5b')
+
+
+def _shallow(architecture: Architecture) -> Architecture:
+  specs = tuple(x for x in architecture.specs if x[0] in _SHALLOW_MODULES)
+  return dataclasses.replace(architecture, specs=specs)
+
+
+# For tests of training and resuming; users see `ARCHITECTURES` alone.
+_FOR_TESTS: Mapping[str, Architecture] = types.MappingProxyType(
+  {
+    'inception_v1_shallow': _shallow(ARCHITECTURES['inception_v1']),
+    'inception_v1_bn_shallow': _shallow(ARCHITECTURES['inception_v1_bn']),
+  }
+)
+
+
+def architecture_of(name: str) -> Architecture:
+  """The member of the family that has this name.
+
+  Raises:
+    ValueError: if there is none.
+  """
+  known = {**ARCHITECTURES, **_FOR_TESTS}
+  if name not in known:
+    raise ValueError(
+      f'unknown model {name!r}; known are {", ".join(ARCHITECTURES)}'
+    )
+  return known[name]
+
+
+def name_of(architecture: Architecture) -> str:
+  """The name under which `architecture_of` knows a member of the family.
+
+  Raises:
+    ValueError: if it is no member.
+  """
+  for name, member in {**ARCHITECTURES, **_FOR_TESTS}.items():
+    if member == architecture:
+      return name
+  raise ValueError(f'no known model has the architecture {architecture}')

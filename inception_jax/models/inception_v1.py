@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from inception_jax.models import layers, modules, pooling
 from inception_jax.models.architectures import (
-  ARCHITECTURES,
   Architecture,
   InceptionSpec,
+  architecture_of,
 )
 from inception_jax.models.local_response_norm import local_response_norm
 
@@ -215,10 +215,7 @@ def create_model(
   Raises:
     ValueError: if an argument is out of its range.
   """
-  if name not in ARCHITECTURES:
-    raise ValueError(
-      f'unknown model {name!r}; known are {", ".join(ARCHITECTURES)}'
-    )
+  architecture = architecture_of(name)
   if num_classes < 1:
     raise ValueError(f'num_classes must be positive, not {num_classes}')
   if not width > 0:
@@ -233,9 +230,9 @@ def create_model(
       f'batch_norm_momentum must be in [0, 1), not {batch_norm_momentum}'
     )
   return GoogLeNet(
-    architecture=ARCHITECTURES[name],
+    architecture=architecture,
     num_classes=num_classes,
-    use_aux=use_aux and ARCHITECTURES[name].has_heads,
+    use_aux=use_aux and architecture.has_heads,
     width=width,
     module_form=module_form,
     merge_1x1=merge_1x1,

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from inception_jax.models import ARCHITECTURES, MODULE_LAYERS, GoogLeNet
+from inception_jax.models import MODULE_LAYERS, GoogLeNet, architectures
 from inception_jax.paper import jaxpr_costs
 from inception_jax.paper import table_1 as paper_table
 
@@ -180,7 +180,7 @@ def _printed_network(model: GoogLeNet, image_size: int) -> str | None:
   if image_size != 224 or model.width != 1 or model.module_form != 'reduced':
     return None
   for name in paper_table.NOTES:
-    if model.architecture == ARCHITECTURES[name]:
+    if model.architecture == architectures.architecture_of(name):
       return name
   return None
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from inception_jax import models, preprocess
+from inception_jax.models import architectures
 from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.training import freezing, optimizer
@@ -95,12 +96,11 @@ def load_source(
 
 
 def _identity(model: models.GoogLeNet) -> dict[str, Any]:
-  (name, *_) = [
-    name
-    for name, architecture in models.ARCHITECTURES.items()
-    if architecture == model.architecture
-  ]
-  return {'name': name, 'width': model.width, 'module_form': model.module_form}
+  return {
+    'name': architectures.name_of(model.architecture),
+    'width': model.width,
+    'module_form': model.module_form,
+  }
 
 
 def transfer(

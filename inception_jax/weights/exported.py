@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inception_jax import models
+from inception_jax.models import architectures
 from inception_jax.runs import checkpoint, run
 from inception_jax.runs import description as description_lib
 from inception_jax.runtime import errors
@@ -66,11 +67,7 @@ def model_arguments(model: models.GoogLeNet) -> dict[str, Any]:
   the axis of a step that ran on many devices.
   """
   return {
-    'name': next(
-      name
-      for name, architecture in models.ARCHITECTURES.items()
-      if architecture == model.architecture
-    ),
+    'name': architectures.name_of(model.architecture),
     'num_classes': model.num_classes,
     'use_aux': model.use_aux,
     'width': model.width,

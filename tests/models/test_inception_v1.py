@@ -147,11 +147,11 @@ def test_end_points_are_those_of_table_1(name, train):
     key=jax.random.key(0),
   )
   expected = dict(END_POINTS)
-  if ARCHITECTURES[name].lrn is None:
+  if architectures.architecture_of(name).lrn is None:
     del expected['lrn1'], expected['lrn2']
   if name == 'inception_v1_google':
     expected['inception_4a'] = (14, 14, 508)
-  if train and ARCHITECTURES[name].has_heads:
+  if train and architectures.architecture_of(name).has_heads:
     expected |= AUX_END_POINTS
   assert {k: v.shape for k, v in ends.items()} == {
     k: (3, *shape) for k, shape in expected.items()
@@ -220,6 +220,53 @@ def test_widths_of_the_released_network():
     ('inception_4a', 'conv_3x3'): 204,
     ('inception_5a', 'reduce_5x5'): 48,
   }
+
+
+# --- Names -------------------------------------------------------------------
+
+
+FOR_TESTS = ('inception_v1_shallow', 'inception_v1_bn_shallow')
+
+
+@pytest.mark.parametrize('name', [*ARCHITECTURES, *FOR_TESTS])
+def test_names_and_architectures_are_found_by_each_other(name):
+  architecture = architectures.architecture_of(name)
+  assert architectures.name_of(architecture) == name
+  assert create_model(name).architecture == architecture
+
+
+def test_no_member_but_those_known_has_a_name():
+  architecture = architectures.architecture_of('inception_v1')
+  with pytest.raises(ValueError, match='no known model'):
+    architectures.name_of(dataclasses.replace(architecture, last_pool=4))
+
+
+@pytest.mark.parametrize('name', FOR_TESTS)
+def test_members_for_tests_are_full_ones_with_fewer_modules(name):
+  assert name not in ARCHITECTURES
+  shallow = create_model(name)
+  full = create_model(name.removesuffix('_shallow'))
+  assert shallow != full
+  assert shallow == full.clone(architecture=shallow.architecture)
+  left_out = {f'inception_{x}' for x in ('3b', '4b', '4c', '4e', '5a')}
+  layers = shapes_of(shallow)['params'].keys()
+  assert layers == shapes_of(full)['params'].keys() - left_out
+  assert {'inception_5b', 'aux_4a', 'aux_4d'} < layers
+  ends = training_ends(shallow)
+  assert ends.keys() == training_ends(full).keys() - left_out
+  assert {'pool3', 'pool4', *AUX_END_POINTS} < ends.keys()
+  assert ends['inception_5b'].shape == (2, 7, 7, 1024)
+
+
+def training_ends(model):
+  """Shapes of the end points."""
+  _, ends = jax.eval_shape(
+    functools.partial(run, model, train=True),
+    shapes_of(model),
+    x=images(224),
+    key=jax.random.key(0),
+  )
+  return ends
 
 
 # --- Auxiliary heads ---------------------------------------------------------
@@ -297,7 +344,7 @@ def test_smallest_image_without_the_paper_heads(name, use_aux):
 
 def test_dropout_rates_are_the_paper_s():
   """Section 5: 40 % before the classifier, 70 % in the heads."""
-  assert ARCHITECTURES['inception_v1'].dropout == 0.4
+  assert architectures.architecture_of('inception_v1').dropout == 0.4
   assert modules.AUX_DROPOUT == 0.7
   rates = {}
 
@@ -320,7 +367,7 @@ def test_dropout_rates_are_the_paper_s():
 
 @pytest.mark.parametrize('name', ['inception_v1', 'inception_v1_bn'])
 def test_initial_values_of_a_module_and_a_head(name):
-  arch = ARCHITECTURES[name]
+  arch = architectures.architecture_of(name)
   conv = create_model(name)._conv_factory()
   x = jnp.zeros((1, 14, 14, 16))
   spec = architectures.InceptionSpec(4, (3, 5), (2, 6), 7)
@@ -378,17 +425,11 @@ def test_merging_changes_the_program_but_not_the_parameters(name, train):
 
 
 def test_merged_network_equals_unmerged():
-  # One module a stage and both heads: the other five modules are the same
-  # code again, and double the time to compile.
-  kept = ('3a', '4a', '4d', '5a')
-  arch = ARCHITECTURES['inception_v1']
-  arch = dataclasses.replace(
-    arch, specs=tuple(pair for pair in arch.specs if pair[0] in kept)
-  )
   results = []
   for merge in (True, False):
-    model = create_model(num_classes=5, width=0.1, merge_1x1=merge)
-    model = model.clone(architecture=arch)
+    model = create_model(
+      'inception_v1_shallow', num_classes=5, width=0.1, merge_1x1=merge
+    )
     variables, x = random_variables(model, 65), random_images(65)
 
     def loss(params, model=model, x=x):

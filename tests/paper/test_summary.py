@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inception_jax.models import ARCHITECTURES, create_model
+from inception_jax.models import ARCHITECTURES, architectures, create_model
 from inception_jax.paper import claims as paper_claims
 from inception_jax.paper import jaxpr_costs, summary
 from inception_jax.paper import table_1 as paper_table
@@ -58,7 +58,7 @@ def multiply_adds_by_hand(arch, num_classes=1000):
 @pytest.mark.parametrize('name', sorted(ARCHITECTURES))
 def test_multiply_adds_are_those_of_the_widths(name):
   rows = rows_of(create_model(name))
-  expected = multiply_adds_by_hand(ARCHITECTURES[name])
+  expected = multiply_adds_by_hand(architectures.architecture_of(name))
   counted = {k: r.multiply_adds for k, r in rows.items() if r.multiply_adds}
   assert counted == expected
 
@@ -381,7 +381,7 @@ def naive_by_hand(as_drawn):
   """Multiply-adds of naive modules: branches alone, and with projections."""
   channels, sides = 192, {'3': 28, '4': 14, '5': 7}
   branches = projections = 0
-  for block, spec in ARCHITECTURES['inception_v1'].specs:
+  for block, spec in architectures.architecture_of('inception_v1').specs:
     places = sides[block[0]] ** 2
     out_1, out_3, out_5 = spec.conv_1x1, spec.conv_3x3[1], spec.conv_5x5[1]
     branches += places * channels * (out_1 + 9 * out_3 + 25 * out_5)

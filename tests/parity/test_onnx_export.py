@@ -13,14 +13,14 @@ import random_runs
 
 from inception_jax.commands import export as exporting
 from inception_jax.export import checking
-from inception_jax.models import ARCHITECTURES
+from inception_jax.models import ARCHITECTURES, architectures
 from inception_jax.runs import checkpoint, run
 from inception_jax.weights import exported
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
 
-from inception_jax.export import onnx_graph, onnx_runtime  # noqa: E402
+from inception_jax.export import onnx_file, onnx_graph  # noqa: E402
 
 LOGITS_ATOL = 1e-4
 
@@ -86,7 +86,7 @@ def test_nodes_and_initializers_are_the_networks_layers(name):
   # 3 of the stem and 6 a module; 4 pools between stages and one a module.
   expected = {'Conv': 57, 'Relu': 57, 'MaxPool': 13, 'Concat': 9, 'Gemm': 1}
   expected |= {'GlobalAveragePool': 1, 'Flatten': 1}
-  if ARCHITECTURES[name].lrn:
+  if architectures.architecture_of(name).lrn:
     expected['LRN'] = 2
   assert counts == expected
   names = {node.name for node in proto.graph.node}
@@ -281,13 +281,11 @@ def transposed_kernel(monkeypatch):
 
 
 def swapped_colours(monkeypatch):
-  right = onnx_runtime.outputs_of
+  right = onnx_file.outputs_of
   monkeypatch.setattr(
-    onnx_runtime,
+    onnx_file,
     'outputs_of',
-    lambda data, preprocessing, pixels: right(
-      data, preprocessing, pixels[..., ::-1]
-    ),
+    lambda request, files, pixels: right(request, files, pixels[..., ::-1]),
   )
 
 
@@ -333,7 +331,7 @@ def test_file_that_the_runtime_refuses_is_a_sentence(
   lrn_workdir, tmp_path, monkeypatch
 ):
   monkeypatch.setattr(
-    exporting, '_serialize', lambda *_: b'not a graph of any kind'
+    onnx_file, 'serialize', lambda _: {'.onnx': b'not a graph of any kind'}
   )
   with pytest.raises(checking.ExportError, match='cannot be used'):
     exporting.export(lrn_workdir, 'onnx', output=tmp_path / 'model.onnx')

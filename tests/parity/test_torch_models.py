@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inception_jax.models import (
-  ARCHITECTURES,
+  architectures,
   create_model,
   modules,
   pooling,
@@ -357,7 +357,7 @@ def test_lrn_and_its_gradient_agree():
   x = (40 * rng.standard_normal((2, 3, 4, 24))).astype(np.float32)
   cotangent = rng.standard_normal(x.shape).astype(np.float32)
   tensor = torch.tensor(x.transpose(0, 3, 1, 2), requires_grad=True)
-  constants = ARCHITECTURES['inception_v1'].lrn
+  constants = architectures.architecture_of('inception_v1').lrn
   depth = constants.depth
   theirs = F.local_response_norm(
     tensor, depth, constants.alpha * depth, constants.beta, constants.k

@@ -13,7 +13,7 @@ import random_runs
 from inception_jax import profiles
 from inception_jax.commands import export as exporting
 from inception_jax.export import checking
-from inception_jax.models import ARCHITECTURES
+from inception_jax.models import ARCHITECTURES, architectures
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.weights import torchvision
@@ -34,7 +34,7 @@ def workdir_of(name, folder, **arguments):
     name, SIZE, **{'use_aux': True, 'width': 0.25, **arguments}
   )
   loaded = run.Run(
-    **{**vars(loaded), 'preprocessing': profiles.PROFILES[name].preprocessing}
+    **{**vars(loaded), 'preprocessing': profiles.profile_of(name).preprocessing}
   )
   return random_runs.write(loaded, folder / 'run')
 
@@ -86,7 +86,7 @@ def test_every_profile_comes_back_and_computes_the_same(name, tmp_path):
         np.testing.assert_allclose(
           head(seen[block]), expected, rtol=0, atol=atol
         )
-  if ARCHITECTURES[name].has_heads:
+  if architectures.architecture_of(name).has_heads:
     outputs = network.train()(module.preprocess(torch.tensor(pixels)))
     assert [tuple(x.shape) for x in outputs] == [(2, 7)] * 3
 
@@ -174,20 +174,19 @@ def test_another_epsilon_would_show(tmp_path, monkeypatch):
 
 
 def test_other_weights_in_one_file_would_show(google, tmp_path, monkeypatch):
-  right = torchvision_file.companions
+  right = torchvision_file._pickled
 
-  def wrong(loaded, arrays):
-    changed = {name: value + 1e-3 for name, value in arrays.items()}
-    return right(loaded, changed)
+  def wrong(state):
+    return right({name: value + 1e-3 for name, value in state.items()})
 
-  monkeypatch.setattr(torchvision_file, 'companions', wrong)
+  monkeypatch.setattr(torchvision_file, '_pickled', wrong)
   with pytest.raises(checking.ExportError, match='hold different weights'):
     exporting.export(google, 'torchvision', output=tmp_path / 'a.safetensors')
   assert not list(tmp_path.iterdir())
 
 
 def test_without_pytorch_there_is_no_pt(google, tmp_path, monkeypatch):
-  monkeypatch.setattr(torchvision_file, '_torch', lambda: None)
+  monkeypatch.setattr(torchvision_file, '_has_pytorch', lambda: False)
   path = tmp_path / 'a.safetensors'
   result = exporting.export(google, 'torchvision', output=path)
   assert result['max_abs_diff'] == 0

@@ -29,7 +29,7 @@ def create_source(class_names=DIGITS, **arguments):
   made = random_runs.random_run(NAME, SIZE, **arguments)
   return dataclasses.replace(
     made,
-    preprocessing=profiles.PROFILES[NAME].preprocessing,
+    preprocessing=profiles.profile_of(NAME).preprocessing,
     labels=labels.from_class_names(class_names, made.model.num_classes),
   )
 
@@ -317,7 +317,7 @@ def source_path(tmp_path_factory):
 
 def load(path, weights=None, preprocessing=None, **arguments):
   arguments = {'name': NAME, 'width': WIDTH, 'num_classes': 10, **arguments}
-  profile = profiles.PROFILES[NAME]
+  profile = profiles.profile_of(NAME)
   return fine_tuning.load_source(
     path,
     weights,
