@@ -19,7 +19,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from inception_jax import preprocess
-from inception_jax.models import architectures, pooling
+from inception_jax.models import architectures, layer_names, pooling
 from inception_jax.runs import run
 from inception_jax.runtime import optional
 
@@ -123,12 +123,12 @@ def _network(graph: Graph, x: Tensor, module_form: str) -> None:
     x = _local_response_norm(graph, x, 'lrn2')
   x = _max_pool(graph, x, 'pool2', arch.pool_padding)
   stage = '3'
-  for block, _ in arch.specs:
+  for block, module in layer_names.module_names(arch).items():
     if block[0] != stage:
       window = arch.last_pool if block == '5a' else 3
       x = _max_pool(graph, x, f'pool{stage}', arch.pool_padding, window)
       stage = block[0]
-    x = _inception_module(graph, x, f'inception_{block}', module_form)
+    x = _inception_module(graph, x, module, module_form)
   mean = _add(graph, 'GlobalAveragePool', [x.name], 'global_pool')
   flat = _add(graph, 'Flatten', [mean], 'avg_pool', axis=1)
   weights = [

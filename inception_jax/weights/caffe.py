@@ -6,6 +6,7 @@ References:
 
 from etils import epath
 
+from inception_jax.models import layer_names
 from inception_jax.runtime import errors
 from inception_jax.weights import (
   caffe_model,
@@ -33,7 +34,7 @@ _BRANCHES = {
   'conv_5x5': '5x5',
   'pool_proj': 'pool_proj',
 }
-_HEADS = {'aux_4a': 'loss1', 'aux_4d': 'loss2'}
+_HEADS = {'4a': 'loss1', '4d': 'loss2'}
 _HEAD_LAYERS = {'conv': 'conv', 'dense': 'fc', 'classifier': 'classifier'}
 
 CARD = {
@@ -63,15 +64,18 @@ CARD = {
 
 def name_of(path: str) -> str:
   """From 'params/inception_3a/conv_1x1/kernel' to 'inception_3a/1x1[0]'."""
-  _, first, *rest = path.split('/')
-  blob = f'[{int(rest[-1] == "bias")}]'
-  if first == 'classifier':
-    return f'loss3/classifier{blob}'
-  if first in _HEADS:
-    return f'{_HEADS[first]}/{_HEAD_LAYERS[rest[0]]}{blob}'
-  if first in _STEM:
-    return _STEM[first] + blob
-  return f'{first}/{_BRANCHES[rest[0]]}{blob}'
+  layer, variable = layer_names.split(path)
+  return f'{_layer_name(layer)}[{int(variable == "bias")}]'
+
+
+def _layer_name(layer: layer_names.Layer) -> str:
+  if layer.part == 'stem':
+    return _STEM[layer.kind]
+  if layer.part == 'inception':
+    return f'inception_{layer.block}/{_BRANCHES[layer.kind]}'
+  if layer.part == 'aux':
+    return f'{_HEADS[layer.block]}/{_HEAD_LAYERS[layer.kind]}'
+  return 'loss3/classifier'
 
 
 LAYOUT = conversion.Layout(

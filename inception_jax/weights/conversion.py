@@ -15,6 +15,7 @@ import numpy as np
 
 from inception_jax import models, profiles
 from inception_jax.data import crop_spec, labels
+from inception_jax.models import layer_names
 from inception_jax.runtime import errors
 from inception_jax.weights import download, imported
 
@@ -86,7 +87,7 @@ def network_of(
   """
   arguments, variables, missing, unused = convert(layout, arrays, str(path))
   unused = tuple(sorted({*unused, *others}))
-  profile = profiles.PROFILES[layout.profile]
+  profile = profiles.profile_of(layout.profile)
   label_map, origin = _labels(profile, arguments['num_classes'])
   digests = download.digests_of(path)
   is_published = layout.release.is_published(digests)
@@ -129,7 +130,7 @@ def convert(
   num_outputs = _count_outputs(layout, arrays, source)
   shapes = shapes_of(layout.profile, num_outputs)
   names = {path: layout.name_of(path) for path in shapes}
-  heads = {path for path in shapes if path.split('/')[1].startswith('aux')}
+  heads = {x for x in shapes if layer_names.split(x)[0].part == 'aux'}
   missing = tuple(
     name for path, name in names.items() if path in heads and name not in arrays
   )
@@ -163,7 +164,7 @@ def _count_outputs(
   layout: Layout, arrays: Mapping[str, np.ndarray], source: str
 ) -> int:
   """Outputs of the classifier, once all of the main path is there."""
-  published = profiles.PROFILES[layout.profile].num_classes
+  published = profiles.profile_of(layout.profile).num_classes
   main = [
     layout.name_of(path) for path in shapes_of(layout.profile, published, False)
   ]

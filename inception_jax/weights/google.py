@@ -4,7 +4,7 @@ References:
   github.com/google/inception, "reference pre-trained network", CVPR 2015.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 import functools
 import hashlib
 import tokenize
@@ -21,7 +21,7 @@ import numpy as np
 
 from inception_jax import models, profiles
 from inception_jax.data import crop_spec, labels
-from inception_jax.models import architectures
+from inception_jax.models import architectures, layer_names
 from inception_jax.runtime import errors
 from inception_jax.weights import download, graph_def, imported
 
@@ -72,8 +72,12 @@ _BRANCHES = {
   'pool_proj': 'pool_reduce',
 }
 _HEADS = {
-  'aux_4a': {'conv': 'head0_bottleneck', 'dense': 'nn0'},
-  'aux_4d': {'conv': 'head1_bottleneck', 'dense': 'nn1'},
+  'aux_4a/conv': 'head0_bottleneck',
+  'aux_4a/dense': 'nn0',
+  'aux_4a/classifier': 'softmax0',
+  'aux_4d/conv': 'head1_bottleneck',
+  'aux_4d/dense': 'nn1',
+  'aux_4d/classifier': 'softmax1',
 }
 
 CARD = {
@@ -107,21 +111,27 @@ CARD = {
 }
 
 
-def layers() -> Iterator[tuple[str, str]]:
-  """Path of each layer in our parameters, and its name in the release."""
-  yield from _STEM.items()
-  for block, _ in architectures.ARCHITECTURES[PROFILE].specs:
-    for ours, theirs in _BRANCHES.items():
-      yield f'inception_{block}/{ours}', f'mixed{block}_{theirs}'
-  yield 'classifier', 'softmax2'
+def names_of_layers() -> tuple[dict[str, str], dict[str, str]]:
+  """Path of each layer in our parameters, and its name in the release.
+
+  Returns:
+    Those of the main path, and those of the two auxiliary heads.
+  """
+  main, heads = {}, {}
+  for layer in layer_names.layers(architectures.architecture_of(PROFILE)):
+    names = heads if layer.part == 'aux' else main
+    names[layer.path] = _layer_name(layer)
+  return main, heads
 
 
-def head_layers() -> Iterator[tuple[str, str]]:
-  """As `layers`, of the two auxiliary heads."""
-  for number, (head, names) in enumerate(_HEADS.items()):
-    for ours, theirs in names.items():
-      yield f'{head}/{ours}', theirs
-    yield f'{head}/classifier', f'softmax{number}'
+def _layer_name(layer: layer_names.Layer) -> str:
+  if layer.part == 'stem':
+    return _STEM[layer.kind]
+  if layer.part == 'inception':
+    return f'mixed{layer.block}_{_BRANCHES[layer.kind]}'
+  if layer.part == 'aux':
+    return _HEADS[layer.path]
+  return 'softmax2'
 
 
 def read(
@@ -150,7 +160,7 @@ def read(
   if not known:
     logging.info('SHA-256 of %s is %s, not a published one', path, sha256)
   arguments, params, missing, unused = convert(arrays, str(path))
-  profile = profiles.PROFILES[PROFILE]
+  profile = profiles.profile_of(PROFILE)
   label_map, origin = _read_labels(
     path, label_file, label_text, arguments['num_classes']
   )
@@ -251,7 +261,7 @@ def convert(
   Raises:
     InputError: if the main path is not whole, or a shape or value is wrong.
   """
-  main, heads = dict(layers()), dict(head_layers())
+  main, heads = names_of_layers()
   names = lambda of: [f'{name}_{kind}' for name in of.values() for kind in 'wb']
   absent = [name for name in names(main) if name not in arrays]
   if absent:
@@ -272,7 +282,7 @@ def convert(
   unused = tuple(sorted(arrays.keys() - set(names(used))))
   arguments = {
     'name': PROFILE,
-    'num_classes': profiles.PROFILES[PROFILE].num_classes,
+    'num_classes': profiles.profile_of(PROFILE).num_classes,
     'use_aux': not missing,
   }
   model = models.create_model(**arguments)

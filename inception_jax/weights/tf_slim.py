@@ -18,6 +18,7 @@ from absl import logging
 from etils import epath
 import numpy as np
 
+from inception_jax.models import layer_names
 from inception_jax.runtime import errors, optional
 from inception_jax.weights import (
   conversion,
@@ -48,7 +49,8 @@ _BRANCHES = {
   'conv_5x5': 'Branch_2/Conv2d_0b_3x3',
   'pool_proj': 'Branch_3/Conv2d_0b_1x1',
 }
-_KINDS = {
+_CLASSIFIER_VARIABLES = {'kernel': 'weights', 'bias': 'biases'}
+_CONV_VARIABLES = {
   'kernel': 'weights',
   'bn/bias': 'BatchNorm/beta',
   'bn/mean': 'BatchNorm/moving_mean',
@@ -83,18 +85,22 @@ CARD = {
 
 def name_of(path: str) -> str:
   """From 'params/inception_3a/conv_1x1/kernel' to TF-slim's name."""
-  _, first, *rest = path.split('/')
-  if first == 'classifier':
-    kind = 'weights' if rest[0] == 'kernel' else 'biases'
-    return f'{_SCOPE}/Logits/Conv2d_0c_1x1/{kind}'
-  if first in _STEM:
-    return f'{_SCOPE}/{_STEM[first]}/{_KINDS["/".join(rest)]}'
-  stage, letter = first[-2:]
-  layer, *rest = rest
-  place = f'Mixed_{stage}{chr(ord(letter) + 1)}/{_BRANCHES[layer]}'
-  if place.startswith('Mixed_5b/Branch_2/Conv2d_0b'):
+  layer, variable = layer_names.split(path)
+  is_classifier = layer.part == 'classifier'
+  variables = _CLASSIFIER_VARIABLES if is_classifier else _CONV_VARIABLES
+  return f'{_SCOPE}/{_layer_name(layer)}/{variables[variable]}'
+
+
+def _layer_name(layer: layer_names.Layer) -> str:
+  if layer.part == 'stem':
+    return _STEM[layer.kind]
+  if layer.part == 'classifier':
+    return 'Logits/Conv2d_0c_1x1'
+  stage, letter = layer.block
+  place = f'Mixed_{stage}{chr(ord(letter) + 1)}/{_BRANCHES[layer.kind]}'
+  if layer.path == 'inception_5a/conv_5x5':
     place = place.replace('0b', '0a')  # So it is called there.
-  return f'{_SCOPE}/{place}/{_KINDS["/".join(rest)]}'
+  return place
 
 
 def shape_of(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:

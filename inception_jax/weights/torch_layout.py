@@ -10,6 +10,8 @@ References:
 
 import numpy as np
 
+from inception_jax.models import layer_names
+
 _STEM = {'conv1': 'conv1', 'conv2_reduce': 'conv2', 'conv2': 'conv3'}
 _BRANCHES = {
   'conv_1x1': 'branch1',
@@ -21,9 +23,10 @@ _BRANCHES = {
 }
 # `aux1` reads 4a and `aux2` 4d; torchvision's outputs were in the other order
 # until its pull request 8743.
-_HEADS = {'aux_4a': 'aux1', 'aux_4d': 'aux2'}
-_DENSE = {'dense': 'fc1', 'classifier': 'fc2'}
-_KINDS = {
+_HEADS = {'4a': 'aux1', '4d': 'aux2'}
+_HEAD_LAYERS = {'conv': 'conv', 'dense': 'fc1', 'classifier': 'fc2'}
+_DENSE_VARIABLES = {'kernel': 'weight', 'bias': 'bias'}
+_CONV_VARIABLES = {
   'kernel': 'conv.weight',
   'bias': 'conv.bias',
   'bn/scale': 'bn.weight',
@@ -36,24 +39,20 @@ COUNTER = 'num_batches_tracked'
 
 def name_of(path: str) -> str:
   """From 'params/inception_3a/conv_1x1/kernel' to torchvision's key."""
-  _, first, *rest = path.split('/')
-  if first == 'classifier':
-    return f'fc.{_dense_kind(rest[0])}'
-  if first in _HEADS:
-    layer, *rest = rest
-    if layer in _DENSE:
-      return f'{_HEADS[first]}.{_DENSE[layer]}.{_dense_kind(rest[0])}'
-    place = f'{_HEADS[first]}.{layer}'
-  elif first in _STEM:
-    place = _STEM[first]
-  else:
-    layer, *rest = rest
-    place = f'{first.replace("_", "")}.{_BRANCHES[layer]}'
-  return f'{place}.{_KINDS["/".join(rest)]}'
+  layer, variable = layer_names.split(path)
+  is_dense = layer.kind in ('dense', 'classifier')
+  variables = _DENSE_VARIABLES if is_dense else _CONV_VARIABLES
+  return f'{_layer_name(layer)}.{variables[variable]}'
 
 
-def _dense_kind(kind: str) -> str:
-  return 'weight' if kind == 'kernel' else kind
+def _layer_name(layer: layer_names.Layer) -> str:
+  if layer.part == 'stem':
+    return _STEM[layer.kind]
+  if layer.part == 'inception':
+    return f'inception{layer.block}.{_BRANCHES[layer.kind]}'
+  if layer.part == 'aux':
+    return f'{_HEADS[layer.block]}.{_HEAD_LAYERS[layer.kind]}'
+  return 'fc'
 
 
 def shape_of(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:

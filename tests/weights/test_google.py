@@ -50,7 +50,8 @@ def arrays():
   )['params']
   rng = np.random.default_rng(0)
   found = {}
-  for ours, theirs in [*google.layers(), *google.head_layers()]:
+  main, heads = google.names_of_layers()
+  for ours, theirs in (main | heads).items():
     node = shapes
     for part in ours.split('/'):
       node = node[part]
