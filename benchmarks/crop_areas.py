@@ -22,17 +22,17 @@ import machine  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from inception_jax.data import crop_spec, crops, order  # noqa: E402
+from inception_jax.data import crop_rules, cropping, order  # noqa: E402
 
 SHAPES = {'1:1': (400, 400), '4:3': (375, 500), '16:9': (360, 640)}
-AREAS, RATIOS = (0.08, 1.0), (3 / 4, 4 / 3)
+AREAS, RATIOS = crop_rules.AREA_RANGE, crop_rules.ASPECT_RATIO_RANGE
 COUNT = 50_000
 
 
 def ours(law: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
   """Windows of this package."""
-  spec = crop_spec.DistortedCrop(224, AREAS, RATIOS, law, ('bilinear',))
-  return lambda shape, u: crops.distorted_crop_window(shape, u, spec)
+  spec = crop_rules.DistortedCrop(224, AREAS, RATIOS, law, ('bilinear',))
+  return lambda shape, u: cropping.distorted_crop_window(shape, u, spec)
 
 
 def tensorflow_sampler(shape: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
@@ -45,7 +45,7 @@ def tensorflow_sampler(shape: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
     min_object_covered=0.0,
     aspect_ratio_range=RATIOS,
     area_range=AREAS,
-    max_attempts=crops.NUM_TRIES,
+    max_attempts=cropping.NUM_TRIES,
     use_image_if_no_bounding_boxes=True,
   )
   return tf.concat([corner[:2], side[:2]], 0)
@@ -54,7 +54,7 @@ def tensorflow_sampler(shape: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
 def realised(window_fn, shape: tuple[int, int]) -> dict[str, float]:
   """Shares of the area and ratios of many windows."""
   uniforms = order.example_uniforms(
-    0, np.arange(COUNT), crops.UNIFORMS_PER_CROP
+    0, np.arange(COUNT), cropping.UNIFORMS_PER_CROP
   )
   fn = tf.function(
     lambda us: tf.map_fn(
@@ -82,11 +82,11 @@ def realised(window_fn, shape: tuple[int, int]) -> dict[str, float]:
 
 def rejected(shape: tuple[int, int], law: str) -> dict[str, float]:
   """How often the first proposal, and all ten, stick out of the picture."""
-  spec = crop_spec.DistortedCrop(224, AREAS, RATIOS, law, ('bilinear',))
-  draws = order.example_uniforms(0, np.arange(COUNT), 4 * crops.NUM_TRIES)
-  draws = draws.reshape(COUNT, crops.NUM_TRIES, 4)[..., :2].reshape(-1, 2)
-  _, _, sides = crops.crop_proposals(tf.constant(shape), draws, spec)
-  fits = (sides.numpy() <= shape).all(1).reshape(COUNT, crops.NUM_TRIES)
+  spec = crop_rules.DistortedCrop(224, AREAS, RATIOS, law, ('bilinear',))
+  draws = order.example_uniforms(0, np.arange(COUNT), 4 * cropping.NUM_TRIES)
+  draws = draws.reshape(COUNT, cropping.NUM_TRIES, 4)[..., :2].reshape(-1, 2)
+  _, _, sides = cropping.crop_proposals(tf.constant(shape), draws, spec)
+  fits = (sides.numpy() <= shape).all(1).reshape(COUNT, cropping.NUM_TRIES)
   return {
     'first_proposal_rejected': round(float(1 - fits[:, 0].mean()), 4),
     'fallback': round(float(1 - fits.any(1).mean()), 6),
@@ -105,7 +105,7 @@ def main() -> None:
       name: {
         **{
           law: {**realised(ours(law), shape), **rejected(shape, law)}
-          for law in crop_spec.ASPECT_RATIO_LAWS
+          for law in crop_rules.ASPECT_RATIO_LAWS
         },
         'tensorflow': realised(tensorflow_sampler, shape),
       }

@@ -57,8 +57,8 @@ import torch.utils.data  # noqa: E402
 from configs import googlenet_imagenet  # noqa: E402
 from inception_jax.data import (  # noqa: E402
   batch_decoding,
-  crop_spec,
-  crops,
+  crop_rules,
+  cropping,
   decoding,
   device,
   order,
@@ -67,8 +67,12 @@ from inception_jax.data import dataset as dataset_lib  # noqa: E402
 
 SIZE = 224
 BATCH_SIZE = 100
-PAPER = crop_spec.DistortedCrop(
-  SIZE, (0.08, 1.0), (3 / 4, 4 / 3), 'log_uniform', ('bilinear',)
+PAPER = crop_rules.DistortedCrop(
+  SIZE,
+  crop_rules.AREA_RANGE,
+  crop_rules.ASPECT_RATIO_RANGE,
+  'log_uniform',
+  ('bilinear',),
 )
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
 STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
@@ -156,8 +160,8 @@ def tf_sampler(encoded: tf.Tensor) -> tf.Tensor:
 def paper_sampler(encoded: tf.Tensor) -> tf.Tensor:
   """A window as ours are drawn: areas uniform."""
   shape = tf.image.extract_jpeg_shape(encoded)[:2]
-  uniforms = tf.random.uniform((4 * crops.NUM_TRIES,))
-  return crops.distorted_crop_window(shape, uniforms, PAPER)
+  uniforms = tf.random.uniform((4 * cropping.NUM_TRIES,))
+  return cropping.distorted_crop_window(shape, uniforms, PAPER)
 
 
 def tf_data(
@@ -333,11 +337,11 @@ def decode_only(
 def training_windows(dataset: dataset_lib.Dataset, encoded: tf.Tensor):
   """A window of ours for each photograph."""
   draws = order.example_uniforms(
-    0, np.arange(len(encoded)), crops.UNIFORMS_PER_CROP
+    0, np.arange(len(encoded)), cropping.UNIFORMS_PER_CROP
   )
   return tf.stack(
     [
-      crops.distorted_crop_window(
+      cropping.distorted_crop_window(
         decoding.header_shape(data), draw[:-1], dataset.train_crop
       )
       for data, draw in zip(encoded, draws, strict=True)

@@ -40,8 +40,8 @@ import machine  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from inception_jax.data import crop_spec  # noqa: E402
-from inception_jax.evaluation import multi_crop  # noqa: E402
+from inception_jax.data import crops_144  # noqa: E402
+from inception_jax.evaluation import crop_views  # noqa: E402
 from inception_jax.runs import run as run_lib  # noqa: E402
 
 WAYS = ('ours', 'naive', 'torch')
@@ -57,7 +57,7 @@ class Way(NamedTuple):
   answer: Callable[[np.ndarray], np.ndarray]
 
 
-def crops_by_pillow(encoded: bytes, spec: crop_spec.MultiCrop) -> np.ndarray:
+def crops_by_pillow(encoded: bytes, spec: crops_144.MultiCrop) -> np.ndarray:
   """All crops in order, uint8 `[len(spec), size, size, 3]`."""
   image = Image.open(io.BytesIO(encoded)).convert('RGB')
   bilinear = Image.Resampling.BILINEAR
@@ -81,13 +81,13 @@ def crops_by_pillow(encoded: bytes, spec: crop_spec.MultiCrop) -> np.ndarray:
 
 def create_way(name: str, loaded: run_lib.Run) -> Way:
   """Builds one of `WAYS`."""
-  spec = crop_spec.protocol('multi_crop_144', loaded.eval_crop.size)
+  spec = crops_144.protocol('multi_crop_144', loaded.eval_crop.size)
   if name == 'ours':
     import tensorflow as tf
 
     from inception_jax.data import batch_decoding
 
-    logits_fn = multi_crop.create_crop_logits_fn(
+    logits_fn = crop_views.create_crop_logits_fn(
       loaded.model, loaded.preprocessing, spec
     )
     answer = jax.jit(

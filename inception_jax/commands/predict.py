@@ -12,7 +12,7 @@ from etils import epath
 import jax
 import numpy as np
 
-from inception_jax.data import ahead, crop_spec
+from inception_jax.data import ahead, crop_rules
 from inception_jax.runs import run
 from inception_jax.runtime import errors, json_files, optional, progress
 from inception_jax.visualisation import plots
@@ -148,7 +148,7 @@ def _files_below(folder: epath.Path, seen: set[str]) -> list[str]:
 
 
 def read_pictures(
-  paths: Sequence[str], crop: crop_spec.EvaluationCrop, batch_size: int
+  paths: Sequence[str], crop: crop_rules.EvaluationCrop, batch_size: int
 ) -> Iterator[Pictures]:
   """Reads, decodes and cuts pictures, some batches ahead of their use.
 
@@ -182,7 +182,7 @@ def read_pictures(
 
 
 def _read_batch(
-  crop: crop_spec.EvaluationCrop, num_threads: int, paths: Sequence[str]
+  crop: crop_rules.EvaluationCrop, num_threads: int, paths: Sequence[str]
 ) -> Pictures:
   import tensorflow as tf
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from inception_jax.data import (
   allocator,
-  crop_spec,
-  crops,
+  crop_rules,
+  cropping,
+  crops_144,
   decoding,
   squares,
 )
@@ -18,7 +19,7 @@ from inception_jax.data import (
 # The first bytes of a JPEG.
 _JPEG = b'\xff\xd8\xff'
 CropSpec = (
-  crop_spec.DistortedCrop | crop_spec.EvaluationCrop | crop_spec.MultiCrop
+  crop_rules.DistortedCrop | crop_rules.EvaluationCrop | crops_144.MultiCrop
 )
 
 
@@ -46,7 +47,7 @@ def decode_batch(
     image is, bool `[n]`.
   """
   allocator.keep_freed_memory()
-  if isinstance(crop, crop_spec.MultiCrop):
+  if isinstance(crop, crops_144.MultiCrop):
     return _decode_squares(encoded, crop, num_threads)
   create = functools.partial(_create_decode_fn, crop, num_threads + num_waiting)
   jpegs = bool(tf.reduce_all(tf.strings.substr(encoded, 0, 3) == _JPEG))
@@ -65,7 +66,7 @@ def decode_batch(
 
 
 def _decode_squares(
-  encoded: tf.Tensor, crop: crop_spec.MultiCrop, num_threads: int
+  encoded: tf.Tensor, crop: crops_144.MultiCrop, num_threads: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """As `decode_batch`, of the squares of many crops."""
   images = np.zeros((len(encoded), *crop.shape), np.uint8)
@@ -105,7 +106,7 @@ def _create_shape_fn(known_jpeg: bool) -> Callable[[tf.Tensor], tf.Tensor]:
 
 @functools.lru_cache(maxsize=16)
 def _create_decode_fn(
-  crop: crop_spec.DistortedCrop | crop_spec.EvaluationCrop,
+  crop: crop_rules.DistortedCrop | crop_rules.EvaluationCrop,
   num_calls: int,
   *,
   known_jpegs: bool = False,
@@ -128,10 +129,10 @@ def _create_decode_fn(
   """
 
   def cut(place, encoded, uniforms):
-    if isinstance(crop, crop_spec.DistortedCrop):
-      image = crops.distorted_crop(encoded, uniforms, crop, known_jpegs)
+    if isinstance(crop, crop_rules.DistortedCrop):
+      image = cropping.distorted_crop(encoded, uniforms, crop, known_jpegs)
     else:
-      image = crops.evaluation_crop(encoded, crop, known_jpegs)
+      image = cropping.evaluation_crop(encoded, crop, known_jpegs)
     return image, place
 
   @tf.function(

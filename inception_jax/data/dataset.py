@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inception_jax.data import crop_spec, synthetic
+from inception_jax.data import crop_rules, synthetic
 from inception_jax.runtime import optional
 
 # Name of the set of noise, for measuring speed.
@@ -31,8 +31,8 @@ class Dataset:
 
   train: Any
   eval: Any
-  train_crop: crop_spec.DistortedCrop | crop_spec.EvaluationCrop
-  eval_crop: crop_spec.EvaluationCrop
+  train_crop: crop_rules.DistortedCrop | crop_rules.EvaluationCrop
+  eval_crop: crop_rules.EvaluationCrop
   num_threads: int | None
   on_bad_image: str
 
@@ -113,7 +113,7 @@ class Dataset:
 
 
 def eval_images(
-  dataset: Dataset, indices: np.ndarray, crop: crop_spec.EvaluationCrop
+  dataset: Dataset, indices: np.ndarray, crop: crop_rules.EvaluationCrop
 ) -> np.ndarray | None:
   """See `pipeline.eval_images`; None of noise."""
   if isinstance(dataset.eval, synthetic.SyntheticRecords):
@@ -145,10 +145,10 @@ def open_dataset(
   eval_split: str = 'validation',
   data_dir: str | None = None,
   train_crop: str = 'distorted',
-  area_range: tuple[float, float] = (0.08, 1.0),
-  aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3),
+  area_range: tuple[float, float] = crop_rules.AREA_RANGE,
+  aspect_ratio_range: tuple[float, float] = crop_rules.ASPECT_RATIO_RANGE,
   aspect_ratio_law: str = 'log_uniform',
-  interpolations: tuple[str, ...] = crop_spec.INTERPOLATIONS,
+  interpolations: tuple[str, ...] = crop_rules.INTERPOLATIONS,
   eval_crop: str = 'shorter_side',
   num_threads: int | None = None,
   on_bad_image: str = 'fail',
@@ -162,15 +162,13 @@ def open_dataset(
     eval_split: TFDS split to evaluate on.
     data_dir: TFDS data directory, local or remote; None is TFDS's default.
     train_crop: 'distorted', the paper's (section 6), or one of
-      `crop_spec.EVALUATION_CROPS`, to train without it.
-    area_range: share of the image's area in a distorted crop; the paper's is
-      8 % to 100 %.
-    aspect_ratio_range: width over height of a distorted crop; the paper's is
-      3/4 to 4/3.
+      `crop_rules.EVALUATION_CROPS`, to train without it.
+    area_range: share of the image's area in a distorted crop.
+    aspect_ratio_range: width over height of a distorted crop.
     aspect_ratio_law: 'log_uniform' or 'uniform'.
-    interpolations: of `crop_spec.INTERPOLATIONS`, one drawn for each distorted
+    interpolations: of `crop_rules.INTERPOLATIONS`, one drawn for each distorted
       crop.
-    eval_crop: one of `crop_spec.EVALUATION_CROPS`.
+    eval_crop: one of `crop_rules.EVALUATION_CROPS`.
     num_threads: threads that decode, at most one a core; None is one a core.
     on_bad_image: what an image that cannot be decoded does, 'fail' or 'skip';
       see `pipeline.train_batches`.
@@ -186,11 +184,11 @@ def open_dataset(
     raise ValueError(f'image_size must be positive, not {image_size}')
   if num_threads is not None and num_threads < 1:
     raise ValueError(f'num_threads must be positive, not {num_threads}')
-  crops = crop_spec.EVALUATION_CROPS
-  crop_spec.check_choice('eval_crop', eval_crop, crops)
-  crop_spec.check_choice('train_crop', train_crop, ('distorted', *crops))
-  crop_spec.check_choice('on_bad_image', on_bad_image, ('fail', 'skip'))
-  crop = crop_spec.DistortedCrop(
+  crops = crop_rules.EVALUATION_CROPS
+  crop_rules.check_choice('eval_crop', eval_crop, crops)
+  crop_rules.check_choice('train_crop', train_crop, ('distorted', *crops))
+  crop_rules.check_choice('on_bad_image', on_bad_image, ('fail', 'skip'))
+  crop = crop_rules.DistortedCrop(
     image_size,
     tuple(area_range),
     tuple(aspect_ratio_range),
@@ -198,7 +196,7 @@ def open_dataset(
     tuple(interpolations),
   )
   if train_crop != 'distorted':
-    crop = crop_spec.EvaluationCrop(image_size, train_crop)
+    crop = crop_rules.EvaluationCrop(image_size, train_crop)
   if name == FAKE:
     train, evaluation = _FAKE_TRAIN, _FAKE_EVAL
   else:
@@ -209,7 +207,7 @@ def open_dataset(
     train=train,
     eval=evaluation,
     train_crop=crop,
-    eval_crop=crop_spec.EvaluationCrop(image_size, eval_crop),
+    eval_crop=crop_rules.EvaluationCrop(image_size, eval_crop),
     num_threads=num_threads,
     on_bad_image=on_bad_image,
   )

@@ -16,8 +16,9 @@ import tensorflow as tf
 from inception_jax.data import (
   ahead,
   batch_decoding,
-  crop_spec,
-  crops,
+  crop_rules,
+  cropping,
+  crops_144,
   order,
 )
 from inception_jax.data import records as records_lib
@@ -88,7 +89,9 @@ def train_batches(
   def load(step):
     positions = order.example_positions(step, slots, batch_size)
     indices = order.record_indices(seed, positions, len(records))
-    uniforms = order.example_uniforms(seed, positions, crops.UNIFORMS_PER_CROP)
+    uniforms = order.example_uniforms(
+      seed, positions, cropping.UNIFORMS_PER_CROP
+    )
     images, labels, bad = decoder.decode(indices, uniforms)
     # A pure function of the step: the same after a resume and on any host.
     while bad.any():  # Ends: too many bad records are an error.
@@ -116,7 +119,7 @@ def eval_batches(
   *,
   batch_size: int,
   slots: np.ndarray,
-  crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
+  crop: crop_rules.EvaluationCrop | crops_144.MultiCrop,
   num_threads: int | None = None,
   on_bad_image: str = 'fail',
   start: int = 0,

@@ -2,7 +2,7 @@
 
 A picture of usual size crosses as it is, once, and is resized on the devices;
 of a larger one, its resized squares do, by Pillow. Either way the devices have
-the same pixels, and cut the crops of them (`evaluation.multi_crop`).
+the same pixels, and cut the crops of them (`evaluation.crop_views`).
 """
 
 import functools
@@ -10,7 +10,7 @@ import functools
 import numpy as np
 from PIL import Image
 
-from inception_jax.data import crop_spec, resampling
+from inception_jax.data import crops_144, resampling
 
 # Of a picture longer than this many times its shorter side only the middle is
 # used, so that no resized picture has more than 16 * 352^2 = 2 million pixels.
@@ -27,7 +27,7 @@ def square_corners(
   Args:
     height: of the picture, one of the two being the side of the squares.
     width: likewise.
-    squares: of `crop_spec.SQUARES`; the central one is rounded as torchvision
+    squares: of `crops_144.SQUARES`; the central one is rounded as torchvision
       rounds a central crop.
   """
   side = min(height, width)
@@ -53,9 +53,9 @@ def middle_window(height: int, width: int) -> tuple[int, int, int, int]:
 
 
 def pack(
-  pixels: np.ndarray, spec: crop_spec.MultiCrop, packed: np.ndarray
+  pixels: np.ndarray, spec: crops_144.MultiCrop, packed: np.ndarray
 ) -> None:
-  """Writes what crosses to the devices; see `crop_spec.MultiCrop.shape`.
+  """Writes what crosses to the devices; see `crops_144.MultiCrop.shape`.
 
   Args:
     pixels: uint8 `[height, width, 3]`, the middle of the picture.
@@ -73,7 +73,7 @@ def pack(
 
 
 def _pack_squares(
-  image: Image.Image, spec: crop_spec.MultiCrop, packed: np.ndarray
+  image: Image.Image, spec: crops_144.MultiCrop, packed: np.ndarray
 ) -> None:
   start = 0
   for side in spec.shorter_sides:
@@ -90,7 +90,7 @@ def _pack_squares(
 
 @functools.lru_cache(maxsize=64)  # Photographs come in few shapes.
 def _square_taps(
-  height: int, width: int, spec: crop_spec.MultiCrop
+  height: int, width: int, spec: crops_144.MultiCrop
 ) -> np.ndarray:
   """Taps of the rows and the columns of all squares, as bytes."""
   found = []
@@ -102,7 +102,7 @@ def _square_taps(
     ):
       taps = resampling.bilinear_taps(length, resized)
       # A picture that grows has fewer taps than one that shrinks.
-      missing = 1 + crop_spec.CANVAS_TAPS - taps.shape[1]
+      missing = 1 + crops_144.CANVAS_TAPS - taps.shape[1]
       taps = np.pad(taps, ((0, 0), (0, missing)))
       found += [taps[start : start + side].ravel() for start in starts]
   return np.concatenate(found).view(np.uint8)

@@ -8,10 +8,10 @@ from etils import epath
 import jax
 import ml_collections
 
-from inception_jax.data import crop_spec, device
+from inception_jax.data import crops_144, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.ensemble import together as ensemble
-from inception_jax.evaluation import answering, multi_crop
+from inception_jax.evaluation import answering, crop_views
 from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import config as config_lib
@@ -135,7 +135,7 @@ def _answer(
   """Completes the answers of one run."""
   crop = dataset.eval_crop
   batch_size = eval_batch_size
-  if isinstance(crop, crop_spec.MultiCrop):
+  if isinstance(crop, crops_144.MultiCrop):
     # A square's crops of some images at a time, in all what one crop has.
     batch_size = -(-eval_batch_size // crop.crops_a_square)
   # What is too much is padding, so any number of devices will do.
@@ -144,7 +144,7 @@ def _answer(
   found = None
   if cluster.is_main_process():
     found = _open_answers(loaded, dataset, fingerprint, batch_size, folder)
-  views_fn = multi_crop.create_views_fn(
+  views_fn = crop_views.create_views_fn(
     loaded.model, loaded.preprocessing, crop
   )
   slots = cluster.local_slots(batch_size)
@@ -180,22 +180,22 @@ def _open_answers(
   def open_(crop):
     return answers_lib.Answers(
       *place_of(crop),
-      views=multi_crop.views(crop),
+      views=crop_views.views(crop),
       num_images=len(dataset.eval),
       num_outputs=loaded.model.num_classes,
       batch_size=batch_size,
     )
 
   crop = dataset.eval_crop
-  if isinstance(crop, crop_spec.MultiCrop):
-    nested = crop_spec.protocol('multi_crop_144', crop.size).nested()
+  if isinstance(crop, crops_144.MultiCrop):
+    nested = crops_144.protocol('multi_crop_144', crop.size).nested()
     larger = nested[nested.index(crop) + 1 :] if crop in nested else ()
     for other in larger:
       if not (place_of(other)[0] / 'answers.json').exists():
         continue
       found = open_(other)
       if not found.missing():
-        return found.first(len(multi_crop.views(crop)))
+        return found.first(len(crop_views.views(crop)))
   return open_(crop)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from etils import epath
 import numpy as np
 
-from inception_jax.evaluation import multi_crop
+from inception_jax.evaluation import crop_views
 from inception_jax.runtime import errors, json_files
 
 # Also of the pixels that were asked about: raised when those of a crop change.
@@ -70,7 +70,7 @@ class Answers:
     folder: epath.PathLike,
     identity: Mapping[str, Any],
     *,
-    views: tuple[multi_crop.View, ...],
+    views: tuple[crop_views.View, ...],
     num_images: int,
     num_outputs: int,
     batch_size: int,

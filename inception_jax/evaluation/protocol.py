@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 import dataclasses
 
-from inception_jax.data import crop_spec
-from inception_jax.evaluation import multi_crop
+from inception_jax.data import crops_144
+from inception_jax.evaluation import crop_views
 from inception_jax.runtime import errors
 
 
@@ -13,10 +13,10 @@ class Protocol:
   """How a run is evaluated.
 
   Attributes:
-    name: 'single', the run's own centre crop, or of `crop_spec.PROTOCOLS`.
+    name: 'single', the run's own centre crop, or of `crops_144.PROTOCOLS`.
     aggregation: what is made of several crops, one of
-      `multi_crop.AGGREGATIONS`.
-    scales: part of the protocol, see `crop_spec.protocol`; None is all.
+      `crop_views.AGGREGATIONS`.
+    scales: part of the protocol, see `crops_144.protocol`; None is all.
     squares: likewise.
     crops: likewise.
     mirrors: whether each crop is mirrored as well.
@@ -34,8 +34,8 @@ class Protocol:
 
   def __post_init__(self):
     for flag, value, known in (
-      ('protocol', self.name, ('single', *crop_spec.PROTOCOLS)),
-      ('aggregation', self.aggregation, multi_crop.AGGREGATIONS),
+      ('protocol', self.name, ('single', *crops_144.PROTOCOLS)),
+      ('aggregation', self.aggregation, crop_views.AGGREGATIONS),
     ):
       if value not in known:
         raise errors.InputError(
@@ -50,12 +50,12 @@ class Protocol:
         ' --protocol=ten_crop or multi_crop_144; give one of these'
       )
 
-  def crop(self, size: int) -> crop_spec.MultiCrop:
+  def crop(self, size: int) -> crops_144.MultiCrop:
     """What is cut, for a network of `size` pixels; not of 'single'."""
     mirrors = (False, True) if self.mirrors else (False,)
     parts = (self.scales, self.squares, self.crops)
     try:
-      return crop_spec.protocol(self.name, size, *parts, mirrors)
+      return crops_144.protocol(self.name, size, *parts, mirrors)
     except ValueError as error:
       raise errors.InputError(f'--protocol={self.name}: {error}') from error
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from inception_jax.data import crop_spec
+from inception_jax.data import crop_rules
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.training import augment
 
@@ -69,7 +69,7 @@ def pieces(
 
   found = {'none': variant()}
   crop = dataset.train_crop
-  if isinstance(crop, crop_spec.DistortedCrop):
+  if isinstance(crop, crop_rules.DistortedCrop):
     square, plain = (1.0, 1.0), crop.interpolations[:1]
     found['crop area'] = variant(
       dataclasses.replace(crop, aspect_ratio_range=square, interpolations=plain)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
-from inception_jax.data import crop_spec
+from inception_jax.data import crops_144
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
 from inception_jax.ensemble import predictions as predictions_lib
@@ -147,8 +147,8 @@ def _details(
 def _is_paper_task(dataset: dataset_lib.Dataset) -> bool:
   """Whether classes and crops are the paper's: its 144, or nested in them."""
   crop = dataset.eval_crop
-  if isinstance(crop, crop_spec.MultiCrop):
-    whole = crop_spec.protocol('multi_crop_144', crop.size)
+  if isinstance(crop, crops_144.MultiCrop):
+    whole = crops_144.protocol('multi_crop_144', crop.size)
     if crop not in whole.nested():
       return False
   return set(dataset.class_names) == set(labels_lib.imagenet_names())

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from inception_jax import models, preprocess
-from inception_jax.data import crop_spec
+from inception_jax.data import crop_rules
 from inception_jax.data import labels as labels_lib
 
 
@@ -41,12 +41,12 @@ class Description:
 
   model: models.GoogLeNet
   preprocessing: preprocess.Preprocessing
-  eval_crop: crop_spec.EvaluationCrop
+  eval_crop: crop_rules.EvaluationCrop
   labels: labels_lib.LabelMap
 
 
 def pixels(
-  preprocessing: preprocess.Preprocessing, eval_crop: crop_spec.EvaluationCrop
+  preprocessing: preprocess.Preprocessing, eval_crop: crop_rules.EvaluationCrop
 ) -> dict[str, Any]:
   """From a picture to network input, as JSON; `read` reads it back."""
   return {
@@ -118,9 +118,9 @@ def _create_model(
 
 def _read_pixels(
   stored: Any,
-) -> tuple[preprocess.Preprocessing, crop_spec.EvaluationCrop]:
+) -> tuple[preprocess.Preprocessing, crop_rules.EvaluationCrop]:
   try:
-    crop = crop_spec.EvaluationCrop(**stored['crop'])
+    crop = crop_rules.EvaluationCrop(**stored['crop'])
     scale, mean = float(stored['scale']), tuple(map(float, stored['mean']))
     bgr = stored.get('bgr', False)
     if not isinstance(bgr, bool):

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from inception_jax import models, preprocess
-from inception_jax.data import crop_spec, labels
+from inception_jax.data import crop_rules, labels
 from inception_jax.experiment import config as config_lib
 from inception_jax.runs import checkpoint, description
 from inception_jax.runtime import errors, json_files
@@ -64,7 +64,7 @@ class Run:
   model: models.GoogLeNet
   variables: dict[str, Any]
   preprocessing: preprocess.Preprocessing
-  eval_crop: crop_spec.EvaluationCrop
+  eval_crop: crop_rules.EvaluationCrop
   labels: labels.LabelMap
   weights: str
   step: int
@@ -264,7 +264,7 @@ class RunDirectory:
     self,
     model: Mapping[str, Any],
     preprocessing: preprocess.Preprocessing,
-    eval_crop: crop_spec.EvaluationCrop,
+    eval_crop: crop_rules.EvaluationCrop,
     label_map: labels.LabelMap,
     num_train_steps: int | None = None,
   ) -> None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inception_jax import models, profiles
-from inception_jax.data import crop_spec, labels
+from inception_jax.data import crop_rules, labels
 from inception_jax.models import layer_names
 from inception_jax.runtime import errors
 from inception_jax.weights import download, imported
@@ -107,7 +107,7 @@ def network_of(
     model_arguments=arguments,
     variables=variables,
     preprocessing=profile.preprocessing,
-    eval_crop=crop_spec.EvaluationCrop(IMAGE_SIZE, profile.eval_crop),
+    eval_crop=crop_rules.EvaluationCrop(IMAGE_SIZE, profile.eval_crop),
     labels=label_map,
     missing=missing,
     unused=unused,

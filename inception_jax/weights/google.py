@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inception_jax import models, profiles
-from inception_jax.data import crop_spec, labels
+from inception_jax.data import crop_rules, labels
 from inception_jax.models import architectures, layer_names
 from inception_jax.runtime import errors
 from inception_jax.weights import download, graph_def, imported
@@ -168,7 +168,7 @@ def read(
     model_arguments=arguments,
     variables={'params': params, 'batch_stats': {}},
     preprocessing=profile.preprocessing,
-    eval_crop=crop_spec.EvaluationCrop(IMAGE_SIZE, profile.eval_crop),
+    eval_crop=crop_rules.EvaluationCrop(IMAGE_SIZE, profile.eval_crop),
     labels=label_map,
     missing=missing,
     unused=unused,

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from inception_jax import preprocess
-from inception_jax.data import crop_spec, labels
+from inception_jax.data import crop_rules, labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ImportedNetwork:
   model_arguments: dict[str, Any]
   variables: dict[str, Any]
   preprocessing: preprocess.Preprocessing
-  eval_crop: crop_spec.EvaluationCrop
+  eval_crop: crop_rules.EvaluationCrop
   labels: labels.LabelMap
   missing: tuple[str, ...]
   unused: tuple[str, ...]

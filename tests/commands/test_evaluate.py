@@ -17,7 +17,7 @@ from inception_jax.commands import evaluate, report
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.data import labels as labels_lib
 from inception_jax.ensemble import folder as ensemble_folder
-from inception_jax.evaluation import answering, multi_crop
+from inception_jax.evaluation import answering, crop_views
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import fields
 from inception_jax.runs import run
@@ -75,7 +75,7 @@ def test_ten_crops_are_part_of_the_pass_over_144(trained, answered, tmp_path):
   np.testing.assert_allclose(among, alone[: len(among)], atol=1e-4)
   assert np.ptp(among, axis=1).max() > 1e-3  # The three aggregations differ.
   assert len(views) == len(
-    multi_crop.views(protocol_lib.Protocol('multi_crop_144').crop(32))
+    crop_views.views(protocol_lib.Protocol('multi_crop_144').crop(32))
   )
 
 

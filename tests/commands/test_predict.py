@@ -13,7 +13,7 @@ import random_runs
 from sklearn import datasets
 
 from inception_jax.commands import predict
-from inception_jax.data import crop_spec
+from inception_jax.data import crop_rules
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 
@@ -70,7 +70,7 @@ def test_links_that_lead_back_and_files_that_are_none(tmp_path):
   os.mkfifo(tmp_path / 'pipe')
   found = predict.list_files([str(tmp_path)])
   assert found == [str(tmp_path / 'a' / 'x.png'), str(tmp_path / 'pipe')]
-  crop = crop_spec.EvaluationCrop(32, 'center_square')
+  crop = crop_rules.EvaluationCrop(32, 'center_square')
   (pictures,) = predict.read_pictures(found, crop, 2)
   assert pictures.failed[1]['reason'] == 'it is no regular file'
 

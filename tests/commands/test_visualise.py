@@ -13,7 +13,7 @@ import pytest
 from inception_jax import models, preprocess
 from inception_jax.commands import predict, visualise
 from inception_jax.commands import registry as command
-from inception_jax.data import crop_spec, labels
+from inception_jax.data import crop_rules, labels
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.visualisation import activations as figures
@@ -34,7 +34,7 @@ def _network(num_classes, kernel_fn=lambda kernel: kernel):
     model=model,
     variables={'params': params, 'batch_stats': {}},
     preprocessing=preprocess.Preprocessing(1 / 255, (0.0, 0.0, 0.0)),
-    eval_crop=crop_spec.EvaluationCrop(SIZE, 'center_square'),
+    eval_crop=crop_rules.EvaluationCrop(SIZE, 'center_square'),
     labels=labels.from_class_names([f'c{i}' for i in range(num_classes)]),
     weights='raw',
     step=0,

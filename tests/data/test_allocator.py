@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_jax.data import allocator, batch_decoding, crop_spec
+from inception_jax.data import allocator, batch_decoding, crop_rules
 
 # Frees the memory of ten pictures and asks for it again, many times; prints how
 # many pages the system had to clear.
@@ -98,7 +98,7 @@ def test_decoding_keeps_memory(monkeypatch):
   batch_decoding.decode_batch(
     png,
     np.zeros((1, 1), np.float32),
-    crop_spec.EvaluationCrop(8, 'center_square'),
+    crop_rules.EvaluationCrop(8, 'center_square'),
     num_threads=1,
   )
   assert calls

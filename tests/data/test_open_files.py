@@ -19,7 +19,7 @@ _PROGRAM = """
 import resource, sys
 import numpy as np
 from tensorflow_datasets.core.utils import shard_utils
-from inception_jax.data import crop_spec, open_files, pipeline, records
+from inception_jax.data import crop_rules, open_files, pipeline, records
 from inception_jax.data.preparation import prepare
 from inception_jax.runtime import errors
 source, data_dir, soft, hard, checks = sys.argv[1:]
@@ -32,7 +32,7 @@ try:
   opened = records.open_records('many', 'train', data_dir)
   batches = pipeline.train_batches(
     opened, seed=0, start_step=0, num_train_steps=8, batch_size=50,
-    slots=np.arange(50), crop=crop_spec.EvaluationCrop(8, 'center_square'),
+    slots=np.arange(50), crop=crop_rules.EvaluationCrop(8, 'center_square'),
   )
   print(len(opened), sum(len(batch['label']) for batch in batches))
 except errors.InputError as error:

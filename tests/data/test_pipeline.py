@@ -13,7 +13,7 @@ from PIL import Image
 import pytest
 import tensorflow as tf
 
-from inception_jax.data import batch_decoding, crop_spec, pipeline, records
+from inception_jax.data import batch_decoding, crop_rules, pipeline, records
 from inception_jax.runtime import errors
 
 
@@ -23,12 +23,12 @@ def digits():
 
 
 def crop(size):
-  return crop_spec.DistortedCrop(
+  return crop_rules.DistortedCrop(
     size,
     area_range=(0.5, 1.0),
     aspect_ratio_range=(0.8, 1.25),
     aspect_ratio_law='log_uniform',
-    interpolations=crop_spec.INTERPOLATIONS,
+    interpolations=crop_rules.INTERPOLATIONS,
   )
 
 
@@ -37,7 +37,7 @@ def eval_batches(source, batch_size, slots=None, **overrides):
     source,
     batch_size=batch_size,
     slots=np.arange(batch_size) if slots is None else slots,
-    crop=crop_spec.EvaluationCrop(8, 'center_square'),
+    crop=crop_rules.EvaluationCrop(8, 'center_square'),
     **overrides,
   )
 
@@ -335,7 +335,7 @@ def test_one_image_is_decoded_at_once_where_one_is_asked(digits, monkeypatch):
     return tf.ensure_shape(tf.numpy_function(cut, [], tf.uint8), (9, 9, 3))
 
   monkeypatch.setattr(pipeline.ahead, 'num_cores', lambda: 8)
-  monkeypatch.setattr(batch_decoding.crops, 'evaluation_crop', slow_crop)
+  monkeypatch.setattr(batch_decoding.cropping, 'evaluation_crop', slow_crop)
   batch_decoding._create_decode_fn.cache_clear()
   try:
     list(eval_batches(digits, 20, num_threads=1, stop=60))
@@ -345,7 +345,7 @@ def test_one_image_is_decoded_at_once_where_one_is_asked(digits, monkeypatch):
 
 
 def test_operations_are_not_divided_over_threads():
-  crop = crop_spec.EvaluationCrop(8, 'center_square')
+  crop = crop_rules.EvaluationCrop(8, 'center_square')
   for tolerant in (False, True):
     decode = batch_decoding._create_decode_fn(crop, 2, tolerant=tolerant)
     operations = [x.type for x in decode.graph.get_operations()]

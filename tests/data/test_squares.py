@@ -1,17 +1,16 @@
 """The crops of the test protocols against an enumeration by Pillow."""
 
 import io
-import itertools
 
 import numpy as np
 from PIL import Image
 import pytest
 import tensorflow as tf
 
-from inception_jax.data import batch_decoding, crop_spec, squares
-from inception_jax.evaluation import multi_crop
+from inception_jax.data import batch_decoding, crops_144, squares
+from inception_jax.evaluation import crop_views
 
-SMALL = crop_spec.protocol('multi_crop_144', 32)
+SMALL = crops_144.protocol('multi_crop_144', 32)
 # Height and width: landscape, portrait, square, tiny, odd, extreme. 74 is
 # the longest side of a picture that crosses as it is.
 SHAPES = [(60, 80), (91, 53), (75, 75), (5, 80), (200, 37)]
@@ -65,8 +64,8 @@ def ours(encoded, spec):
   packed = pack(encoded, spec)[None]
   return np.concatenate(
     [
-      multi_crop.cut(part[:, place], spec)[0]
-      for part in multi_crop.unpack(packed, spec)
+      crop_views.cut(part[:, place], spec)[0]
+      for part in crop_views.unpack(packed, spec)
       for place in range(len(spec.squares))
     ]
   )
@@ -100,40 +99,11 @@ def test_a_subset_is_a_subset():
     ((50, 37), ('center', 'first'), ('center', 'top_right'), (True, False)),
     ((46,), ('center',), ('whole', 'bottom_left'), (False,)),
   ):
-    spec = crop_spec.MultiCrop(32, sides, kinds, names, mirrors)
+    spec = crops_144.MultiCrop(32, sides, kinds, names, mirrors)
     found = ours(image, spec)
     assert len(found) == len(spec)
     for what, crop in zip(spec.list(), found, strict=True):
       np.testing.assert_array_equal(crop, everything[what], err_msg=str(what))
-
-
-def test_the_paper_has_144_crops():
-  spec = crop_spec.protocol('multi_crop_144', 224)
-  assert len(spec) == 144 and spec.shorter_sides == (256, 288, 320, 352)
-  listed = spec.list()
-  assert len(set(listed)) == 144
-  assert listed[:3] == [
-    (256, 'first', 'top_left', False),
-    (256, 'first', 'top_left', True),
-    (256, 'first', 'top_right', False),
-  ]
-  assert listed[-1] == (352, 'last', 'whole', True)
-  # What crosses to the devices is less than a sixth of the crops.
-  assert spec.shape[0] < 144 * 224 * 224 * 3 / 6
-  assert spec.canvas == 512  # Most of ImageNet's photographs fit.
-
-
-def test_ten_crops_are_among_the_144():
-  ten = crop_spec.protocol('ten_crop', 224)
-  assert len(ten) == 10
-  assert ten.canvas == 0 and ten.shape == (3 * 256 * 256,)
-  assert set(ten.list()) == {
-    (256, 'center', crop, mirror)
-    for crop, mirror in itertools.product(
-      (*crop_spec.CORNERS, 'center'), (False, True)
-    )
-  }
-  assert set(ten.list()) < set(crop_spec.protocol('multi_crop_144', 224).list())
 
 
 @pytest.mark.parametrize(('height', 'width'), [(2, 200), (301, 3)])
@@ -157,21 +127,3 @@ def test_jpegs_are_decoded_once_and_whole():
   np.testing.assert_array_equal(
     ours(buffer.getvalue(), SMALL), ours(to_png(pixels), SMALL)
   )
-
-
-@pytest.mark.parametrize(
-  ('arguments', 'message'),
-  [
-    ({'shorter_sides': (31,)}, 'shorter_sides must be at least 32'),
-    ({'shorter_sides': ()}, 'shorter_sides must be some'),
-    ({'squares': ('left',)}, "squares must be one of .*, not 'left'"),
-    ({'crops': ('whole', 'whole')}, 'crops must be some, each once'),
-    ({'crops': ('middle',)}, "crops must be one of .*, not 'middle'"),
-    ({'mirrors': ()}, 'mirrors must be some'),
-  ],
-)
-def test_bad_specs(arguments, message):
-  with pytest.raises(ValueError, match=message):
-    crop_spec.MultiCrop(**{'size': 32, 'shorter_sides': (40,), **arguments})
-  with pytest.raises(ValueError, match="protocol must be one of .*, not 'x'"):
-    crop_spec.protocol('x', 224)

@@ -6,13 +6,13 @@ import pytest
 from inception_jax.data import labels as labels_lib
 from inception_jax.ensemble import together as ensemble
 from inception_jax.evaluation import answers as answers_lib
-from inception_jax.evaluation import multi_crop
+from inception_jax.evaluation import crop_views
 from inception_jax.report import comparison
 from inception_jax.runtime import errors
 
 CLASSES = ('a', 'b', 'c')
 VIEWS = tuple(
-  multi_crop.View(*view)
+  crop_views.View(*view)
   for view in (
     (1, 'mean_probability'),
     (10, 'mean_probability'),

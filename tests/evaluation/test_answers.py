@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from inception_jax.evaluation import answers as answers_lib
-from inception_jax.evaluation import multi_crop
+from inception_jax.evaluation import crop_views
 from inception_jax.runtime import errors
 
 VIEWS = (
-  multi_crop.View(1, 'mean_probability'),
-  multi_crop.View(10, 'mean_probability'),
-  multi_crop.View(10, 'max_probability'),
+  crop_views.View(1, 'mean_probability'),
+  crop_views.View(10, 'mean_probability'),
+  crop_views.View(10, 'max_probability'),
 )
 NUM_IMAGES, NUM_OUTPUTS = 150, 5
 

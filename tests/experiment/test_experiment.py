@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny_config
 
-from inception_jax.data import crop_spec
+from inception_jax.data import crop_rules
 from inception_jax.experiment import experiment
 from inception_jax.training import augment
 
@@ -19,7 +19,7 @@ STEP = 100 // BATCH_SIZE
 def built():
   config = tiny_config.get_plain_config()
   config.data.train_split = 'train[:100]'
-  config.data.interpolations = crop_spec.INTERPOLATIONS
+  config.data.interpolations = crop_rules.INTERPOLATIONS
   config.data.area_range = (0.08, 1.0)
   config.train.num_train_steps = STEP + 2
   return experiment.create_experiment(config)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tiny_config
 
-from inception_jax.data import crop_spec
+from inception_jax.data import crop_rules
 from inception_jax.experiment import experiment, preview
 
 
 @pytest.fixture(scope='module')
 def built():
   config = tiny_config.get_plain_config()
-  config.data.interpolations = crop_spec.INTERPOLATIONS
+  config.data.interpolations = crop_rules.INTERPOLATIONS
   return experiment.create_experiment(config)
 
 
@@ -45,7 +45,7 @@ def test_pieces_are_all_there_and_all_differ(built):
     'none',
     'crop area',
     'crop aspect ratio',
-    *(f'resized {name}' for name in crop_spec.INTERPOLATIONS),
+    *(f'resized {name}' for name in crop_rules.INTERPOLATIONS),
     'mirror',
     'brightness',
     'contrast',

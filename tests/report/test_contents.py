@@ -4,25 +4,25 @@ import types
 
 import pytest
 
-from inception_jax.data import crop_spec, labels
+from inception_jax.data import crop_rules, crops_144, labels
 from inception_jax.report import contents
 
-ALL = crop_spec.protocol('multi_crop_144', 224)
+ALL = crops_144.protocol('multi_crop_144', 224)
 NAMES = tuple(labels.imagenet_names())
 
 
 @pytest.mark.parametrize(
   ('crop', 'class_names', 'expected'),
   [
-    (crop_spec.EvaluationCrop(224, 'shorter_side'), NAMES, True),
-    (crop_spec.EvaluationCrop(224, 'shorter_side'), NAMES[:-1], False),
+    (crop_rules.EvaluationCrop(224, 'shorter_side'), NAMES, True),
+    (crop_rules.EvaluationCrop(224, 'shorter_side'), NAMES[:-1], False),
     (ALL, NAMES, True),
-    (crop_spec.protocol('ten_crop', 224), NAMES, True),
-    (crop_spec.protocol('multi_crop_144', 224, scales=(256, 288)), NAMES, True),
-    (crop_spec.protocol('multi_crop_144', 224, scales=(288,)), NAMES, False),
+    (crops_144.protocol('ten_crop', 224), NAMES, True),
+    (crops_144.protocol('multi_crop_144', 224, scales=(256, 288)), NAMES, True),
+    (crops_144.protocol('multi_crop_144', 224, scales=(288,)), NAMES, False),
     # Ten crops, but others.
     (
-      crop_spec.protocol(
+      crops_144.protocol(
         'multi_crop_144', 224, (288,), ('last',), ALL.crops[:5]
       ),
       NAMES,

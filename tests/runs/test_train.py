@@ -15,7 +15,7 @@ import tiny_config
 
 import inception_jax
 from inception_jax.commands import evaluate
-from inception_jax.data import crop_spec
+from inception_jax.data import crop_rules
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment
@@ -171,7 +171,7 @@ def test_load_run_gives_a_working_model(trained):
   loaded = inception_jax.load_run(workdir)
   assert loaded.weights == 'ema' and loaded.step == 12
   assert loaded.labels.class_names == tuple('0123456789')
-  assert loaded.eval_crop == crop_spec.EvaluationCrop(32, 'center_square')
+  assert loaded.eval_crop == crop_rules.EvaluationCrop(32, 'center_square')
   images = np.zeros((2, 32, 32, 3), np.uint8)
   logits, end_points = jax.jit(loaded.model.apply)(
     loaded.variables, loaded.preprocessing(images)

@@ -21,7 +21,7 @@ import pytest
 
 from inception_jax import preprocess
 from inception_jax.data import device
-from inception_jax.evaluation import multi_crop
+from inception_jax.evaluation import crop_views
 from inception_jax.models import create_model, layers
 from inception_jax.training import augment, optimizer, train_state
 from inception_jax.training import averaging as averaging_lib
@@ -181,7 +181,7 @@ def eval_sums():
   model = TwoHeads(dropout_rate=0.5)
   _, state = create(model)
   eval_step = step_lib.parallelize_eval_step(
-    step_lib.create_eval_step(multi_crop.create_logits_fn(model, PREPROCESSING))
+    step_lib.create_eval_step(crop_views.create_logits_fn(model, PREPROCESSING))
   )
   sums = eval_step(state.variables, device.shard(eval_inputs()))
   return {name: value.item() for name, value in sums.items()}
@@ -503,7 +503,7 @@ def test_evaluation_leaves_its_variables_alone():
   model = TwoHeads()
   _, state = create(model)
   eval_step = step_lib.parallelize_eval_step(
-    step_lib.create_eval_step(multi_crop.create_logits_fn(model, PREPROCESSING))
+    step_lib.create_eval_step(crop_views.create_logits_fn(model, PREPROCESSING))
   )
   first = eval_step(state.variables, device.shard(eval_inputs()))
   again = eval_step(state.variables, device.shard(eval_inputs()))

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax.data import crop_spec
-from inception_jax.evaluation import multi_crop
+from inception_jax.data import crops_144
+from inception_jax.evaluation import crop_views
 
-SPEC = crop_spec.MultiCrop(
+SPEC = crops_144.MultiCrop(
   32, (36, 40), ('first', 'last'), ('top_left', 'center', 'whole')
 )
 
@@ -26,12 +26,12 @@ def packed(count):
 def test_every_crop_goes_through_the_network(network):
   images = packed(3)
   found = jax.jit(
-    multi_crop.create_crop_logits_fn(network.model, network.preprocessing, SPEC)
+    crop_views.create_crop_logits_fn(network.model, network.preprocessing, SPEC)
   )(network.variables, images)
   crops = np.concatenate(
     [
-      multi_crop.cut(part[:, place], SPEC)
-      for part in multi_crop.unpack(images, SPEC)
+      crop_views.cut(part[:, place], SPEC)
+      for part in crop_views.unpack(images, SPEC)
       for place in range(len(SPEC.squares))
     ],
     axis=1,
@@ -59,17 +59,17 @@ def closed_form(logits, how):
   return result / result.sum(-1, keepdims=True)
 
 
-@pytest.mark.parametrize('how', multi_crop.AGGREGATIONS)
+@pytest.mark.parametrize('how', crop_views.AGGREGATIONS)
 def test_aggregation(how):
   rng = np.random.default_rng(1)
   logits = (3 * rng.standard_normal((4, 6, 5))).astype(np.float32)
   expected = closed_form(logits, how)
-  found = multi_crop.aggregate(logits, how)
+  found = crop_views.aggregate(logits, how)
   np.testing.assert_allclose(np.exp(found), expected, rtol=1e-5)
-  others = [closed_form(logits, x) for x in multi_crop.AGGREGATIONS if x != how]
+  others = [closed_form(logits, x) for x in crop_views.AGGREGATIONS if x != how]
   for other in others:  # The three are three.
     assert np.abs(other - expected).max() > 0.01
-  one = multi_crop.aggregate(logits[:, :1], how)
+  one = crop_views.aggregate(logits[:, :1], how)
   np.testing.assert_allclose(
     one, jax.nn.log_softmax(logits[:, 0]), rtol=1e-5, atol=1e-6
   )
@@ -77,5 +77,5 @@ def test_aggregation(how):
 
 def test_improbable_classes_do_not_become_impossible():
   logits = np.array([[[0.0, 200.0], [0.0, 190.0]]], np.float32)
-  found = multi_crop.aggregate(logits)
+  found = crop_views.aggregate(logits)
   assert found[0, 0] == pytest.approx(-190 - np.log(2), rel=1e-6)

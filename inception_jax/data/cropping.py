@@ -1,15 +1,16 @@
-"""Host geometry: which part of a photograph becomes the network's input.
+"""The TensorFlow operations that crop and resize images on the host.
 
-All functions are plain TensorFlow, so that they run eagerly in tests and in
-C++ threads inside `tf.data`. Windows are int32 `[top, left, height, width]`,
-in the photograph's pixels. Of a JPEG only the window is decoded.
+They apply the rules of `crop_rules`. All functions are plain TensorFlow, so
+that they run eagerly in tests and in C++ threads inside `tf.data`. Windows are
+int32 `[top, left, height, width]`, in the image's pixels. Only the window of a
+JPEG is decoded.
 """
 
 import math
 
 import tensorflow as tf
 
-from inception_jax.data import crop_spec, decoding
+from inception_jax.data import crop_rules, decoding
 
 NUM_TRIES = 10
 # Random numbers a training crop takes: area, aspect, top and left of a try,
@@ -23,7 +24,7 @@ CENTRAL_FRACTION = 0.875
 
 
 def crop_proposals(
-  shape: tf.Tensor, draws: tf.Tensor, spec: crop_spec.DistortedCrop
+  shape: tf.Tensor, draws: tf.Tensor, spec: crop_rules.DistortedCrop
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """The ten windows that a training crop may take, fitting or not.
 
@@ -50,7 +51,7 @@ def crop_proposals(
 
 
 def distorted_crop_window(
-  shape: tf.Tensor, uniforms: tf.Tensor, spec: crop_spec.DistortedCrop
+  shape: tf.Tensor, uniforms: tf.Tensor, spec: crop_rules.DistortedCrop
 ) -> tf.Tensor:
   """The window of a training crop.
 
@@ -133,7 +134,7 @@ def rounded(image: tf.Tensor) -> tf.Tensor:
 
 
 def random_resize(
-  image: tf.Tensor, uniform: tf.Tensor, spec: crop_spec.DistortedCrop
+  image: tf.Tensor, uniform: tf.Tensor, spec: crop_rules.DistortedCrop
 ) -> tf.Tensor:
   """Resizes to a square with one of several interpolations, equally likely.
 
@@ -163,7 +164,7 @@ def random_resize(
 def distorted_crop(
   encoded: tf.Tensor,
   uniforms: tf.Tensor,
-  spec: crop_spec.DistortedCrop,
+  spec: crop_rules.DistortedCrop,
   known_jpeg: bool = False,
 ) -> tf.Tensor:
   """Decodes the window of a training crop and resizes it.
@@ -185,7 +186,7 @@ def distorted_crop(
 
 
 def evaluation_geometry(
-  shape: tf.Tensor, spec: crop_spec.EvaluationCrop
+  shape: tf.Tensor, spec: crop_rules.EvaluationCrop
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """What an evaluation crop shows: a part of the picture, resized and cut.
 
@@ -227,7 +228,7 @@ def evaluation_geometry(
 
 def evaluation_crop(
   encoded: tf.Tensor,
-  spec: crop_spec.EvaluationCrop,
+  spec: crop_rules.EvaluationCrop,
   known_jpeg: bool = False,
 ) -> tf.Tensor:
   """Decodes what an evaluation crop needs and resizes it, bilinear.

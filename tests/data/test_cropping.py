@@ -11,7 +11,7 @@ from PIL import Image
 import pytest
 import tensorflow as tf
 
-from inception_jax.data import crop_spec, crops
+from inception_jax.data import crop_rules, cropping
 
 Resampling = Image.Resampling
 
@@ -22,7 +22,7 @@ def distorted(size=32, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3), **more):
     'interpolations': ('bilinear',),
     **more,
   }
-  return crop_spec.DistortedCrop(size, area, ratio, **fields)
+  return crop_rules.DistortedCrop(size, area, ratio, **fields)
 
 
 def uniforms(count, width, seed=0):
@@ -32,9 +32,11 @@ def uniforms(count, width, seed=0):
 def windows(height, width, count=400, **fields):
   spec = distorted(**fields)
   window_fn = tf.function(
-    lambda u: crops.distorted_crop_window(tf.constant([height, width]), u, spec)
+    lambda u: cropping.distorted_crop_window(
+      tf.constant([height, width]), u, spec
+    )
   )
-  draws = uniforms(count, 4 * crops.NUM_TRIES)
+  draws = uniforms(count, 4 * cropping.NUM_TRIES)
   return np.stack([window_fn(u).numpy() for u in draws])
 
 
@@ -42,9 +44,9 @@ def proposals(height, width, count=400, **fields):
   """Areas, ratios and sides of `count` images' proposals, one after another."""
   spec = distorted(**fields)
   fn = tf.function(
-    lambda u: crops.crop_proposals(tf.constant([height, width]), u, spec)
+    lambda u: cropping.crop_proposals(tf.constant([height, width]), u, spec)
   )
-  draws = uniforms(count * crops.NUM_TRIES, 2).reshape(count, -1, 2)
+  draws = uniforms(count * cropping.NUM_TRIES, 2).reshape(count, -1, 2)
   found = [fn(u) for u in draws]
   return [np.concatenate([f[i].numpy() for f in found]) for i in range(3)]
 
@@ -88,7 +90,7 @@ def test_proposed_areas_are_uniform_whatever_the_image(size):
   assert (np.abs(found / areas - 1) < 1.1 * slack).all()
 
 
-@pytest.mark.parametrize('law', crop_spec.ASPECT_RATIO_LAWS)
+@pytest.mark.parametrize('law', crop_rules.ASPECT_RATIO_LAWS)
 def test_proposed_ratios_follow_their_law(law):
   areas, ratios, sides = proposals(375, 500, aspect_ratio_law=law)
   low, high, values = 3 / 4, 4 / 3, ratios
@@ -106,7 +108,7 @@ def test_the_two_laws_differ():
   # Half of the log-uniform ratios are below 1, of the uniform ones 43 %.
   below = {
     law: (proposals(375, 500, aspect_ratio_law=law)[1] < 1).mean()
-    for law in crop_spec.ASPECT_RATIO_LAWS
+    for law in crop_rules.ASPECT_RATIO_LAWS
   }
   assert below['log_uniform'] == pytest.approx(0.5, abs=0.03)
   assert below['uniform'] == pytest.approx(0.25 / (4 / 3 - 3 / 4), abs=0.03)
@@ -118,9 +120,13 @@ def test_the_two_laws_differ():
 @pytest.mark.parametrize('size', [(375, 500), (500, 375), (64, 64)])
 def test_windows_are_the_first_proposals_that_fit(size):
   found = windows(*size)
-  draws = uniforms(400, 4 * crops.NUM_TRIES).reshape(400, crops.NUM_TRIES, 4)
+  draws = uniforms(400, 4 * cropping.NUM_TRIES).reshape(
+    400, cropping.NUM_TRIES, 4
+  )
   for window, draw in zip(found, draws, strict=True):
-    sides = crops.crop_proposals(tf.constant(size), draw[:, :2], distorted())[2]
+    sides = cropping.crop_proposals(
+      tf.constant(size), draw[:, :2], distorted()
+    )[2]
     fitting = [s for s in sides.numpy() if (s <= size).all()]
     if not fitting:
       continue
@@ -161,7 +167,7 @@ def pillow(image, size, method):
 def ours(image, size, interpolation):
   """As a training crop of the whole image is resized."""
   spec = distorted(size, interpolations=(interpolation,))
-  found = crops.random_resize(tf.constant(image), tf.constant(0.5), spec)
+  found = cropping.random_resize(tf.constant(image), tf.constant(0.5), spec)
   return found.numpy()
 
 
@@ -249,7 +255,7 @@ def test_moderate_shrinking_looks_at_few_pixels(interpolation):
   assert row.max() > 150
 
 
-@pytest.mark.parametrize('interpolation', crop_spec.INTERPOLATIONS)
+@pytest.mark.parametrize('interpolation', crop_rules.INTERPOLATIONS)
 @pytest.mark.parametrize('shape', [(9, 5), (40, 40), (1, 1), (30, 700)])
 def test_resizing_keeps_constants(interpolation, shape):
   image = np.full((*shape, 3), 201, np.uint8)
@@ -260,15 +266,17 @@ def test_resizing_keeps_constants(interpolation, shape):
 
 def test_interpolations_are_drawn_equally_often():
   data = encoded(gradient_image(20, 20), 'png')
-  names = crop_spec.INTERPOLATIONS
+  names = crop_rules.INTERPOLATIONS
   alone = {}
-  fixed = np.full((1, crops.UNIFORMS_PER_CROP), 0.4, np.float32)
+  fixed = np.full((1, cropping.UNIFORMS_PER_CROP), 0.4, np.float32)
   for name in names:
     spec = distorted(interpolations=(name,))
-    alone[name] = crops.distorted_crop(data, fixed[0], spec).numpy().tobytes()
+    alone[name] = (
+      cropping.distorted_crop(data, fixed[0], spec).numpy().tobytes()
+    )
   assert len(set(alone.values())) == 4
   crop = tf.function(
-    lambda u: crops.distorted_crop(data, u, distorted(interpolations=names))
+    lambda u: cropping.distorted_crop(data, u, distorted(interpolations=names))
   )
   counts = dict.fromkeys(names, 0)
   for value in (np.arange(100) + 0.5) / 100:
@@ -314,7 +322,7 @@ def expected_evaluation_crop(image, size, name):
   return image[top : top + size, left : left + size]
 
 
-@pytest.mark.parametrize('name', crop_spec.EVALUATION_CROPS)
+@pytest.mark.parametrize('name', crop_rules.EVALUATION_CROPS)
 @pytest.mark.parametrize(
   'shape', [(60, 80), (81, 60), (256, 256), (40, 30), (300, 41), (1, 1)]
 )
@@ -323,7 +331,7 @@ def test_evaluation_crops_equal_their_sources(name, shape, kind):
   data = encoded(smooth_image(*shape), kind)
   image = np.asarray(Image.open(io.BytesIO(data)))
   expected = expected_evaluation_crop(image, 56, name).astype(float)
-  found = crops.evaluation_crop(data, crop_spec.EvaluationCrop(56, name))
+  found = cropping.evaluation_crop(data, crop_rules.EvaluationCrop(56, name))
   difference = np.abs(found.numpy() - expected)
   assert found.shape == (56, 56, 3)
   # One level: Pillow rounds between its two passes.
@@ -333,10 +341,10 @@ def test_evaluation_crops_equal_their_sources(name, shape, kind):
 def test_evaluation_crops_differ():
   data = encoded(smooth_image(60, 80), 'png')
   found = {
-    crops.evaluation_crop(data, crop_spec.EvaluationCrop(56, name))
+    cropping.evaluation_crop(data, crop_rules.EvaluationCrop(56, name))
     .numpy()
     .tobytes()
-    for name in crop_spec.EVALUATION_CROPS
+    for name in crop_rules.EVALUATION_CROPS
   }
   assert len(found) == 4
 
@@ -348,8 +356,8 @@ def test_evaluation_crops_differ():
 )
 def test_evaluation_crops_of_photographs_equal_pillow():
   folder = pathlib.Path(os.environ['INCEPTION_JAX_TEST_DATA'])
-  spec = crop_spec.EvaluationCrop(224, 'shorter_side')
-  crop = tf.function(lambda data: crops.evaluation_crop(data, spec))
+  spec = crop_rules.EvaluationCrop(224, 'shorter_side')
+  crop = tf.function(lambda data: cropping.evaluation_crop(data, spec))
   with tarfile.open(folder / 'imagenet_sample.tar') as sample:
     for member in sample.getmembers()[::20]:
       data = sample.extractfile(member).read()
@@ -363,9 +371,9 @@ def test_evaluation_crops_of_photographs_equal_pillow():
 
 def test_eager_and_tf_data_agree():
   data = encoded(gradient_image(90, 120), 'jpeg')
-  draws = uniforms(1, crops.UNIFORMS_PER_CROP, seed=1)[0]
-  spec = distorted(interpolations=crop_spec.INTERPOLATIONS)
-  crop = lambda image: crops.distorted_crop(image, draws, spec)
+  draws = uniforms(1, cropping.UNIFORMS_PER_CROP, seed=1)[0]
+  spec = distorted(interpolations=crop_rules.INTERPOLATIONS)
+  crop = lambda image: cropping.distorted_crop(image, draws, spec)
   dataset = tf.data.Dataset.from_tensors(data).map(crop)
   np.testing.assert_array_equal(
     next(dataset.as_numpy_iterator()), crop(tf.constant(data))

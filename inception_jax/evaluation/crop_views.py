@@ -1,4 +1,8 @@
-"""Many crops of a picture, cut on the device, and what to make of them.
+"""From the crops of an image to its predictions, on the device.
+
+The crops that `data.crops_144` enumerates are cut on the device and go through
+the network; `aggregate` makes one prediction of those of several crops. A view
+is the prediction of some of the crops by one aggregation.
 
 References:
   Szegedy et al. 2014, Going Deeper with Convolutions, section 7.
@@ -13,7 +17,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from inception_jax.data import crop_spec, resampling
+from inception_jax.data import crop_rules, crops_144, resampling
 from inception_jax.models import GoogLeNet
 from inception_jax.preprocess import Preprocessing
 
@@ -35,14 +39,14 @@ class View(NamedTuple):
 
 
 def views(
-  crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
+  crop: crop_rules.EvaluationCrop | crops_144.MultiCrop,
 ) -> tuple[View, ...]:
   """The answers that one pass over all crops of a picture can give.
 
   Of each of `MultiCrop.nested()` one an aggregation, and one of a single crop,
   of which there is nothing to aggregate.
   """
-  if isinstance(crop, crop_spec.EvaluationCrop):
+  if isinstance(crop, crop_rules.EvaluationCrop):
     return (View(1, AGGREGATIONS[0]),)
   return tuple(
     View(len(part), how)
@@ -51,7 +55,7 @@ def views(
   )
 
 
-def unpack(packed: jax.Array, spec: crop_spec.MultiCrop) -> list[jax.Array]:
+def unpack(packed: jax.Array, spec: crops_144.MultiCrop) -> list[jax.Array]:
   """The squares of pictures, `[batch, count, side, side, 3]` a part.
 
   Args:
@@ -79,13 +83,13 @@ def unpack(packed: jax.Array, spec: crop_spec.MultiCrop) -> list[jax.Array]:
 
 
 def _resized_squares(
-  row: jax.Array, spec: crop_spec.MultiCrop
+  row: jax.Array, spec: crops_144.MultiCrop
 ) -> list[jax.Array]:
   """The squares of a picture that crossed as it is."""
   pixels, taps = jnp.split(row[: spec.picture_ends[1]], spec.picture_ends[:1])
   pixels = pixels.reshape(spec.canvas, spec.canvas, 3)
   taps = lax.bitcast_convert_type(taps.reshape(-1, 4), jnp.int32)
-  taps = taps.reshape(-1, 1 + crop_spec.CANVAS_TAPS)
+  taps = taps.reshape(-1, 1 + crops_144.CANVAS_TAPS)
   resize = jax.vmap(resampling.resize, (None, 0, 0))
   found, start = [], 0
   for count, side in spec.parts:
@@ -96,7 +100,7 @@ def _resized_squares(
   return found
 
 
-def cut(squares: jax.Array, spec: crop_spec.MultiCrop) -> jax.Array:
+def cut(squares: jax.Array, spec: crops_144.MultiCrop) -> jax.Array:
   """The crops of one square of each picture.
 
   Args:
@@ -143,7 +147,7 @@ def _window(squares: jax.Array, size: int, name: str) -> jax.Array:
 def create_crop_logits_fn(
   model: GoogLeNet,
   preprocessing: Preprocessing,
-  spec: crop_spec.MultiCrop,
+  spec: crops_144.MultiCrop,
 ) -> Callable[[Any, jax.Array], jax.Array]:
   """The network on every crop, those of one square at a time.
 
@@ -198,7 +202,7 @@ def create_logits_fn(
 def create_views_fn(
   model: GoogLeNet,
   preprocessing: Preprocessing,
-  crop: crop_spec.EvaluationCrop | crop_spec.MultiCrop,
+  crop: crop_rules.EvaluationCrop | crops_144.MultiCrop,
 ) -> Callable[[Any, jax.Array], jax.Array]:
   """All `views` of pictures, from one pass over their crops.
 
@@ -212,7 +216,7 @@ def create_views_fn(
     classes]`, logarithms of probabilities; images are uint8
     `[batch, *crop.shape]`.
   """
-  if isinstance(crop, crop_spec.EvaluationCrop):
+  if isinstance(crop, crop_rules.EvaluationCrop):
     logits_fn = create_logits_fn(model, preprocessing)
     return lambda variables, images: jax.nn.log_softmax(
       logits_fn(variables, images)
@@ -247,5 +251,5 @@ def aggregate(logits: jax.Array, how: str = 'mean_probability') -> jax.Array:
   log_probs = jax.nn.log_softmax(logits)
   if how == 'max_probability':
     return jax.nn.log_softmax(log_probs.max(1))
-  crop_spec.check_choice('aggregation', how, AGGREGATIONS)
+  crop_rules.check_choice('aggregation', how, AGGREGATIONS)
   return jax.nn.logsumexp(log_probs, 1) - jnp.log(logits.shape[1])
