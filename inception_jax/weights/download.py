@@ -1,25 +1,25 @@
 """Published files: where they are, and fetching them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import contextlib
 import dataclasses
 import hashlib
-import http.client
-import sys
-from typing import Any
-import urllib.error
-import urllib.request
+import shutil
+import tempfile
+from typing import Any, BinaryIO
 
 from absl import logging
 from etils import epath
-import tqdm
+import pooch
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, progress
 
 # The published files have 27 to 54 MB.
 MAX_BYTES = 2**28
 _CHUNK_BYTES = 2**20
 _TIMEOUT_SECONDS = 60
+# After pauses of one second and two.
+_NUM_RETRIES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,64 +127,115 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
       f'{path} is not the file that was published at {release.url}; move it'
       ' away, or leave out --download to use it'
     )
-  partial = path.with_name(f'.{path.name}.part')
-  made = []
   try:
-    made = [x for x in (path.parent, *path.parent.parents) if not x.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = _copy(release.url, partial)
-    if release.is_published(found) is False:
-      kind = 'sha256' if release.sha256 else 'sha1'
-      raise errors.InputError(
-        f'{release.url} is not the file it was: its {kind} is {found[kind]},'
-        f' not {getattr(release, kind)}; get {release.file_name} elsewhere and'
-        ' give it as --input'
-      )
-    partial.rename(path)
-    made = []
-  except (OSError, http.client.HTTPException) as error:
-    reason = (
-      getattr(error, 'reason', None)
-      or getattr(error, 'strerror', None)
-      or errors.first_line(error)
-    )
+    with _folder_made(path.parent), tempfile.TemporaryDirectory() as folder:
+      found = _download(release, folder)
+      _check_published(release, digests_of(found))
+      _copy(found, path)
+  except OSError as error:  # Those of requests are too.
     raise errors.InputError(
-      f'{release.url} could not be downloaded to {path} ({reason}); download it'
-      ' on a machine with a network, copy it here, and run the same command'
-      f' with --input={path} and without --download'
+      f'{release.url} could not be downloaded to {path} ({_reason(error)});'
+      ' download it on a machine with a network, copy it here, and run the same'
+      f' command with --input={path} and without --download'
     ) from error
-  finally:
-    with contextlib.suppress(OSError):
-      partial.unlink(missing_ok=True)
-    for folder in made:
-      with contextlib.suppress(OSError):
-        folder.rmdir()
   return path
 
 
-def _copy(url: str, path: epath.Path) -> dict[str, str]:
-  """Copies what is at `url` to a file and returns its `digests_of`."""
-  digests = _new_digests()
-  with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-    length = response.length  # None if the server does not say.
-    with (
-      path.open('wb') as file,
-      tqdm.tqdm(
-        desc=path.name.strip('.').removesuffix('.part'),
-        total=length,
-        unit='B',
-        unit_scale=True,
-        file=sys.stderr,
-        dynamic_ncols=True,
-      ) as bar,
-    ):
-      while chunk := response.read(_CHUNK_BYTES):
-        file.write(chunk)
-        for digest in digests.values():
-          digest.update(chunk)
-        bar.update(len(chunk))
-        if bar.n > MAX_BYTES:
-          raise urllib.error.URLError(f'it has more than {MAX_BYTES:,} bytes')
-    if length is not None and bar.n != length:
-      raise urllib.error.URLError(f'it broke off after {bar.n:,} bytes')
-  return {name: digest.hexdigest() for name, digest in digests.items()}
+def _download(release: Release, folder: str) -> epath.Path:
+  """The whole file, in a folder; raises OSError if no attempt succeeds."""
+  # It would name the folder, which is not where the file is going.
+  pooch.get_logger().setLevel('WARNING')
+  fetcher = pooch.create(
+    folder,
+    base_url='',
+    # Pooch compares whole hashes only; see `Release.is_published`.
+    registry={release.file_name: None},
+    urls={release.file_name: release.url},
+    retry_if_failed=_NUM_RETRIES,
+  )
+  return epath.Path(fetcher.fetch(release.file_name, downloader=_receive))
+
+
+def _receive(url: str, output_file: str, fetcher: pooch.Pooch) -> None:
+  """Writes what is at `url` to a file; called by pooch."""
+  del fetcher
+  logging.info('downloading %s', url)
+  name = url.rsplit('/', 1)[-1]
+  with (
+    open(output_file, 'wb') as file,
+    # Pooch asks whether the bar is true, which takes a total, and corrects it.
+    progress.progress_bar(desc=name, total=1, unit='B', unit_scale=True) as bar,
+  ):
+    bounded = _BoundedFile(file)
+    receive = pooch.HTTPDownloader(
+      progressbar=bar,
+      chunk_size=_CHUNK_BYTES,
+      timeout=_TIMEOUT_SECONDS,
+      # The file itself, which the hash and the length are of.
+      headers={'Accept-Encoding': 'identity'},
+    )
+    receive(url, bounded, None)
+    if bar.total not in (0, bounded.size):
+      raise OSError(f'it broke off after {bounded.size:,} bytes')
+
+
+class _BoundedFile:
+  """A file that takes no more than `MAX_BYTES`."""
+
+  def __init__(self, file: BinaryIO):
+    self._file, self.size = file, 0
+
+  def write(self, data: bytes) -> None:
+    self.size += len(data)
+    if self.size > MAX_BYTES:
+      raise OSError(f'it has more than {MAX_BYTES:,} bytes')
+    self._file.write(data)
+
+  def flush(self) -> None:
+    self._file.flush()
+
+
+def _check_published(release: Release, found: Mapping[str, str]) -> None:
+  if release.is_published(found) is False:
+    kind = 'sha256' if release.sha256 else 'sha1'
+    raise errors.InputError(
+      f'{release.url} is not the file it was: its {kind} is {found[kind]},'
+      f' not {getattr(release, kind)}; get {release.file_name} elsewhere and'
+      ' give it as --input'
+    )
+
+
+@contextlib.contextmanager
+def _folder_made(folder: epath.Path) -> Iterator[None]:
+  """Makes a folder, which goes again if what is done in it fails."""
+  missing = [x for x in (folder, *folder.parents) if not x.exists()]
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    yield
+  except BaseException:
+    for made in missing:
+      with contextlib.suppress(OSError):
+        made.rmdir()
+    raise
+
+
+def _copy(source: epath.Path, path: epath.Path) -> None:
+  """Copies a file to a place that may be remote, whole or not at all."""
+  partial = path.with_name(f'.{path.name}.part')
+  try:
+    with source.open('rb') as original, partial.open('wb') as copy:
+      shutil.copyfileobj(original, copy)
+    partial.rename(path)
+  finally:
+    with contextlib.suppress(OSError):
+      partial.unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+  """What the system says, or else the library."""
+  cause = error
+  while cause is not None:
+    if getattr(cause, 'strerror', None):
+      return cause.strerror
+    cause = cause.__context__
+  return errors.first_line(error)
