@@ -1,14 +1,61 @@
-"""Runs the command line, and pieces of it, in processes of their own."""
+"""Runs the command line, in this process or in processes of their own."""
 
+import contextlib
+import io
 import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+from unittest import mock
+import warnings
+
+from absl.testing import flagsaver
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = 'tests/tiny_config.py'
+
+
+def call(*arguments):
+  """Runs a command in this process, which spares the start of another.
+
+  What it logs is not part of standard error: that is set up once a process.
+
+  Args:
+    *arguments: of the command line.
+
+  Returns:
+    Exit status, standard output and standard error.
+  """
+  import main
+
+  argv = ['main.py', *map(str, arguments)]
+  out, err = io.StringIO(), io.StringIO()
+  with (
+    flagsaver.flagsaver(),
+    mock.patch.object(sys, 'argv', list(argv)),
+    mock.patch('inception_jax.runtime.log.configure'),
+    contextlib.chdir(ROOT),
+    contextlib.redirect_stdout(out),
+    contextlib.redirect_stderr(err),
+    warnings.catch_warnings(),
+  ):
+    # The library of configs loads files that way.
+    warnings.filterwarnings('ignore', 'the load_module')
+    try:
+      status = main.main(main.parse_flags(argv))
+    except SystemExit as error:
+      status = error.code
+      if isinstance(status, str):  # As the interpreter does at its end.
+        print(status, file=sys.stderr)
+        status = 1
+  return status, out.getvalue(), err.getvalue()
+
+
+def called(*arguments):
+  """As `result`, in this process."""
+  return _result(*call(*arguments))
 
 
 def environment(num_devices=1, **more):
@@ -43,13 +90,16 @@ def finish(process, timeout=300):
 
 
 def run(*arguments, **options):
-  """Runs to the end; see `start` and `finish`."""
+  """Runs to the end in a process of its own; see `start` and `finish`."""
   return finish(start(*arguments, **options))
 
 
 def result(*arguments, **options):
   """The JSON object on the last line of a run that must succeed."""
-  status, out, err = run(*arguments, **options)
+  return _result(*run(*arguments, **options))
+
+
+def _result(status, out, err):
   assert status == 0, err[-3000:]
   return json.loads(out.splitlines()[-1])
 

@@ -13,9 +13,9 @@ from configs import googlenet_imagenet
 from inception_jax.commands import summary
 
 
-def refused(*arguments, **options):
+def refused(*arguments, call=launch.call, **options):
   """The last line of a run that must fail, which must be a sentence."""
-  status, out, err = launch.run(*arguments, **options)
+  status, out, err = call(*arguments, **options)
   assert status == 1, (status, out, err)
   assert 'Traceback' not in err and not out
   sentence = err.strip().splitlines()[-1]
@@ -60,11 +60,25 @@ def test_bad_flags_get_a_sentence(arguments, words):
     assert word in sentence
 
 
+@pytest.mark.parametrize(
+  ('arguments', 'word'),
+  [
+    (('--wordir=x',), 'workdir'),
+    (('--mode=evaluate', '--workdir=/nowhere/at/all'), 'no run directory'),
+  ],
+)
+def test_a_process_ends_as_a_call_does(arguments, word):
+  sentence = refused(*arguments)
+  assert word in sentence
+  assert refused(*arguments, call=launch.run) == sentence
+
+
 def test_batch_that_does_not_divide_over_the_devices(tmp_path):
   sentence = refused(
     f'--config={launch.TINY}',
     f'--workdir={tmp_path / "run"}',
     '--config.train.batch_size=6',
+    call=launch.run,
     num_devices=4,
   )
   assert 'batch_size=6 does not divide over 4 devices' in sentence
@@ -81,7 +95,7 @@ def test_read_only_workdir(tmp_path):
 def test_summary_mode(tmp_path, capsys):
   output = pathlib.Path(tmp_path / 'table.json')
   config = '--config=configs/googlenet_imagenet.py'
-  result = launch.result('--mode=summary', config, f'--output={output}')
+  result = launch.called('--mode=summary', config, f'--output={output}')
   assert result['params'] == 6_998_552
   assert result['params_with_heads'] == 13_378_280
   assert result['multiply_adds'] == 1_582_671_872
