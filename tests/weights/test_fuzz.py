@@ -3,7 +3,6 @@
 import pytest
 
 pytest.importorskip('tensorflow')
-pytest.importorskip('safetensors')
 
 import damaged_files
 

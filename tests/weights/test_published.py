@@ -10,7 +10,9 @@ import struct
 import sys
 import tarfile
 
+from etils import epath
 import jax
+import ml_dtypes
 import numpy as np
 import published_files
 import pytest
@@ -269,33 +271,70 @@ def test_sizes_are_bounded(files, monkeypatch):
       module.read(path)
 
 
-def test_claims_of_safetensors_cost_nothing():
-  def refused(message, **entry):
-    header = {'x': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}
-    header['x'] |= entry
-    text = json.dumps(header).encode()
-    with pytest.raises(ValueError, match=message):
-      state_dict.read_safetensors(
-        struct.pack('<Q', len(text)) + text + b'8' * 8
-      )
+def test_claims_of_safetensors_cost_nothing(tmp_path):
+  path = tmp_path / 'x.safetensors'
+
+  def refused(message, header, length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    length = len(text) if length is None else length
+    path.write_bytes(struct.pack('<Q', length) + text + b'8' * 8)
+    match = f'x.safetensors is no whole safetensors file .*({message})'
+    with pytest.raises(errors.InputError, match=match) as error:
+      state_dict.read(epath.Path(path))
+    assert '\n' not in str(error.value)
+
+  def entry(**changes):
+    return {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]} | changes
 
   huge = 10**15
-  refused('cut short', shape=[huge], data_offsets=[0, 4 * huge])
-  refused('another size', shape=[huge])
-  refused('another size', shape=[1] * 5 + [3])
-  refused('unknown type', dtype='F8_E5M2')
-  refused('no proper shape', shape=[-1, -2])
-  refused('no proper shape', shape=[True, 2])
-  refused('damaged', shape=None)
-  refused('damaged', more=1)
+  # What the library says of its own accord.
+  refused('', {'x': entry(shape=[huge], data_offsets=[0, 4 * huge])})
+  refused('', {'x': entry(shape=[huge])})
+  refused('', {'x': entry(shape=[huge, huge])})
+  refused('', {'x': entry(shape=[1] * 5 + [3])})
+  refused('', {'x': entry(shape=[-1, -2])})
+  refused('', {'x': entry(shape=[True, 2])})
+  refused('', {'x': entry(shape=None)})
+  refused('', {'x': entry(data_offsets=[1, 9])})
   # Two arrays of the same bytes.
-  entry = {'dtype': 'BF16', 'shape': [4], 'data_offsets': [0, 8]}
-  text = json.dumps({'x': entry, 'y': entry}).encode()
-  with pytest.raises(ValueError, match='one over another'):
-    state_dict.read_safetensors(struct.pack('<Q', len(text)) + text + b'8' * 8)
-  deep = b'{"x":' + b'[' * 100_000
-  with pytest.raises(ValueError, match='damaged|Expecting'):
-    state_dict.read_safetensors(struct.pack('<Q', len(deep)) + deep)
+  same = entry(dtype='BF16', shape=[4])
+  refused('', {'x': same, 'y': same})
+  # What is ours to refuse.
+  refused('unknown type', {'x': entry(dtype='F8_E5M2', shape=[8])})
+  refused('dimension', {'x': entry(shape=[1] * 100 + [2])})
+  refused('no JSON object', b'{"x":' + b'[' * 100_000)
+  refused('cut short', {'x': entry()}, 2**20)
+  refused('does not begin', {'x': entry()}, 2**40)
+  empty = entry(shape=[0], data_offsets=[0, 0])
+  many = {f'{i}': empty for i in range(10_000)}
+  refused('it has 10,001 arrays', {**many, 'x': entry()})
+
+
+def test_types_of_safetensors(tmp_path):
+  brain_floats = np.array([1.5, -2, 0.1], ml_dtypes.bfloat16)
+  arrays = {
+    'half': np.array([0.1, 2], np.float16),
+    'double': np.array([[0.1], [2]], np.float64),
+    'counter': np.array(7, np.int64),
+    'flags': np.array([True, False]),
+    'none': np.zeros((0, 3), np.float32),
+  }
+  data = safetensors_numpy.save({**arrays, 'brain': brain_floats.view('u1')})
+  # As PyTorch writes it; the library takes none of NumPy's for bfloat16.
+  length = int.from_bytes(data[:8], 'little')
+  header = json.loads(data[8 : 8 + length])
+  header['brain'] |= {'dtype': 'BF16', 'shape': [3]}
+  header['__metadata__'] = {'format': 'pt'}
+  text = json.dumps(header).encode()
+  path = epath.Path(tmp_path / 'x.safetensors')
+  path.write_bytes(struct.pack('<Q', len(text)) + text + data[8 + length :])
+  found, metadata = state_dict.read(path)
+  assert metadata == {'format': 'pt'}
+  arrays['brain'] = brain_floats.astype(np.float32)
+  assert found.keys() == arrays.keys()
+  for name, array in arrays.items():
+    assert found[name].dtype == array.dtype
+    np.testing.assert_array_equal(found[name], array)
 
 
 def test_claims_of_caffemodels_cost_nothing():

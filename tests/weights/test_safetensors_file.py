@@ -1,11 +1,11 @@
 """Reading back what the export mode wrote as safetensors."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import random_runs
+from safetensors import numpy as safetensors_numpy
 
 from inception_jax.commands import export as exporting
 from inception_jax.commands import import_weights as importing
@@ -14,8 +14,6 @@ from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported as exported_lib
 from inception_jax.weights import safetensors_file as reader
-
-safetensors_numpy = pytest.importorskip('safetensors.numpy')
 
 
 @pytest.fixture(scope='module')
@@ -153,12 +151,3 @@ def test_wrong_shape_is_named(exported, tmp_path):
 def test_unreadable_path_is_a_sentence(tmp_path, name):
   with pytest.raises(errors.InputError, match='cannot be read.*--input'):
     reader.read(tmp_path / name)
-
-
-def test_missing_package_is_named(exported, tmp_path, monkeypatch):
-  path = tmp_path / 'model.safetensors'
-  path.write_bytes(exported[2])
-  for name in ('safetensors', 'safetensors.numpy'):
-    monkeypatch.setitem(sys.modules, name, None)
-  with pytest.raises(errors.InputError, match=r'safetensors.*\[export\]'):
-    reader.read(path)
