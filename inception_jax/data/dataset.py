@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inception_jax.data import crop_rules, synthetic
+from inception_jax.data import bad_images, crop_rules, synthetic
 from inception_jax.runtime import optional
 
 # Name of the set of noise, for measuring speed.
@@ -26,7 +26,7 @@ class Dataset:
     train_crop: how training images are cut.
     eval_crop: how evaluation images are cut.
     num_threads: threads that decode, at most one a core; None is one a core.
-    on_bad_image: 'fail' or 'skip'.
+    on_bad_image: 'fail' or 'skip'; see `bad_images`.
   """
 
   train: Any
@@ -171,7 +171,7 @@ def open_dataset(
     eval_crop: one of `crop_rules.EVALUATION_CROPS`.
     num_threads: threads that decode, at most one a core; None is one a core.
     on_bad_image: what an image that cannot be decoded does, 'fail' or 'skip';
-      see `pipeline.train_batches`.
+      see `bad_images`.
 
   Returns:
     The two splits.
@@ -187,7 +187,7 @@ def open_dataset(
   crops = crop_rules.EVALUATION_CROPS
   crop_rules.check_choice('eval_crop', eval_crop, crops)
   crop_rules.check_choice('train_crop', train_crop, ('distorted', *crops))
-  crop_rules.check_choice('on_bad_image', on_bad_image, ('fail', 'skip'))
+  crop_rules.check_choice('on_bad_image', on_bad_image, bad_images.CHOICES)
   crop = crop_rules.DistortedCrop(
     image_size,
     tuple(area_range),

@@ -6,8 +6,6 @@ devices (see `training.augment`), so that bytes cross and not floats.
 
 from collections.abc import Callable, Iterable, Iterator
 import queue
-import threading
-from typing import TypeVar
 
 from absl import logging
 import numpy as np
@@ -15,6 +13,7 @@ import tensorflow as tf
 
 from inception_jax.data import (
   ahead,
+  bad_images,
   batch_decoding,
   crop_rules,
   cropping,
@@ -22,20 +21,15 @@ from inception_jax.data import (
   order,
 )
 from inception_jax.data import records as records_lib
-from inception_jax.runtime import errors
 
 # Batches that are decoded, or wait, while the caller uses another.
 _BATCHES_AHEAD = 3
-# More records than this share of the set that cannot be decoded are too many
-# to go on without; one is always allowed.
-MAX_BAD_SHARE = 0.01
 
 # image uint8 [n, *crop.shape], label int32 [n], slot int32 [n]: the examples
 # of this process, slot being the place in the global batch. mask and skipped,
 # bool [n]: whether an example counts, and whether it does not because its
 # image is bad (what is neither is padding).
 HostBatch = dict[str, np.ndarray]
-T = TypeVar('T')
 
 
 def hide_accelerators() -> None:
@@ -72,46 +66,37 @@ def train_batches(
     slots: int `[n]`, places in the global batch that this process holds.
     crop: how images are cut.
     num_threads: threads that decode, at most one a core; None is one a core.
-    on_bad_image: what an image that cannot be decoded does: 'fail' ends the
-      run, 'skip' puts the next good record of the set in its place.
+    on_bad_image: what a bad image does: 'fail' ends the run, 'skip' puts the
+      next good record of the set in its place; see `bad_images`.
 
   Yields:
     Batches of n examples.
 
   Raises:
     InputError: if an image is bad and `on_bad_image` is 'fail', or more than
-      `MAX_BAD_SHARE` of the records are.
+      `bad_images.MAX_BAD_SHARE` of the records are.
   """
   slots = np.asarray(slots, np.int32)
-  threads = divide_threads(num_threads)
-  decoder = _Decoder(records, crop, threads, on_bad_image)
+  decoder = _Decoder(records, crop, num_threads, on_bad_image)
+  mask, skipped = np.ones(len(slots), bool), np.zeros(len(slots), bool)
 
   def load(step):
     positions = order.example_positions(step, slots, batch_size)
-    indices = order.record_indices(seed, positions, len(records))
-    uniforms = order.example_uniforms(
-      seed, positions, cropping.UNIFORMS_PER_CROP
+    images, labels = bad_images.decode_next_good(
+      decoder.decode,
+      order.record_indices(seed, positions, len(records)),
+      order.example_uniforms(seed, positions, cropping.UNIFORMS_PER_CROP),
+      len(records),
     )
-    images, labels, bad = decoder.decode(indices, uniforms)
-    # A pure function of the step: the same after a resume and on any host.
-    while bad.any():  # Ends: too many bad records are an error.
-      indices[bad] = (indices[bad] + 1) % len(records)
-      places = np.flatnonzero(bad)
-      images[places], labels[places], bad[places] = decoder.decode(
-        indices[places], uniforms[places]
-      )
-    return images, labels
-
-  mask, skipped = np.ones(len(slots), bool), np.zeros(len(slots), bool)
-  steps = range(start_step, num_train_steps)
-  for image, label in _ahead(load, steps, len(threads)):
-    yield {
-      'image': image,
-      'label': label,
+    return {
+      'image': images,
+      'label': labels,
       'mask': mask,
       'skipped': skipped,
       'slot': slots,
     }
+
+  yield from decoder.map_ahead(load, range(start_step, num_train_steps))
 
 
 def eval_batches(
@@ -144,8 +129,7 @@ def eval_batches(
     InputError: see `train_batches`.
   """
   slots = np.asarray(slots, np.int32)
-  threads = divide_threads(num_threads)
-  decoder = _Decoder(records, crop, threads, on_bad_image)
+  decoder = _Decoder(records, crop, num_threads, on_bad_image)
   uniforms = np.zeros((len(slots), 1), np.float32)  # Nothing is random here.
   stop = len(records) if stop is None else min(stop, len(records))
 
@@ -163,8 +147,7 @@ def eval_batches(
       'slot': slots,
     }
 
-  steps = range(-(-(stop - start) // batch_size))
-  yield from _ahead(load, steps, len(threads))
+  yield from decoder.map_ahead(load, range(-(-(stop - start) // batch_size)))
 
 
 def eval_images(
@@ -200,24 +183,31 @@ def divide_threads(num_threads: int | None) -> tuple[int, ...]:
 
 
 class _Decoder:
-  """Decodes records in C++ threads and keeps account of bad ones."""
+  """Decodes records, some batches at once, in C++ threads.
+
+  Args:
+    records: what to decode.
+    crop: how images are cut.
+    num_threads: see `divide_threads`.
+    on_bad_image: see `bad_images.Account`.
+  """
 
   def __init__(
     self,
     records: records_lib.Records,
     crop: batch_decoding.CropSpec,
-    threads: tuple[int, ...],
+    num_threads: int | None,
     on_bad_image: str,
   ):
+    threads = divide_threads(num_threads)
     self._records = records
+    self._crop = crop
+    self._bad_images = bad_images.Account(records, on_bad_image)
+    self._num_loaders = len(threads)
     self._threads: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in threads:
       self._threads.put(number)
     self._uses_all_cores = sum(threads) >= ahead.num_cores()
-    self._crop = crop
-    self._skips = on_bad_image == 'skip'
-    self._bad: set[int] = set()
-    self._lock = threading.Lock()
 
   def decode(
     self, indices: np.ndarray, uniforms: np.ndarray
@@ -231,6 +221,9 @@ class _Decoder:
     Returns:
       uint8 `[n, *crop.shape]`, black where the image is bad; labels, int32
       `[n]`; and whether each image is bad, bool `[n]`.
+
+    Raises:
+      InputError: see `bad_images.Account.add`.
     """
     encoded, labels = self._records.read(indices)
     num_threads = self._threads.get()  # Of as many as there are callers.
@@ -245,40 +238,18 @@ class _Decoder:
     finally:
       self._threads.put(num_threads)
     if bad.any():
-      self._count(indices[bad])
+      self._bad_images.add(indices[bad])
     return images, labels, bad
 
-  def _count(self, bad: np.ndarray) -> None:
-    with self._lock:
-      new = sorted(set(bad.tolist()) - self._bad)
-      self._bad.update(new)
-      num_bad = len(self._bad)
-    for index in new:
-      what = f'{self._records.describe(index)} is no image that can be decoded'
-      if not self._skips:
-        raise errors.InputError(
-          f'{what}; prepare the dataset again without it, or set'
-          " data.on_bad_image='skip'"
-        )
-      logging.warning('%s; it is skipped', what)
-    num_records = len(self._records)
-    if num_bad > max(1, MAX_BAD_SHARE * num_records) or num_bad == num_records:
-      raise errors.InputError(
-        f'{num_bad} of the {num_records} images of {self._records.name}'
-        f' cannot be decoded, more than {MAX_BAD_SHARE:.0%}; prepare the'
-        ' dataset again without them'
-      )
+  def map_ahead(
+    self, load: Callable[[int], HostBatch], steps: Iterable[int]
+  ) -> Iterator[HostBatch]:
+    """Loads one step after the other, some ahead of their use.
 
-
-def _ahead(
-  load: Callable[[int], T], steps: Iterable[int], num_loaders: int
-) -> Iterator[T]:
-  """Loads one step after the other, some ahead of their use.
-
-  Each of a few Python threads reads a whole batch and has `tf.data` decode it
-  in C++ threads; nothing in C++ ever calls back into Python. (A generator
-  inside `tf.data` does, and hangs the interpreter when it exits half-way.)
-  """
-  return ahead.map_ahead(
-    load, steps, num_threads=num_loaders, num_ahead=_BATCHES_AHEAD
-  )
+    Each of a few Python threads reads a whole batch and has `tf.data` decode it
+    in C++ threads; nothing in C++ ever calls back into Python. (A generator
+    inside `tf.data` does, and hangs the interpreter when it exits half-way.)
+    """
+    return ahead.map_ahead(
+      load, steps, num_threads=self._num_loaders, num_ahead=_BATCHES_AHEAD
+    )
