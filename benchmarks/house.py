@@ -34,7 +34,7 @@ class Import:
   Attributes:
     importer: dotted name without that of the package, such as 'data.crops'; of
       an `__init__.py` that of its folder.
-    target: likewise.
+    target: likewise; '' is `inception_jax` itself.
     lazy: whether it is inside a function, or by a name in a string.
   """
 
@@ -70,7 +70,7 @@ def imports(root: pathlib.Path) -> set[Import]:
     tree = ast.parse(path.read_text())
     for name, lazy in _imported_names(tree):
       target = _module_of(name, files)
-      if target and target != importer:
+      if target is not None and target != importer:
         found.add(Import(importer, target, lazy))
   return found
 
