@@ -12,7 +12,6 @@ from matplotlib import figure as mpl_figure
 import numpy as np
 
 from inception_jax.commands import predict
-from inception_jax.models import inception_v1
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.visualisation import activations as figures
@@ -191,7 +190,7 @@ def _figures(
       loaded.variables,
       loaded.preprocessing,
       feature,
-      size=max(inception_v1.MIN_SIZE, size),
+      size=max(loaded.model.architecture.min_size, size),
     )
     yield f'feature_{feature.stem}.png', figures.draw_feature(feature, ascent)
 

@@ -84,11 +84,14 @@ class Architecture:
     conv_bias_value: their initial value.
     padding: 'same' or 'symmetric', of convolutions and pools of stride 1.
     pool_padding: of pools of stride 2: 'same', 'symmetric' or 'ceil'.
-    last_pool: window of the pool before 5a.
+    last_pool: window of the pool before stage 5.
     window_5x5: of the branch that the paper calls 5x5.
     batch_norm_scale: whether batch norm has a factor beside its offset.
-    has_heads: whether there are auxiliary heads at all.
-    head_pool: their pooling, of `pooling.HEAD_POOLS`.
+    head_taps: modules whose output the auxiliary heads read; the paper's are 4a
+      and 4d (section 5).
+    head_pool: the heads' pooling, of `pooling.HEAD_POOLS`.
+    min_size: side of the smallest image in pixels.
+    min_size_with_heads: likewise when the auxiliary heads run.
     dropout: rate before the classifier; the paper's is 0.4 (section 5).
   """
 
@@ -102,8 +105,11 @@ class Architecture:
   last_pool: int = 3
   window_5x5: int = 5
   batch_norm_scale: bool = True
-  has_heads: bool = True
+  head_taps: tuple[str, ...] = ('4a', '4d')
   head_pool: str = 'valid'
+  min_size: int = 32
+  # Here 4a is 5x5, the window of the paper's auxiliary pooling.
+  min_size_with_heads: int = 65
   dropout: float = 0.4
 
 
@@ -125,6 +131,7 @@ ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
       batch_norm_epsilon=1e-3,
       conv_bias=False,
       head_pool='adaptive',
+      min_size_with_heads=32,
     ),
     # ChanLumerico/lucid: each convolution keeps a bias before its batch norm,
     # which cancels it; padding as in PyTorch.
@@ -135,6 +142,7 @@ ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
       padding='symmetric',
       pool_padding='symmetric',
       head_pool='adaptive',
+      min_size_with_heads=32,
     ),
     # BVLC/caffe, models/bvlc_googlenet.
     'inception_v1_caffe': Architecture(
@@ -156,6 +164,7 @@ ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
       last_pool=2,
       window_5x5=3,
       head_pool='adaptive',
+      min_size_with_heads=32,
       dropout=0.2,
     ),
     # google-research/tf-slim, tf_slim/nets/inception_v1.py.
@@ -166,7 +175,7 @@ ARCHITECTURES: Mapping[str, Architecture] = types.MappingProxyType(
       conv_bias=False,
       last_pool=2,
       window_5x5=3,
-      has_heads=False,
+      head_taps=(),
       dropout=0.2,
     ),
   }

@@ -19,12 +19,6 @@ from inception_jax.models.architectures import (
 )
 from inception_jax.models.local_response_norm import local_response_norm
 
-# Modules whose output the auxiliary classifiers read (section 5).
-AUX_TAPS = ('4a', '4d')
-# Sides at which 4a is 5x5, the window of the paper's auxiliary pooling.
-MIN_SIZE_WITH_PAPER_HEADS = 65
-MIN_SIZE = 32
-
 
 class GoogLeNet(nn.Module):
   """The network of Table 1; see `create_model`.
@@ -78,64 +72,75 @@ class GoogLeNet(nn.Module):
     Raises:
       ValueError: if the images are too small for the network.
     """
-    arch = self.architecture
+    arch, ends = self.architecture, {}
     heads = self.use_aux and (train or self.is_initializing())
     check_image_size(arch, x.shape[1:3], heads)
-    conv, scale = self._conv_factory(), self._scale
-    pool = functools.partial(
-      pooling.max_pool, stride=2, padding=arch.pool_padding
-    )
-    ends = {}
-    x = x.astype(self.dtype)
+    x = self._stem(x.astype(self.dtype), train, ends)
+    stage = '3'
+    for block, spec in arch.specs:
+      if block[0] != stage:
+        window = arch.last_pool if block[0] == '5' else 3
+        x = ends[f'pool{stage}'] = self._pool(x, window)
+        stage = block[0]
+      x = ends[f'inception_{block}'] = self._module(block, spec)(x, train)
+      if heads and block in arch.head_taps:
+        head = self._auxiliary_head(block)
+        ends[f'aux_logits_{block}'] = head(x, train, example_keys)
+    x = ends['avg_pool'] = x.mean((1, 2), dtype=jnp.float32).astype(self.dtype)
+    x = layers.Dropout(arch.dropout, name='dropout')(x, train, example_keys)
+    logits = modules.classifier(self.num_classes, self.dtype)(x)
+    ends['logits'] = logits = logits.astype(jnp.float32)
+    return logits, ends
 
+  def _stem(
+    self, x: jax.Array, train: bool, ends: dict[str, jax.Array]
+  ) -> jax.Array:
+    """Table 1 up to 3a, `[N, H, W, 3]` -> `[N, H / 8, W / 8, 192]`.
+
+    Adds what it computes to `ends`.
+    """
+    conv, scale = self._conv_factory(), self._scale
+    lrn = self.architecture.lrn
     x = conv(3, scale(64), window=7, stride=2, name='conv1')(x, train)
     ends['conv1'] = x
-    x = ends['pool1'] = pool(x, 3)
-    if arch.lrn:
-      x = ends['lrn1'] = local_response_norm(x, *arch.lrn)
+    x = ends['pool1'] = self._pool(x, 3)
+    if lrn:
+      x = ends['lrn1'] = local_response_norm(x, *lrn)
     x = conv(x.shape[-1], scale(64), name='conv2_reduce')(x, train)
     ends['conv2_reduce'] = x
     x = conv(x.shape[-1], scale(192), window=3, name='conv2')(x, train)
     ends['conv2'] = x
-    if arch.lrn:
-      x = ends['lrn2'] = local_response_norm(x, *arch.lrn)
-    x = ends['pool2'] = pool(x, 3)
+    if lrn:
+      x = ends['lrn2'] = local_response_norm(x, *lrn)
+    x = ends['pool2'] = self._pool(x, 3)
+    return x
 
-    stage = '3'
-    for block, spec in arch.specs:
-      if block[0] != stage:
-        x = pool(x, arch.last_pool if block == '5a' else 3)
-        ends[f'pool{stage}'] = x
-        stage = block[0]
-      x = modules.InceptionModule(
-        spec=InceptionSpec(*jax.tree.map(scale, tuple(spec))),
-        conv=conv,
-        form=self.module_form,
-        padding=arch.padding,
-        merge_1x1=self.merge_1x1,
-        window_5x5=arch.window_5x5,
-        name=f'inception_{block}',
-      )(x, train)
-      ends[f'inception_{block}'] = x
-      if heads and block in AUX_TAPS:
-        ends[f'aux_logits_{block}'] = modules.AuxiliaryHead(
-          num_classes=self.num_classes,
-          conv_features=scale(128),
-          hidden_features=scale(1024),
-          conv=conv,
-          bias_value=arch.conv_bias_value,
-          pool=arch.head_pool,
-          dtype=self.dtype,
-          name=f'aux_{block}',
-        )(x, train, example_keys)
+  def _pool(self, x: jax.Array, window: int) -> jax.Array:
+    """The pooling of stride 2 between stages."""
+    return pooling.max_pool(x, window, 2, self.architecture.pool_padding)
 
-    x = ends['avg_pool'] = x.mean((1, 2), dtype=jnp.float32).astype(self.dtype)
-    x = layers.Dropout(arch.dropout, name='dropout')(x, train, example_keys)
-    logits = modules.classifier(self.num_classes, self.dtype)(x).astype(
-      jnp.float32
+  def _module(self, block: str, spec: InceptionSpec) -> modules.InceptionModule:
+    return modules.InceptionModule(
+      spec=InceptionSpec(*jax.tree.map(self._scale, tuple(spec))),
+      conv=self._conv_factory(),
+      form=self.module_form,
+      padding=self.architecture.padding,
+      merge_1x1=self.merge_1x1,
+      window_5x5=self.architecture.window_5x5,
+      name=f'inception_{block}',
     )
-    ends['logits'] = logits
-    return logits, ends
+
+  def _auxiliary_head(self, block: str) -> modules.AuxiliaryHead:
+    return modules.AuxiliaryHead(
+      num_classes=self.num_classes,
+      conv_features=self._scale(128),
+      hidden_features=self._scale(1024),
+      conv=self._conv_factory(),
+      bias_value=self.architecture.conv_bias_value,
+      pool=self.architecture.head_pool,
+      dtype=self.dtype,
+      name=f'aux_{block}',
+    )
 
   def _scale(self, features: int) -> int:
     return max(1, round(self.width * features))
@@ -165,16 +170,18 @@ def check_image_size(
   architecture: Architecture, size: tuple[int, int], use_aux: bool
 ) -> None:
   """Raises ValueError if images of `size` (height, width) are too small."""
-  smallest = MIN_SIZE
-  if use_aux and architecture.head_pool != 'adaptive':
-    smallest = MIN_SIZE_WITH_PAPER_HEADS
+  smallest = architecture.min_size
+  if use_aux:
+    smallest = architecture.min_size_with_heads
   if min(size) >= smallest:
     return
   remedy = ''
-  if smallest != MIN_SIZE:
+  if smallest != architecture.min_size:
+    other = 'inception_v1_bn'
     remedy = (
-      ' with auxiliary heads as in the paper; use larger images, '
-      f"use_aux=False, or 'inception_v1_bn', whose heads take {MIN_SIZE}"
+      ' with auxiliary heads as in the paper; use larger images, use_aux=False,'
+      f' or {other!r}, whose heads take'
+      f' {architecture_of(other).min_size_with_heads}'
     )
   raise ValueError(
     f'images of {size[0]}x{size[1]} pixels are too small: the network needs'
@@ -232,7 +239,7 @@ def create_model(
   return GoogLeNet(
     architecture=architecture,
     num_classes=num_classes,
-    use_aux=use_aux and architecture.has_heads,
+    use_aux=use_aux and bool(architecture.head_taps),
     width=width,
     module_form=module_form,
     merge_1x1=merge_1x1,

@@ -151,7 +151,7 @@ def test_end_points_are_those_of_table_1(name, train):
     del expected['lrn1'], expected['lrn2']
   if name == 'inception_v1_google':
     expected['inception_4a'] = (14, 14, 508)
-  if train and architectures.architecture_of(name).has_heads:
+  if train and architectures.architecture_of(name).head_taps:
     expected |= AUX_END_POINTS
   assert {k: v.shape for k, v in ends.items()} == {
     k: (3, *shape) for k, shape in expected.items()
@@ -273,7 +273,7 @@ def training_ends(model):
 
 
 @pytest.mark.parametrize(
-  'name', sorted(k for k, arch in ARCHITECTURES.items() if arch.has_heads)
+  'name', sorted(k for k, arch in ARCHITECTURES.items() if arch.head_taps)
 )
 def test_heads_read_4a_and_4d(name):
   params = shapes_of(create_model(name, num_classes=7))['params']

@@ -47,7 +47,7 @@ def multiply_adds_by_hand(arch, num_classes=1000):
     )
     counts[f'inception_{block}'] = sides[block[0]] ** 2 * each_place
     channels = spec.features
-    if block in ('4a', '4d') and arch.has_heads:
+    if block in arch.head_taps:
       counts[f'aux_{block}'] = (
         16 * channels * 128 + 2048 * 1024 + 1024 * num_classes
       )

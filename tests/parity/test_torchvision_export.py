@@ -86,7 +86,7 @@ def test_every_profile_comes_back_and_computes_the_same(name, tmp_path):
         np.testing.assert_allclose(
           head(seen[block]), expected, rtol=0, atol=atol
         )
-  if architectures.architecture_of(name).has_heads:
+  if architectures.architecture_of(name).head_taps:
     outputs = network.train()(module.preprocess(torch.tensor(pixels)))
     assert [tuple(x.shape) for x in outputs] == [(2, 7)] * 3
 
