@@ -46,8 +46,8 @@ import published_files  # noqa: E402
 import random_runs  # noqa: E402
 from safetensors import numpy as safetensors_numpy  # noqa: E402
 
+from inception_jax.export import formats, torchvision_file  # noqa: E402
 from inception_jax.export import safetensors_file as writer  # noqa: E402
-from inception_jax.export import torchvision_file  # noqa: E402
 from inception_jax.runs import (  # noqa: E402
   checkpoint,
   description,
@@ -258,7 +258,9 @@ def _read_google(path: pathlib.Path) -> None:
 @functools.cache
 def files_of(source: str) -> Files:
   """A good file of a source, of several files if it is a checkpoint."""
-  serialized = lambda module: module.serialize(*_small_run()[1:])
+  serialized = lambda module: module.serialize(formats.Request(*_small_run()))[
+    '.safetensors'
+  ]
   made: dict[str, Callable[[], bytes | Files]] = {
     'google_npz': _npz,
     'google_graph': _graph,

@@ -1,48 +1,17 @@
 """The export mode: a run directory to a file for other programs."""
 
 from collections.abc import Mapping
-import contextlib
-import dataclasses
-import json
+import functools
 from typing import Any
 
 from absl import logging
 from etils import epath
-import numpy as np
 
-from inception_jax import models
-from inception_jax.export import checking, npz_file
+from inception_jax.export import checking, writing
+from inception_jax.export.formats import FORMATS, Request
 from inception_jax.runs import checkpoint, run
-from inception_jax.runtime import errors, optional
+from inception_jax.runtime import errors, json_files, optional
 from inception_jax.weights import exported
-from inception_jax.weights import safetensors_file as safetensors_reader
-from inception_jax.weights import torchvision as torchvision_reader
-
-CHECK_FILE = 'check.json'
-
-
-@dataclasses.dataclass(frozen=True)
-class Format:
-  """A target format.
-
-  Attributes:
-    packages: what it needs beyond ours.
-    exact: whether the file is run as we run it, so that every bit must come
-      back.
-    ending: of the file.
-  """
-
-  packages: tuple[str, ...]
-  exact: bool
-  ending: str
-
-
-FORMATS = {
-  'safetensors': Format(('safetensors',), True, '.safetensors'),
-  'onnx': Format(('onnx', 'onnxruntime'), False, '.onnx'),
-  'npz': Format((), True, '.npz'),
-  'torchvision': Format(('safetensors',), False, '.safetensors'),
-}
 
 
 def export(
@@ -54,7 +23,7 @@ def export(
   uint8_input: bool = False,
   softmax: bool = False,
 ) -> dict[str, Any]:
-  """Writes the network of a run as one file, and checks it.
+  """Writes the network of a run as a file of a format, and checks it.
 
   The same pictures go through the file, in its own runtime, and through the
   network. The result is also written to `check.json` beside the file, where
@@ -62,13 +31,11 @@ def export(
 
   Args:
     workdir: run directory.
-    format: one of `FORMATS`. 'safetensors' and 'npz' hold every parameter,
-      'onnx' the inference network, without auxiliary heads, 'torchvision' a
-      state dict of its keys, beside which `torchvision_file.companions` go.
+    format: one of `formats.FORMATS`; see the `serialize` of its module.
     weights: 'raw', 'ema' or 'polyak'; see `run.load_run`.
     output: the file; None is `model` with the format's ending in
       `WORKDIR/export/FORMAT`.
-    uint8_input: see `onnx_graph.create_model`.
+    uint8_input: see `onnx_graph.create_model`; of formats that take it.
     softmax: likewise.
 
   Returns:
@@ -80,26 +47,17 @@ def export(
     ExportError: if the file does not compute what the network does. Either
       way nothing is left, and an earlier file stays as it was.
   """
-  _check_request(format, uint8_input, softmax)
+  options = {'uint8_input': uint8_input, 'softmax': softmax}
+  _check_request(format, options)
   path = _output_path(workdir, format, output)
   loaded = run.load_run(workdir, weights)
-  arrays = checkpoint.flatten(loaded.variables)
-  about = exported.describe(loaded, arrays, _read_card(workdir))
-  data = _serialize(format, loaded, arrays, about, uint8_input, softmax)
-  result = {
-    'path': str(path),
-    'format': format,
-    'profile': about['profile'],
-    'weights': loaded.weights,
-    'step': loaded.step,
-    'digest': about['digest'],
-    'num_bytes': len(data),
-    'versions': _versions(format),
-  }
-  beside = _companions(format, path, loaded, arrays)
-  if beside:
-    result['beside'] = [str(file) for file in beside]
-  _write(path, data, beside, loaded, softmax, result)
+  request = _create_request(loaded, workdir, format, options)
+  contents = FORMATS[format].import_module().serialize(request)
+  check = functools.partial(
+    checking.check_files, FORMATS[format], request, path=path
+  )
+  about = _about(request, format, path, contents)
+  result = writing.write(path, contents, about, check)
   logging.info(
     'exported %s: %s differ by at most %.2g',
     path,
@@ -109,17 +67,18 @@ def export(
   return result
 
 
-def _check_request(format: str, uint8_input: bool, softmax: bool) -> None:
+def _check_request(format: str, options: Mapping[str, bool]) -> None:
   if format not in FORMATS:
     raise errors.InputError(
       f'--format must be one of {", ".join(FORMATS)}, not'
       f' {format!r}{errors.suggestion(format, FORMATS)}'
     )
-  for flag, given in (('uint8_input', uint8_input), ('softmax', softmax)):
-    if given and format != 'onnx':
+  for flag, given in options.items():
+    if given and flag not in FORMATS[format].options:
+      others = [x for x, row in FORMATS.items() if flag in row.options]
       raise errors.InputError(
         f'--{flag} is of no use with --format={format}, which holds weights'
-        ' and no program; leave it out, or give --format=onnx'
+        f' and no program; leave it out, or give --format={" or ".join(others)}'
       )
   for package in FORMATS[format].packages:
     optional.import_package(package, f'--format={format}')
@@ -140,200 +99,43 @@ def _output_path(
   return path
 
 
-def _read_card(workdir: epath.PathLike) -> Any:
-  """The card of imported weights, which says whose they are; else None."""
-  path = epath.Path(workdir) / 'card.json'
-  if not path.exists():
-    return None
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise errors.InputError(f'{path} cannot be read: {error}') from error
-
-
-def _serialize(
-  format: str,
+def _create_request(
   loaded: run.Run,
-  arrays: Mapping[str, np.ndarray],
-  about: Mapping[str, str],
-  uint8_input: bool,
-  softmax: bool,
-) -> bytes:
-  """Contents of the file."""
-  if format == 'safetensors':
-    from inception_jax.export import safetensors_file
-
-    return safetensors_file.serialize(arrays, about)
-  if format == 'npz':
-    return npz_file.serialize(arrays, about)
-  if format == 'torchvision':
-    from inception_jax.export import torchvision_file
-
-    return torchvision_file.serialize(arrays, about)
-  from inception_jax.export import onnx_graph
-
-  return onnx_graph.create_model(
-    loaded, arrays, about, uint8_input, softmax
-  ).SerializeToString(deterministic=True)
+  workdir: epath.PathLike,
+  format: str,
+  options: Mapping[str, bool],
+) -> Request:
+  arrays = checkpoint.flatten(loaded.variables)
+  # The card of imported weights says whose they are.
+  card_file = epath.Path(workdir) / 'card.json'
+  card = json_files.read_json(card_file) if card_file.exists() else None
+  return Request(
+    loaded,
+    arrays,
+    exported.describe(loaded, arrays, card),
+    {name: options[name] for name in FORMATS[format].options},
+  )
 
 
-def _companions(
+def _about(
+  request: Request,
   format: str,
   path: epath.Path,
-  loaded: run.Run,
-  arrays: Mapping[str, np.ndarray],
-) -> dict[epath.Path, bytes]:
-  """Contents of the files that go beside `path`."""
-  if format != 'torchvision':
-    return {}
-  from inception_jax.export import torchvision_file
-
-  files = torchvision_file.companions(loaded, arrays)
-  return {path.with_suffix(ending): data for ending, data in files.items()}
-
-
-def _write(
-  path: epath.Path,
-  data: bytes,
-  beside: Mapping[epath.Path, bytes],
-  loaded: run.Run,
-  softmax: bool,
-  result: dict[str, Any],
-) -> None:
-  """Writes the files and `check.json`, all or none; completes `result`."""
-  partial = path.with_name(f'.{path.name}.partial')
-  check_file = path.with_name(CHECK_FILE)
-  partial_check = path.with_name(f'.{CHECK_FILE}.partial')
-  parts = {x: x.with_name(f'.{x.name}.partial') for x in beside}
-  leftovers, made = [partial, partial_check, *parts.values()], []
-  try:
-    made = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    earlier = _earlier_checks(check_file, path)
-    partial.write_bytes(data)
-    for file, part in parts.items():
-      part.write_bytes(beside[file])
-    result |= _check(path, partial, loaded, result, softmax)
-    checks = {**result, 'earlier': earlier} if earlier else result
-    text = json.dumps(checks, indent=2, sort_keys=True)
-    partial_check.write_text(text + '\n')
-    # At no moment does it speak of another file.
-    check_file.unlink(missing_ok=True)
-    for file, part in {path: partial, **parts}.items():
-      part.replace(file)
-      leftovers.append(file)
-    partial_check.replace(check_file)
-    leftovers, made = [], []
-  except OSError as error:
-    raise errors.InputError(
-      f'--output={path} cannot be written ({error.strerror or error}); make'
-      ' room there, or give another'
-    ) from error
-  finally:
-    for file in leftovers:
-      with contextlib.suppress(OSError):
-        file.unlink(missing_ok=True)
-    for folder in made:
-      with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _earlier_checks(
-  check_file: epath.Path, path: epath.Path
-) -> list[dict[str, Any]]:
-  """What was found of other files that were exported to the same folder."""
-  if not check_file.exists():
-    return []
-  try:
-    newest = json.loads(check_file.read_text())
-    found = [newest, *newest.pop('earlier', ())]
-    return [
-      x for x in found if x['path'] != str(path) and x['max_abs_diff'] >= 0
-    ]
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise errors.InputError(
-      f'{check_file} is not of an export and would be lost; give --output in'
-      ' another folder'
-    ) from error
-
-
-def _check(
-  path: epath.Path,
-  partial: epath.Path,
-  loaded: run.Run,
-  result: Mapping[str, Any],
-  softmax: bool,
+  contents: Mapping[str, bytes],
 ) -> dict[str, Any]:
-  """Compares the file `partial`, which is to be `path`, with the network."""
-  pixels = checking.pictures(loaded.eval_crop.size)
-  logits = checking.logits_of(
-    loaded.model, loaded.variables, loaded.preprocessing, pixels
-  )
-  try:
-    outputs = _outputs_of(path, partial, loaded, result, pixels)
-  except OSError:
-    raise
-  except Exception as error:  # Of as many kinds as there are runtimes.
-    raise checking.ExportError(
-      f'{path} cannot be used ({errors.first_line(error)}) and was removed; the'
-      ' disk, or what is installed, may be at fault'
-    ) from error
-  exact = FORMATS[result['format']].exact
-  found = checking.compare(logits, outputs, softmax, exact)
-  checking.check(found, str(path))
-  return found
-
-
-def _outputs_of(
-  path: epath.Path,
-  file: epath.Path,
-  loaded: run.Run,
-  result: Mapping[str, Any],
-  pixels: np.ndarray,
-) -> np.ndarray:
-  """What `file`, which is to be `path`, gives: logits or probabilities."""
-  if result['format'] == 'onnx':
-    from inception_jax.export import onnx_runtime
-
-    return onnx_runtime.outputs_of(
-      file.read_bytes(), loaded.preprocessing, pixels
-    )
-  if result['format'] == 'torchvision':
-    network = torchvision_reader.read(file)
-  elif result['format'] == 'safetensors':
-    network = safetensors_reader.read(file)
-  else:
-    network = exported.network_of(
-      *npz_file.deserialize(file.read_bytes()), str(file)
-    )
-  if network.card['digest'] != result['digest']:
-    raise ValueError('it holds other weights')
-  if result['format'] == 'torchvision':
-    from inception_jax.export import torchvision_file
-
-    files = {
-      path.suffix: file,
-      **{
-        epath.Path(x).suffix: path.with_name(f'.{epath.Path(x).name}.partial')
-        for x in result.get('beside', ())
-      },
-    }
-    outputs = torchvision_file.outputs_of(
-      loaded,
-      checkpoint.flatten(network.variables),
-      {ending: x.read_bytes() for ending, x in files.items()},
-      pixels,
-    )
-    if outputs is not None:
-      return outputs
-  return checking.logits_of(
-    models.create_model(**network.model_arguments),
-    network.variables,
-    network.preprocessing,
-    pixels,
-  )
-
-
-def _versions(format: str) -> dict[str, str]:
+  """What `check.json` says of the file beside what was found."""
   packages = ('inception_jax', 'jax', 'numpy', *FORMATS[format].packages)
-  return {name: optional.version_of(name) for name in packages}
+  about = {
+    'path': str(path),
+    'format': format,
+    'profile': request.description['profile'],
+    'weights': request.loaded.weights,
+    'step': request.loaded.step,
+    'digest': request.description['digest'],
+    'num_bytes': len(contents[FORMATS[format].ending]),
+    'versions': {name: optional.version_of(name) for name in packages},
+  }
+  beside = [x for x in contents if x != FORMATS[format].ending]
+  if beside:
+    about['beside'] = [str(path.with_suffix(ending)) for ending in beside]
+  return about

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 import functools
 from typing import Any
 
+from etils import epath
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from inception_jax import models, preprocess
+from inception_jax.export import formats
 from inception_jax.runtime import errors
+from inception_jax.weights import imported
 
 NUM_IMAGES = 16
 # Largest difference where the largest logit is from 1 to `ORDINARY_LOGIT`, and
@@ -96,6 +99,83 @@ def logits_of(
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _apply(model, preprocessing, variables, pixels):
   return model.apply(variables, preprocessing(pixels))[0]
+
+
+def outputs_of_network(
+  network: imported.ImportedNetwork,
+  request: formats.Request,
+  pixels: np.ndarray,
+) -> np.ndarray:
+  """Logits of a network that was read back from a file, run as we run it.
+
+  Args:
+    network: as it was read.
+    request: what was exported.
+    pixels: uint8 `[batch, height, width, 3]`.
+
+  Returns:
+    float32 `[batch, num_classes]`.
+
+  Raises:
+    ValueError: if the file holds other weights than those exported.
+  """
+  check_weights(network, request)
+  return logits_of(
+    models.create_model(**network.model_arguments),
+    network.variables,
+    network.preprocessing,
+    pixels,
+  )
+
+
+def check_weights(
+  network: imported.ImportedNetwork, request: formats.Request
+) -> None:
+  """Raises ValueError if a file holds other weights than those exported."""
+  if network.card['digest'] != request.description['digest']:
+    raise ValueError('it holds other weights')
+
+
+def check_files(
+  format: formats.Format,
+  request: formats.Request,
+  files: Mapping[str, epath.Path],
+  path: epath.Path,
+) -> dict[str, Any]:
+  """Compares what files compute with what the network computes.
+
+  Args:
+    format: what the files are.
+    request: what was exported.
+    files: where each lies, by its ending.
+    path: what the file is to be called, for messages.
+
+  Returns:
+    See `compare`.
+
+  Raises:
+    ExportError: if the files cannot be used, or compute something else.
+    OSError: if they cannot be read.
+    InputError: if the network gives logits that are not finite.
+  """
+  loaded = request.loaded
+  pixels = pictures(loaded.eval_crop.size)
+  logits = logits_of(
+    loaded.model, loaded.variables, loaded.preprocessing, pixels
+  )
+  try:
+    outputs = format.import_module().outputs_of(request, files, pixels)
+  except OSError:
+    raise
+  except Exception as error:  # Of as many kinds as there are runtimes.
+    raise ExportError(
+      f'{path} cannot be used ({errors.first_line(error)}) and was removed; the'
+      ' disk, or what is installed, may be at fault'
+    ) from error
+  softmax = request.options.get('softmax', False)
+  found = compare(logits, outputs, softmax, format.exact)
+  check(found, str(path))
+  return found
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""Writes a network under torchvision's keys, and a PyTorch module for it."""
+"""The format torchvision: its keys, and a PyTorch module for them."""
 
 from collections.abc import Mapping
 import importlib
@@ -9,11 +9,13 @@ import pprint
 import types
 from typing import Any
 
+from etils import epath
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
+from inception_jax.export import checking, formats
 from inception_jax.models import MODULE_LAYERS
-from inception_jax.runs import run
+from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported, torch_layout, torchvision
 
@@ -49,40 +51,41 @@ def state_dict(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return dict(sorted(state.items()))
 
 
-def serialize(
-  arrays: Mapping[str, np.ndarray], description: Mapping[str, str]
-) -> bytes:
-  """A safetensors file of `state_dict`; `weights.torchvision` reads it back."""
+def serialize(request: formats.Request) -> dict[str, bytes]:
+  """Safetensors of `state_dict`, which `weights.torchvision` reads back.
+
+  Beside it go the same state dict as `.pt`, if PyTorch is installed; and, but
+  for torchvision's own network, a module as `.py`.
+
+  Raises:
+    InputError: if the network's modules are not of the reduced form.
+  """
+  loaded, arrays = request.loaded, request.arrays
   shapes = {path: array.shape for path, array in arrays.items()}
   metadata = {
-    **description,
+    **request.description,
     'format': 'pt',  # By the convention of safetensors.
     torchvision.EXPORTED_BY: exported.FORMAT,
     'shapes': json.dumps(shapes, sort_keys=True),
   }
-  return safetensors_numpy.save(state_dict(arrays), metadata)
-
-
-def companions(
-  loaded: run.Run, arrays: Mapping[str, np.ndarray]
-) -> dict[str, bytes]:
-  """What goes beside the weights, by the ending of its name.
-
-  The same state dict as `.pt`, if PyTorch is installed; and, but for
-  torchvision's own network, a module as `.py`.
-  """
-  files = {}
-  torch = _torch()
-  if torch is not None:
-    data = io.BytesIO()
-    state = state_dict(arrays)
-    torch.save({name: torch.tensor(x) for name, x in state.items()}, data)
-    files['.pt'] = data.getvalue()
+  state = state_dict(arrays)
+  files = {'.safetensors': safetensors_numpy.save(state, metadata)}
+  if _has_pytorch():
+    files['.pt'] = _pickled(state)
   if exported.model_arguments(loaded.model)['name'] != (
     torchvision.LAYOUT.profile
   ):
     files['.py'] = module_source(loaded, arrays).encode()
   return files
+
+
+def _pickled(state: Mapping[str, np.ndarray]) -> bytes:
+  """A state dict as PyTorch saves it."""
+  import torch
+
+  data = io.BytesIO()
+  torch.save({name: torch.tensor(x) for name, x in state.items()}, data)
+  return data.getvalue()
 
 
 def module_source(loaded: run.Run, arrays: Mapping[str, np.ndarray]) -> str:
@@ -145,44 +148,50 @@ def _settings(
 
 
 def outputs_of(
-  loaded: run.Run,
-  arrays: Mapping[str, np.ndarray],
-  files: Mapping[str, bytes],
-  pixels: np.ndarray,
-) -> np.ndarray | None:
-  """Logits of the files in PyTorch, or None if it is not installed.
+  request: formats.Request, files: Mapping[str, epath.Path], pixels: np.ndarray
+) -> np.ndarray:
+  """Logits of the files in PyTorch, or of ours if it is not installed.
 
-  Args:
-    loaded: the run.
-    arrays: its variables by their flat names.
-    files: contents by ending, '.safetensors' among them.
-    pixels: uint8 `[batch, height, width, 3]`.
+  See `formats`. The weights are read back in either case.
 
   Raises:
     ValueError: if the files hold different weights.
   """
-  torch = _torch()
-  if torch is None:
-    return None
-  from safetensors import torch as safetensors_torch
+  network = torchvision.read(files['.safetensors'])
+  if not _has_pytorch():
+    return checking.outputs_of_network(network, request, pixels)
+  checking.check_weights(network, request)
+  contents = {ending: file.read_bytes() for ending, file in files.items()}
+  if '.py' not in contents:
+    arrays = checkpoint.flatten(network.variables)
+    contents['.py'] = module_source(request.loaded, arrays).encode()
+  return _outputs_in_pytorch(contents, pixels)
 
-  state = safetensors_torch.load(files['.safetensors'])
-  pickled = torch.load(io.BytesIO(files['.pt']), weights_only=True)
+
+def _outputs_in_pytorch(
+  contents: Mapping[str, bytes], pixels: np.ndarray
+) -> np.ndarray:
+  """Logits by the contents of `.safetensors`, `.pt` and `.py` alone."""
+  from safetensors import torch as safetensors_torch
+  import torch
+
+  state = safetensors_torch.load(contents['.safetensors'])
+  pickled = torch.load(io.BytesIO(contents['.pt']), weights_only=True)
   if state.keys() != pickled.keys() or not all(
     torch.equal(value, pickled[name]) for name, value in state.items()
   ):
     raise ValueError('.pt and .safetensors hold different weights')
-  text = files.get('.py', module_source(loaded, arrays).encode())
   module = types.ModuleType('exported_network')
-  exec(compile(text, 'model.py', 'exec'), module.__dict__)
+  exec(compile(contents['.py'], 'model.py', 'exec'), module.__dict__)
   network = module.GoogLeNet()
   network.load_state_dict(pickled)
   with torch.no_grad():
     return network.eval()(module.preprocess(torch.tensor(pixels))).numpy()
 
 
-def _torch() -> types.ModuleType | None:
+def _has_pytorch() -> bool:
   try:
-    return importlib.import_module('torch')
+    importlib.import_module('torch')
   except ImportError:
-    return None
+    return False
+  return True

@@ -1,8 +1,11 @@
 """The export mode; ONNX has its own tests in `tests/parity`."""
 
+import dataclasses
+import inspect
 import json
 import os
 import sys
+import types
 
 from etils import epath
 import jax
@@ -11,12 +14,15 @@ import pytest
 import random_runs
 
 from inception_jax.commands import export as exporting
-from inception_jax.export import checking
+from inception_jax.export import checking, formats, npz_file
 from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported
 
 safetensors_numpy = pytest.importorskip('safetensors.numpy')
+
+from inception_jax.export import safetensors_file  # noqa: E402
+
 EXACT = ('safetensors', 'npz')
 
 
@@ -217,9 +223,11 @@ def flip_bit(data):
 def test_file_that_does_not_come_back_is_removed(
   workdir, tmp_path, monkeypatch, damage
 ):
-  right = exporting._serialize
+  right = safetensors_file.serialize
   monkeypatch.setattr(
-    exporting, '_serialize', lambda *args: damage(right(*args))
+    safetensors_file,
+    'serialize',
+    lambda request: {'.safetensors': damage(right(request)['.safetensors'])},
   )
   output = tmp_path / 'model.safetensors'
   with pytest.raises(checking.ExportError, match='cannot be used'):
@@ -232,13 +240,9 @@ def test_other_weights_than_the_runs_are_noticed(
 ):
   other = random_runs.random_run('inception_v1_bn', 64, seed=1, use_aux=True)
   arrays = checkpoint.flatten(other.variables)
-  monkeypatch.setattr(
-    exporting,
-    '_serialize',
-    lambda *_: exporting.npz_file.serialize(
-      arrays, exported.describe(other, arrays)
-    ),
-  )
+  others = formats.Request(other, arrays, exported.describe(other, arrays))
+  right = npz_file.serialize
+  monkeypatch.setattr(npz_file, 'serialize', lambda _: right(others))
   with pytest.raises(checking.ExportError, match='other weights'):
     exporting.export(workdir, 'npz', output=tmp_path / 'model.npz')
   assert not os.listdir(tmp_path)
@@ -264,8 +268,10 @@ def test_last_file_stays_when_the_next_fails(workdir, tmp_path, monkeypatch):
   output = tmp_path / 'model.npz'
   exporting.export(workdir, 'npz', output=output)
   before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-  right = exporting._serialize
-  monkeypatch.setattr(exporting, '_serialize', lambda *a: right(*a)[:-100])
+  right = npz_file.serialize
+  monkeypatch.setattr(
+    npz_file, 'serialize', lambda x: {'.npz': right(x)['.npz'][:-100]}
+  )
   with pytest.raises(checking.ExportError):
     exporting.export(workdir, 'npz', output=output)
   assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
@@ -282,3 +288,67 @@ def test_check_of_other_files_in_the_folder_is_kept(workdir, tmp_path):
     exporting.export(workdir, 'npz', output=tmp_path / 'c.npz')
   assert (tmp_path / 'check.json').read_text() == '{"mine": 1}'
   assert not (tmp_path / 'c.npz').exists()
+
+
+@pytest.mark.parametrize('format', formats.FORMATS)
+def test_options_of_formats_are_flags_of_the_mode(format):
+  known = inspect.signature(exporting.export).parameters
+  assert set(formats.FORMATS[format].options) < set(known)
+
+
+def toy_module(error=0.0):
+  """A format whose file holds a list of numbers that are added to ours."""
+
+  def serialize(request):
+    text = json.dumps([error, request.options['softmax']])
+    return {'.toy': text.encode(), '.card': request.loaded.weights.encode()}
+
+  def outputs_of(request, files, pixels):
+    assert files['.card'].read_text() == 'raw'
+    added, softmax = json.loads(files['.toy'].read_text())
+    loaded = request.loaded
+    logits = added + checking.logits_of(
+      loaded.model, loaded.variables, loaded.preprocessing, pixels
+    )
+    return np.array(jax.nn.softmax(logits)) if softmax else logits
+
+  module = types.ModuleType('toy_file')
+  module.serialize, module.outputs_of = serialize, outputs_of
+  return module
+
+
+@pytest.fixture
+def toy(monkeypatch):
+  """A new format: one row and, by `sys.modules`, one module."""
+  row = formats.Format('toy_file', '.toy', exact=False, options=('softmax',))
+  monkeypatch.setitem(formats.FORMATS, 'toy', row)
+  monkeypatch.setitem(sys.modules, 'toy_file', toy_module())
+
+
+@pytest.mark.parametrize('softmax', [False, True])
+def test_new_format_is_one_module_and_one_row(workdir, toy, softmax):
+  result = exporting.export(workdir, 'toy', softmax=softmax)
+  folder = workdir / 'export' / 'toy'
+  assert sorted(os.listdir(folder)) == ['check.json', 'model.card', 'model.toy']
+  assert json.loads((folder / 'check.json').read_text()) == result
+  assert result['format'] == 'toy' and result['top1_agreement'] == 1
+  assert result['beside'] == [str(folder / 'model.card')]
+  assert result['compared'] == ('log_probabilities' if softmax else 'logits')
+  assert result['num_bytes'] == (folder / 'model.toy').stat().st_size
+  with pytest.raises(errors.InputError, match='--uint8_input is of no use'):
+    exporting.export(workdir, 'toy', uint8_input=True)
+  with pytest.raises(errors.InputError, match='of no use.*=onnx or toy'):
+    exporting.export(workdir, 'npz', softmax=True)
+
+
+def test_new_format_is_checked(workdir, tmp_path, toy, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'toy_file', toy_module(error=0.01))
+  output = tmp_path / 'new' / 'model.toy'
+  with pytest.raises(checking.ExportError, match='does not compute'):
+    exporting.export(workdir, 'toy', output=output)
+  row = dataclasses.replace(formats.FORMATS['toy'], exact=True)
+  monkeypatch.setitem(formats.FORMATS, 'toy', row)
+  monkeypatch.setitem(sys.modules, 'toy_file', toy_module(error=1e-6))
+  with pytest.raises(checking.ExportError, match='allowed are 0'):
+    exporting.export(workdir, 'toy', output=output)
+  assert not os.listdir(tmp_path)

@@ -9,11 +9,16 @@ from safetensors import numpy as safetensors_numpy
 
 from inception_jax.commands import export as exporting
 from inception_jax.commands import import_weights as importing
+from inception_jax.export import formats
 from inception_jax.export import safetensors_file as writer
 from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported as exported_lib
 from inception_jax.weights import safetensors_file as reader
+
+
+def serialize(*contents):
+  return writer.serialize(formats.Request(*contents))['.safetensors']
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +27,7 @@ def exported():
   loaded = random_runs.random_run('inception_v1_bn', 64, use_aux=True)
   arrays = checkpoint.flatten(loaded.variables)
   about = exported_lib.describe(loaded, arrays)
-  return loaded, arrays, writer.serialize(arrays, about)
+  return loaded, arrays, serialize(loaded, arrays, about)
 
 
 def test_network_comes_back_bit_for_bit(exported, tmp_path):
@@ -140,7 +145,7 @@ def test_wrong_shape_is_named(exported, tmp_path):
   changed = {**arrays, 'params/conv1/kernel': arrays['params/conv1/kernel'][:5]}
   about = exported_lib.describe(loaded, changed)
   path = tmp_path / 'model.safetensors'
-  path.write_bytes(writer.serialize(changed, about))
+  path.write_bytes(serialize(loaded, changed, about))
   with pytest.raises(
     errors.InputError, match="model.safetensors .*'params/conv1/kernel'"
   ):

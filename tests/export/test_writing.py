@@ -1,0 +1,53 @@
+"""Files that are written all or none; full disks are the command's tests."""
+
+import json
+import os
+
+from etils import epath
+import pytest
+
+from inception_jax.export import checking, writing
+
+CONTENTS = {'.a': b'first', '.b': b'second'}
+
+
+def write(path, check, contents=CONTENTS):
+  return writing.write(path, contents, {'path': str(path)}, check)
+
+
+def names(folder):
+  return sorted(os.listdir(folder))
+
+
+def test_files_are_checked_as_written_before_they_have_their_names(tmp_path):
+  path = epath.Path(tmp_path) / 'new' / 'x.a'
+  seen = []
+
+  def check(files):
+    seen.append({ending: file.read_bytes() for ending, file in files.items()})
+    assert not {'x.a', 'x.b', 'check.json'} & {*names(path.parent)}
+    return {'max_abs_diff': 0.5}
+
+  result = write(path, check)
+  assert seen == [CONTENTS]
+  assert result == {'path': str(path), 'max_abs_diff': 0.5}
+  assert names(path.parent) == ['check.json', 'x.a', 'x.b']
+  assert path.with_suffix('.b').read_bytes() == b'second'
+  assert json.loads((path.parent / 'check.json').read_text()) == result
+
+
+@pytest.mark.parametrize('error', [checking.ExportError, KeyboardInterrupt])
+def test_check_that_fails_leaves_what_was_there(tmp_path, error):
+  def fail(files):
+    raise error
+
+  path = epath.Path(tmp_path) / 'x.a'
+  with pytest.raises(error):
+    write(epath.Path(tmp_path) / 'new' / 'folder' / 'x.a', fail)
+  assert not names(tmp_path)
+  write(path, lambda files: {'max_abs_diff': 0.0})
+  before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+  assert len(before) == 3
+  with pytest.raises(error):
+    write(path, fail, {'.a': b'third', '.c': b'fourth'})
+  assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
