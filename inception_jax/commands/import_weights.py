@@ -185,9 +185,8 @@ def _write(
       workdir.rmdir()
     partial.rename(workdir)
   except OSError as error:
-    raise errors.InputError(
-      f'--workdir={workdir} cannot be written ({error.strerror or error}); give'
-      ' another folder'
+    raise errors.cannot_write(
+      f'--workdir={workdir}', error, 'give another folder'
     ) from error
   finally:
     if partial.exists():
