@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import numpy as safetensors_numpy
 
 from inception_jax.export import checking, formats
-from inception_jax.models import MODULE_LAYERS
+from inception_jax.models import layer_names
 from inception_jax.runs import checkpoint, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported, torch_layout, torchvision
@@ -113,24 +113,21 @@ def _settings(
 ) -> dict[str, Any]:
   """`SETTINGS` of `pytorch_network`."""
   arch = loaded.model.architecture
-  width = lambda layer: arrays[f'params/{layer}/kernel'].shape[-1]
-  heads = {
-    block: (
-      width(f'aux_{block}/conv'),
-      arrays[f'params/aux_{block}/dense/kernel'].shape[0],
-      width(f'aux_{block}/dense'),
-    )
-    for block, _ in arch.specs
-    if f'params/aux_{block}/dense/kernel' in arrays
-  }
+  # Shapes of the kernels by part of the network and block.
+  shapes = {'stem': {}, 'inception': {}, 'classifier': {}, 'aux': {}}
+  for layer in layer_names.layers(arch):
+    kernel = arrays.get(f'params/{layer.path}/kernel')
+    if kernel is not None:  # A network can do without its heads.
+      shapes[layer.part].setdefault(layer.block, []).append(kernel.shape)
+  widths = lambda kernels: tuple(shape[-1] for shape in kernels)
   return {
     'num_classes': loaded.model.num_classes,
-    'stem': tuple(map(width, ('conv1', 'conv2_reduce', 'conv2'))),
-    'blocks': {
-      block: tuple(width(f'inception_{block}/{x}') for x in MODULE_LAYERS)
-      for block, _ in arch.specs
+    'stem': widths(shapes['stem']['']),
+    'blocks': {x: widths(found) for x, found in shapes['inception'].items()},
+    'heads': {
+      block: (conv[-1], *dense)
+      for block, (conv, dense, _) in shapes['aux'].items()
     },
-    'heads': heads,
     'head_pool': arch.head_pool,
     'lrn': None if arch.lrn is None else tuple(arch.lrn),
     'batch_norm_epsilon': arch.batch_norm_epsilon,

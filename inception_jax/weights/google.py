@@ -5,7 +5,6 @@ References:
 """
 
 from collections.abc import Mapping
-import functools
 import hashlib
 import tokenize
 from typing import Any
@@ -15,15 +14,13 @@ import zlib
 from absl import logging
 from etils import epath
 from flax import traverse_util
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from inception_jax import models, profiles
+from inception_jax import profiles
 from inception_jax.data import crop_rules, labels
 from inception_jax.models import architectures, layer_names
 from inception_jax.runtime import errors
-from inception_jax.weights import download, graph_def, imported
+from inception_jax.weights import conversion, download, graph_def, imported
 
 PROFILE = 'inception_v1_google'
 RELEASE = download.Release(
@@ -36,7 +33,6 @@ GRAPH_SHA256 = (
   'a39b08b826c9d5a5532ff424c03a3a11a202967544e389aca4b06c2bd8aef63f'
 )
 LABEL_FILE = 'imagenet_comp_graph_label_strings.txt'
-IMAGE_SIZE = 224
 # Of the synsets of the 1008 outputs, a line each, empty for dummies: a file of
 # the same classes in another order would give every output a wrong name.
 ORDER_SHA256 = (
@@ -111,17 +107,13 @@ CARD = {
 }
 
 
-def names_of_layers() -> tuple[dict[str, str], dict[str, str]]:
-  """Path of each layer in our parameters, and its name in the release.
-
-  Returns:
-    Those of the main path, and those of the two auxiliary heads.
-  """
-  main, heads = {}, {}
-  for layer in layer_names.layers(architectures.architecture_of(PROFILE)):
-    names = heads if layer.part == 'aux' else main
-    names[layer.path] = _layer_name(layer)
-  return main, heads
+def names_of_layers(use_aux: bool = True) -> dict[str, str]:
+  """Path of each layer in our parameters, and its name in the release."""
+  return {
+    layer.path: _layer_name(layer)
+    for layer in layer_names.layers(architectures.architecture_of(PROFILE))
+    if use_aux or layer.part != 'aux'
+  }
 
 
 def _layer_name(layer: layer_names.Layer) -> str:
@@ -168,7 +160,9 @@ def read(
     model_arguments=arguments,
     variables={'params': params, 'batch_stats': {}},
     preprocessing=profile.preprocessing,
-    eval_crop=crop_rules.EvaluationCrop(IMAGE_SIZE, profile.eval_crop),
+    eval_crop=crop_rules.EvaluationCrop(
+      conversion.IMAGE_SIZE, profile.eval_crop
+    ),
     labels=label_map,
     missing=missing,
     unused=unused,
@@ -261,7 +255,7 @@ def convert(
   Raises:
     InputError: if the main path is not whole, or a shape or value is wrong.
   """
-  main, heads = names_of_layers()
+  main, whole = names_of_layers(use_aux=False), names_of_layers()
   names = lambda of: [f'{name}_{kind}' for name in of.values() for kind in 'wb']
   absent = [name for name in names(main) if name not in arrays]
   if absent:
@@ -270,7 +264,7 @@ def convert(
       f' {len(names(main))} arrays (first {absent[0]!r}); give'
       f' {RELEASE.file_name} or {GRAPH_FILE}'
     )
-  missing = tuple(name for name in names(heads) if name not in arrays)
+  missing = tuple(name for name in names(whole) if name not in arrays)
   if missing:
     logging.warning(
       '%s lacks %s, so the network is built without auxiliary heads (they are'
@@ -278,24 +272,23 @@ def convert(
       source,
       ', '.join(missing),
     )
-  used = main if missing else main | heads
+  used = main if missing else whole
   unused = tuple(sorted(arrays.keys() - set(names(used))))
   arguments = {
     'name': PROFILE,
     'num_classes': profiles.profile_of(PROFILE).num_classes,
     'use_aux': not missing,
   }
-  model = models.create_model(**arguments)
-  shapes = jax.eval_shape(
-    functools.partial(model.init, jax.random.key(0)),
-    jax.ShapeDtypeStruct((1, IMAGE_SIZE, IMAGE_SIZE, 3), jnp.float32),
-  )['params']
+  shapes = conversion.shapes_of(
+    PROFILE, arguments['num_classes'], arguments['use_aux']
+  )
   flat = {}
-  for path, leaf in traverse_util.flatten_dict(shapes, sep='/').items():
-    layer, kind = path.rsplit('/', 1)
-    name = f'{used[layer]}_{"w" if kind == "kernel" else "b"}'
-    flat[path] = _fitted(arrays[name], leaf.shape, f'{source}: {name!r}')
-  return arguments, traverse_util.unflatten_dict(flat, sep='/'), missing, unused
+  for path, shape in shapes.items():
+    layer, variable = layer_names.split(path)
+    name = f'{used[layer.path]}_{"w" if variable == "kernel" else "b"}'
+    flat[path] = _fitted(arrays[name], shape, f'{source}: {name!r}')
+  params = traverse_util.unflatten_dict(flat, sep='/')['params']
+  return arguments, params, missing, unused
 
 
 def _fitted(array: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:

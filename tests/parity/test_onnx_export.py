@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import random_runs
 
+from inception_jax import models
 from inception_jax.commands import export as exporting
 from inception_jax.export import checking
 from inception_jax.models import ARCHITECTURES, architectures
@@ -364,7 +365,7 @@ def test_released_weights_agree_on_photographs(photographs, tmp_path):
   folder = pathlib.Path(os.environ['INCEPTION_JAX_TEST_DATA'])
   network = google.read(folder / 'google_inception.npz')
   loaded = run.Run(
-    model=google.models.create_model(**network.model_arguments),
+    model=models.create_model(**network.model_arguments),
     variables=network.variables,
     preprocessing=network.preprocessing,
     eval_crop=network.eval_crop,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from inception_jax import models
 from inception_jax.data import labels
 from inception_jax.runtime import errors
 from inception_jax.weights import google
@@ -42,7 +43,7 @@ def label_text():
 @pytest.fixture(scope='module')
 def arrays():
   """Random arrays of the released names and shapes."""
-  model = google.models.create_model(google.PROFILE, num_classes=1008)
+  model = models.create_model(google.PROFILE, num_classes=1008)
   shapes = jax.eval_shape(
     model.init,
     jax.random.key(0),
@@ -50,8 +51,7 @@ def arrays():
   )['params']
   rng = np.random.default_rng(0)
   found = {}
-  main, heads = google.names_of_layers()
-  for ours, theirs in (main | heads).items():
+  for ours, theirs in google.names_of_layers().items():
     node = shapes
     for part in ours.split('/'):
       node = node[part]
