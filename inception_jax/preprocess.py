@@ -30,13 +30,14 @@ class Preprocessing:
       float32 array of the same shape.
     """
     x = images.astype(jnp.float32) * self.scale
-    x = x - jnp.asarray(self.mean, jnp.float32)
+    x = x - jnp.broadcast_to(jnp.asarray(self.mean, jnp.float32), x.shape)
     return x[..., ::-1] if self.bgr else x
 
   def invert(self, inputs: jax.Array) -> jax.Array:
     """Network input back to float pixels in 0 to 255, for pictures."""
     inputs = inputs[..., ::-1] if self.bgr else inputs
-    return (inputs + jnp.asarray(self.mean, jnp.float32)) / self.scale
+    mean = jnp.broadcast_to(jnp.asarray(self.mean, jnp.float32), inputs.shape)
+    return (inputs + mean) / self.scale
 
 
 # The paper says only that the mean was subtracted; these are the means of red,

@@ -192,7 +192,7 @@ class ConvBlock(nn.Module):
   def finish(self, y: jax.Array, train: bool) -> jax.Array:
     """Bias, normalisation and ReLU on the convolution's output `y`."""
     if self.use_bias:
-      y = y + self.bias.astype(y.dtype)
+      y = y + self.bias.astype(y.dtype)[None, None, None]
     if self.batch_norm is not None:
       y = self.bn(y, use_running_average=not train)
     return nn.relu(y)

@@ -19,9 +19,10 @@ _LIGHTING_SALT = 7
 
 # Red, green and blue in grey: ITU-R BT.601 luma, as Pillow has it.
 _LUMA = np.array([0.299, 0.587, 0.114])
-_IDENTITY = np.eye(3)
+# Matrices of colours have an axis for the batch: [1, 3, 3].
+_IDENTITY = np.eye(3)[None]
 # A pixel is a row vector here, so this makes all channels its luma.
-_TO_GREY = np.outer(_LUMA, np.ones(3))
+_TO_GREY = np.outer(_LUMA, np.ones(3))[None]
 # RGB to YIQ (FCC NTSC 1953). The columns of I and Q sum to 0, so grey has
 # neither.
 _TO_YIQ = np.array(
@@ -36,7 +37,7 @@ _QUARTER_TURN = (
   _TO_YIQ
   @ np.array([[0, 0, 0], [0, 0, 1], [0, -1, 0]])
   @ np.linalg.inv(_TO_YIQ)
-)
+)[None]
 
 # Principal components of the RGB pixels, scaled to 0 to 1, of the ImageNet
 # training set, as commonly published: variances, and a column for each. Rows
@@ -165,10 +166,10 @@ class Augmentation:
     # the mean of every round would take one a round.
     is_contrast = order == len(pieces) - 1
     place = jnp.argmax(is_contrast, axis=1, keepdims=True)
-    is_before = jnp.arange(len(pieces) - 1) < place
+    is_before = jnp.arange(len(pieces) - 1)[None] < place
     before = _transform(
       planes,
-      jnp.where(is_before[:, :, None, None], matrices[:, :-1], _IDENTITY),
+      jnp.where(is_before[:, :, None, None], matrices[:, :-1], _IDENTITY[None]),
     )
     # Rounded as in Pillow. Whole numbers also have the same sum in any order,
     # so that neither the batch's size nor the device changes a bit of it.
@@ -259,7 +260,7 @@ def lighting(keys: jax.Array, std: float) -> jax.Array:
 
   shifts = 255 * PCA_VARIANCES * PCA_DIRECTIONS
   # A sum, since a dot is of fewer bits on a TPU and a GPU.
-  return (jax.vmap(draw)(keys)[:, None] * shifts).sum(-1)
+  return (jax.vmap(draw)(keys)[:, None] * shifts[None]).sum(-1)
 
 
 def example_keys(

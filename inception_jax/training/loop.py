@@ -141,40 +141,56 @@ class TrainLoop:
       TrainingError: if a loss or norm is not finite, or the input of another
         process fails; nothing is saved then.
     """
-    options = self._options
     step = int(state.step)
     self._start_clock(step)
-    pending = None
-    with self._stop as stop, self._progress_bar(step) as bar:
-      batches = stop.guard(batches)
-      while step < options.num_train_steps and not self._stop_at:
-        batch = self._next(batches)
-        batch['stop'] = stop.flags()
-        state, metrics = self._train_step(state, batch)
-        if pending is not None:
-          self._take(*pending, bar)
-        step += 1
-        pending = (step, metrics)
-        saves = self._is_due(step, options.checkpoint_every_steps)
-        evaluates = self._is_due(step, options.eval_every_steps)
-        if saves or evaluates:
-          self._take(*pending, bar)
-          pending = None
-          if evaluates:
-            self._evaluate(state, step)
-          if saves:
-            self._save(state, step)
-      if pending is not None:
-        self._take(*pending, bar)
+    with (
+      self._stop as stop,
+      self._progress_bar(step) as bar,
+      # What crosses to the devices is put there by name (`data.device`), so a
+      # transfer that slips into the step is an error and not a slow run.
+      jax.transfer_guard_host_to_device('disallow'),
+    ):
+      state, step = self._run_steps(state, step, stop.guard(batches), bar)
       if step != self._last_saved:
         self._save(state, step)
-    if self._stop_at and step < options.num_train_steps:
+    if self._stop_at and step < self._options.num_train_steps:
       raise errors.Interrupted(
         f'stopped by {signal.Signals(self._stop_at).name} at step {step}, which'
         ' is saved; the same command goes on from there',
         self._stop_at,
       )
     return state
+
+  def _run_steps(
+    self,
+    state: train_state.TrainState,
+    step: int,
+    batches: Iterator[dict[str, jax.Array]],
+    bar: tqdm.tqdm,
+  ) -> tuple[train_state.TrainState, int]:
+    """Trains to the end or to a signal; returns the state and its step."""
+    options = self._options
+    pending = None
+    while step < options.num_train_steps and not self._stop_at:
+      batch = self._next(batches)
+      batch['stop'] = self._stop.flags()
+      state, metrics = self._train_step(state, batch)
+      if pending is not None:
+        self._take(*pending, bar)
+      step += 1
+      pending = (step, metrics)
+      saves = self._is_due(step, options.checkpoint_every_steps)
+      evaluates = self._is_due(step, options.eval_every_steps)
+      if saves or evaluates:
+        self._take(*pending, bar)
+        pending = None
+        if evaluates:
+          self._evaluate(state, step)
+        if saves:
+          self._save(state, step)
+    if pending is not None:
+      self._take(*pending, bar)
+    return state, step
 
   def _is_due(self, step: int, every_steps: int) -> bool:
     return step % every_steps == 0 or step == self._options.num_train_steps
