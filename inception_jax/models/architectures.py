@@ -1,5 +1,14 @@
 """The members of the Inception-v1 family, as data.
 
+A variant of GoogLeNet is a new row of `ARCHITECTURES` and of
+`profiles.PROFILES`. A descendant with another stem or other modules, such as
+Inception-v3 (branches factorised into 1x7 and 7x1, one auxiliary head, 299
+pixels), also gets a Linen module beside inception_v1.py, with the attributes
+and the call of `GoogLeNet`, and `create_model` builds the one that fits the
+architecture. The image size stands in the config. Training and evaluation see
+only `(logits, end_points)`, among which `aux_logits_*` are the heads, and of
+the architecture only `min_size`.
+
 References:
   Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842.
   The authors' released network: github.com/google/inception.

@@ -1,4 +1,4 @@
-"""GoogLeNet (Inception-v1): modules, auxiliary heads and the network.
+"""GoogLeNet (Inception-v1): stem, modules, auxiliary heads and classifier.
 
 References:
   Szegedy et al. 2014, Going Deeper with Convolutions, arXiv 1409.4842.
