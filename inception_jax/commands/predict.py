@@ -1,20 +1,17 @@
 """The predict mode: pictures to the classes a network sees in them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 import csv
-import functools
-import glob
 import io
-import os
-from typing import Any, NamedTuple
+from typing import Any
 
 from etils import epath
 import jax
 import numpy as np
 
-from inception_jax.data import ahead, crop_rules
+from inception_jax.data import pictures
 from inception_jax.runs import run
-from inception_jax.runtime import errors, json_files, optional, progress
+from inception_jax.runtime import errors, json_files, progress
 from inception_jax.visualisation import plots
 
 _TOP_K = 5
@@ -22,22 +19,6 @@ _BATCH_SIZE = 32
 # A sheet of more pictures could not be read.
 _MAX_ON_SHEET = 64
 _ENDINGS = ('.json', '.csv', '.png')
-# No photograph has more.
-_MAX_BYTES = 2**30
-
-
-class Pictures(NamedTuple):
-  """Some pictures, cut as the network wants them.
-
-  Attributes:
-    files: names of those that could be read.
-    images: uint8 `[len(files), size, size, 3]`.
-    failed: `{file, reason}` of the others.
-  """
-
-  files: list[str]
-  images: np.ndarray
-  failed: list[dict[str, str]]
 
 
 def predict(
@@ -62,7 +43,7 @@ def predict(
 
   Returns:
     `predictions: [{file, top: [{index, synset, name, probability}]}]` in the
-    order of `list_files`, and `failed: [{file, reason}]`.
+    order of `pictures.list_files`, and `failed: [{file, reason}]`.
 
   Raises:
     InputError: if something given cannot be used; a picture that cannot be read
@@ -78,14 +59,14 @@ def predict(
       f'--top_k={top_k} must be from 1 to the {len(loaded.labels)} outputs of'
       ' the network'
     )
-  paths = list_files(files)
+  paths = pictures.list_files(files)
   classify = create_classify_fn(loaded, top_k)
   predictions, failed, sheet = [], [], []
   batch_size = min(_BATCH_SIZE, len(paths))
   with progress.progress_bar(
     desc='predict', total=len(paths), unit='img'
   ) as bar:
-    for batch in read_pictures(paths, loaded.eval_crop, batch_size):
+    for batch in pictures.read_pictures(paths, loaded.eval_crop, batch_size):
       tops = classify(_padded(batch.images, batch_size))
       predictions += [
         {'file': file, 'top': top}
@@ -100,137 +81,6 @@ def predict(
   if output is not None:
     _write(output, result, sheet)
   return result
-
-
-def list_files(files: Sequence[str]) -> list[str]:
-  """The files that names, folders and patterns stand for, each once, in order.
-
-  Of folders, all files however deep, sorted, without hidden ones. What stands
-  for nothing is kept as it is, so that reading it says so.
-  """
-  found = []
-  for name in files:
-    path = epath.Path(name).expanduser()
-    try:
-      found += _files_of(name, path) or [str(path)]
-    except Exception:  # Of remote folders, of several kinds.
-      found.append(str(path))
-  return list(dict.fromkeys(found))
-
-
-def _files_of(name: str, path: epath.Path) -> list[str]:
-  matches = [str(path)]
-  if not path.exists() and glob.has_magic(name):
-    matches = sorted(glob.glob(os.path.expanduser(name), recursive=True))
-  found, seen = [], set()
-  for match in matches:
-    if epath.Path(match).is_dir():
-      found += _files_below(epath.Path(match), seen)
-    else:
-      found.append(match)
-  return found
-
-
-def _files_below(folder: epath.Path, seen: set[str]) -> list[str]:
-  # Links may lead back up.
-  place = str(folder)
-  if '://' not in place:
-    place = os.path.realpath(place)
-  if place in seen:
-    return []
-  seen.add(place)
-  found = []
-  for path in sorted(folder.iterdir()):
-    if path.name.startswith('.'):
-      continue
-    found += _files_below(path, seen) if path.is_dir() else [str(path)]
-  return found
-
-
-def read_pictures(
-  paths: Sequence[str], crop: crop_rules.EvaluationCrop, batch_size: int
-) -> Iterator[Pictures]:
-  """Reads, decodes and cuts pictures, some batches ahead of their use.
-
-  Args:
-    paths: of the pictures.
-    crop: how they are cut.
-    batch_size: pictures at a time.
-
-  Yields:
-    Up to `batch_size` pictures, in order.
-
-  Raises:
-    InputError: if TensorFlow, which decodes, is missing.
-  """
-  # TensorFlow, only if needed.
-  package, purpose = 'inception_jax.data', 'decoding pictures'
-  image_file = optional.import_package(f'{package}.image_file', purpose, 'data')
-  pipeline = optional.import_package(f'{package}.pipeline', purpose, 'data')
-  pipeline.hide_accelerators()
-  num_threads = ahead.num_cores()
-  with image_file.patient_pillow():
-    parts = [
-      paths[i : i + batch_size] for i in range(0, len(paths), batch_size)
-    ]
-    yield from ahead.map_ahead(
-      functools.partial(_read_batch, crop, num_threads),
-      parts,
-      num_threads=min(2, num_threads),
-      num_ahead=2,
-    )
-
-
-def _read_batch(
-  crop: crop_rules.EvaluationCrop, num_threads: int, paths: Sequence[str]
-) -> Pictures:
-  import tensorflow as tf
-
-  from inception_jax.data import batch_decoding, image_file
-
-  files, encoded, failed = [], [], []
-  for path in paths:
-    try:
-      encoded.append(image_file.encode(_read_bytes(path)))
-      files.append(path)
-    except image_file.UnreadableError as error:
-      failed.append({'file': path, 'reason': str(error)})
-  if not files:
-    size = crop.size
-    return Pictures([], np.zeros((0, size, size, 3), np.uint8), failed)
-  none = np.zeros((len(files), 1), np.float32)  # Nothing is random here.
-  images, bad = batch_decoding.decode_batch(
-    tf.constant(encoded), none, crop, num_threads
-  )
-  failed += [
-    {'file': file, 'reason': 'it cannot be decoded'}
-    for file, is_bad in zip(files, bad, strict=True)
-    if is_bad
-  ]
-  good = [file for file, is_bad in zip(files, bad, strict=True) if not is_bad]
-  return Pictures(good, images[~bad], failed)
-
-
-def _read_bytes(name: str) -> bytes:
-  from inception_jax.data import image_file
-
-  path = epath.Path(name)
-  try:
-    if path.is_dir():
-      raise image_file.UnreadableError('the folder holds no files')
-    # `epath` takes pipes and devices for files.
-    if os.path.exists(name) and not os.path.isfile(name):
-      raise image_file.UnreadableError('it is no regular file')
-    if path.exists() and path.stat().length > _MAX_BYTES:
-      raise image_file.UnreadableError(f'it has more than {_MAX_BYTES:,} bytes')
-    return path.read_bytes()
-  except image_file.UnreadableError:
-    raise
-  except FileNotFoundError as error:
-    raise image_file.UnreadableError('there is no such file') from error
-  except Exception as error:  # Of remote files, of several kinds.
-    reason = getattr(error, 'strerror', None) or errors.first_line(error)
-    raise image_file.UnreadableError(reason) from error
 
 
 def create_classify_fn(

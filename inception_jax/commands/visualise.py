@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from matplotlib import figure as mpl_figure
 import numpy as np
 
-from inception_jax.commands import predict
+from inception_jax.data import pictures as pictures_lib
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.visualisation import activations as figures
@@ -68,7 +68,7 @@ def visualise(
 
   Args:
     workdir: run directory, trained or imported.
-    files: pictures, folders and patterns; see `predict.list_files`.
+    files: pictures, folders and patterns; see `pictures.list_files`.
     weights: see `run.load_run`.
     output: folder; None is `WORKDIR/visualisation`.
     end_points: whose activations; None is `DEFAULT_END_POINTS`, and an empty
@@ -131,8 +131,8 @@ def _check_end_points(
       )
 
 
-def _read(files: Sequence[str], loaded: run.Run) -> predict.Pictures:
-  paths = predict.list_files(files)
+def _read(files: Sequence[str], loaded: run.Run) -> pictures_lib.Pictures:
+  paths = pictures_lib.list_files(files)
   if not paths:
     raise errors.InputError('visualising needs pictures; name some files')
   if len(paths) > MAX_PICTURES:
@@ -140,7 +140,7 @@ def _read(files: Sequence[str], loaded: run.Run) -> predict.Pictures:
       f'{len(paths)} files are more than the {MAX_PICTURES} that are visualised'
       ' at a time; name fewer'
     )
-  (pictures,) = predict.read_pictures(paths, loaded.eval_crop, len(paths))
+  (pictures,) = pictures_lib.read_pictures(paths, loaded.eval_crop, len(paths))
   if not pictures.files:
     first = pictures.failed[0]
     raise errors.InputError(
@@ -159,7 +159,7 @@ def _make(folder: epath.Path) -> None:
 
 def _figures(
   loaded: run.Run,
-  pictures: predict.Pictures,
+  pictures: pictures_lib.Pictures,
   end_points: Sequence[str],
   features: Sequence[features_lib.Feature] | None,
 ) -> Iterable[tuple[str, mpl_figure.Figure]]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 
 import jax
 import launch
@@ -13,7 +12,6 @@ import random_runs
 from sklearn import datasets
 
 from inception_jax.commands import predict
-from inception_jax.data import crop_rules
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 
@@ -46,35 +44,6 @@ GOOD += ['whole.jpg']
 BAD = ['empty.jpg', 'notes.txt', 'truncated.jpg']
 
 
-def test_files_folders_and_patterns(pictures):
-  def listed(*files):
-    return [
-      x.removeprefix(f'{pictures}/')
-      for x in predict.list_files([str(pictures / name) for name in files])
-    ]
-
-  assert listed('') == sorted([*GOOD, *BAD])
-  assert listed('*.gif', 'tiny.png', 'animated.gif') == [
-    'animated.gif',
-    'tiny.png',
-  ]
-  assert listed('**/*.png') == ['deep/er/good.png', 'tiny.png']
-  assert listed('d*') == ['deep/er/good.png']
-  assert listed('none.png', '*.tif') == ['none.png', '*.tif']
-
-
-def test_links_that_lead_back_and_files_that_are_none(tmp_path):
-  (tmp_path / 'a').mkdir()
-  (tmp_path / 'a' / 'up').symlink_to(tmp_path)
-  (tmp_path / 'a' / 'x.png').write_bytes(b'')
-  os.mkfifo(tmp_path / 'pipe')
-  found = predict.list_files([str(tmp_path)])
-  assert found == [str(tmp_path / 'a' / 'x.png'), str(tmp_path / 'pipe')]
-  crop = crop_rules.EvaluationCrop(32, 'center_square')
-  (pictures,) = predict.read_pictures(found, crop, 2)
-  assert pictures.failed[1]['reason'] == 'it is no regular file'
-
-
 def test_names_of_any_bytes_are_shown_on_one_line(tmp_path):
   name = 'a\nb\udcff.png'
   assert predict.shown(name) == 'a\\nb\\udcff.png'
@@ -90,12 +59,6 @@ def test_weights_that_are_not_finite(tmp_path):
   loaded.variables['params']['conv1']['kernel'][:] = np.nan
   with pytest.raises(errors.InputError, match='not finite; give other --weig'):
     predict.create_classify_fn(loaded, 2)(np.zeros((1, 32, 32, 3), np.uint8))
-
-
-def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
-  (tmp_path / 'a[1].png').write_bytes(b'')
-  name = str(tmp_path / 'a[1].png')
-  assert predict.list_files([name]) == [name]
 
 
 def test_bad_files_do_not_stop_the_rest(trained, pictures, capsys):

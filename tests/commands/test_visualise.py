@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import types
 
 import jax
 import numpy as np
@@ -14,6 +13,7 @@ from inception_jax import models, preprocess
 from inception_jax.commands import predict, visualise
 from inception_jax.commands import registry as command
 from inception_jax.data import crop_rules, labels
+from inception_jax.data import pictures as pictures_lib
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.visualisation import activations as figures
@@ -119,15 +119,7 @@ def test_everything_is_written(trained, pictures, monkeypatch):
     feature_visualisation.ascend, num_steps=16, steps_per_call=8
   )
   monkeypatch.setattr(feature_visualisation, 'ascend', short)
-  flags = types.SimpleNamespace(
-    mode='visualise',
-    workdir=str(trained[0]),
-    weights='raw',
-    output=None,
-    end_points=None,
-    features=None,
-  )
-  result = command.MODES['visualise'].run(flags, [str(pictures)])
+  result = visualise.visualise(trained[0], [str(pictures)], weights='raw')
   assert json.loads(json.dumps(result)) == result
   folder = trained[0] / 'visualisation'
   assert result['output'] == str(folder)
@@ -142,7 +134,7 @@ def test_everything_is_written(trained, pictures, monkeypatch):
   best = predict.predict(trained[0], files, weights='raw', top_k=1)
   best = best['predictions'][0]['top'][0]['index']
   loaded = run.load_run(trained[0], 'raw')
-  (first,) = predict.read_pictures(files, loaded.eval_crop, 1)
+  (first,) = pictures_lib.read_pictures(files, loaded.eval_crop, 1)
   look_fn = visualise.create_look_fn(loaded, ['inception_4c'])
   activations = look_fn(first.images[0]).end_points['inception_4c']
   channel = activations.mean((0, 1)).argmax()
