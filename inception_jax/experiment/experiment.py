@@ -16,7 +16,13 @@ from inception_jax.evaluation import accuracy, crop_views
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.runtime import cluster, errors
-from inception_jax.training import augment, freezing, optimizer, train_state
+from inception_jax.training import (
+  augment,
+  freezing,
+  learning_rate,
+  optimizer,
+  train_state,
+)
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import options as options_lib
 from inception_jax.training import step as step_lib
@@ -210,7 +216,7 @@ def _create_schedule(
     1, round(options.num_epochs * steps_per_epoch)
   )
   learning_rate_fn = fields.call_with_section(
-    optimizer.create_learning_rate_fn,
+    learning_rate.create_learning_rate_fn,
     'learning_rate',
     config['learning_rate'],
     steps_per_epoch=steps_per_epoch,

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from inception_jax.training import optimizer
+from inception_jax.training import learning_rate, optimizer
 
 torch = pytest.importorskip('torch')
 
@@ -81,7 +81,7 @@ def test_thirty_steps_equal_torch(bias_multiplier):
   rng = np.random.default_rng()  # Fresh numbers at every run.
   params = random_tree(rng)
   gradients = [random_tree(rng) for _ in range(NUM_STEPS)]
-  schedule = optimizer.staircase_decay(0.1, 0.96, 1, STEPS_PER_FALL)
+  schedule = learning_rate.staircase_decay(0.1, 0.96, 1, STEPS_PER_FALL)
   expected, rates = torch_trajectory(params, gradients, bias_multiplier)
   assert len(set(rates)) == 1 + (NUM_STEPS - 1) // STEPS_PER_FALL
   np.testing.assert_allclose(
