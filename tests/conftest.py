@@ -1,19 +1,39 @@
 """Set-up that every test shares."""
 
 import gc
+import hashlib
+import importlib.metadata
 import os
 import pathlib
+import platform
 import sys
 import tempfile
 
+
+def _compilation_cache():
+  """A folder outside the checkout for the programs of these versions."""
+  cpu = pathlib.Path('/proc/cpuinfo')
+  lines = cpu.read_text().splitlines() if cpu.exists() else []
+  features = next((x for x in lines if x.startswith(('flags', 'Features'))), '')
+  names = ('jax', 'jaxlib', 'flax')
+  versions = [platform.python_version(), platform.machine(), features]
+  versions += [importlib.metadata.version(name) for name in names]
+  key = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
+  return (
+    pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser()
+    / f'inception_jax_tests/{key}'
+  )
+
+
 # Compiling is most of the suite's time. Speed of the result does not matter
 # here, and whatever is compiled twice (also in subprocesses) is kept.
-_CACHE = pathlib.Path(__file__).parent.parent / '.pytest_cache' / 'jax'
-os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE))
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_compilation_cache()))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
 )
+# An array that is broadcast by accident is an error.
+os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 # Here, since TFDS reads it once, when it is imported.
@@ -21,6 +41,7 @@ _TFDS = tempfile.TemporaryDirectory(prefix='tfds_')
 os.environ['TFDS_DATA_DIR'] = _TFDS.name
 
 import pytest  # noqa: E402
+import shared_programs  # noqa: E402
 
 TEST_DATA = 'INCEPTION_JAX_TEST_DATA'
 
@@ -31,17 +52,33 @@ def tfds_data_dir():
   return pathlib.Path(_TFDS.name)
 
 
+@pytest.fixture(scope='session', autouse=True)
+def shares_programs():
+  with pytest.MonkeyPatch.context() as patch:
+    shared_programs.share(patch)
+    yield
+
+
+# A process may have 65,530 memory maps on Linux.
+_MANY_MAPS = 25_000
+
+
 @pytest.fixture(scope='module', autouse=True)
 def forgets_programs():
-  """Frees what a file has compiled.
+  """Frees what was compiled before it takes too many memory maps.
 
-  Each program takes some of the memory maps that a process may have (65,530 on
-  Linux); when none is left the compiler crashes.
+  Each program takes some of those that a process may have; when none is left
+  the compiler crashes.
   """
   yield
-  if 'jax' in sys.modules:
-    sys.modules['jax'].clear_caches()
-    gc.collect()
+  maps = pathlib.Path('/proc/self/maps')
+  if 'jax' not in sys.modules:
+    return
+  if maps.exists() and maps.read_bytes().count(b'\n') < _MANY_MAPS:
+    return
+  shared_programs.forget()
+  sys.modules['jax'].clear_caches()
+  gc.collect()
 
 
 @pytest.fixture(scope='session')

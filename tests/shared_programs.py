@@ -1,0 +1,59 @@
+"""Compiled steps and initial states, shared by the runs of one config.
+
+Each is a function of the config alone, and tracing one takes seconds, more than
+the few updates that a test makes with it.
+"""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+_KEPT = {}
+
+
+def forget():
+  """Frees all of them."""
+  _KEPT.clear()
+
+
+def share(patch: pytest.MonkeyPatch):
+  """Shares them until the patch is undone."""
+  from inception_jax.experiment import experiment
+
+  for name, keep in (
+    ('create_train_step', lambda step: step),
+    ('create_eval_step', lambda step: step),
+    # Training donates the arrays of a state, so the kept ones are copies.
+    ('create_state', lambda state: jax.tree.map(np.array, state)),
+  ):
+    method = getattr(experiment.Experiment, name)
+    patch.setattr(experiment.Experiment, name, _shared(name, method, keep))
+
+
+def _shared(name, method, keep):
+  def create(self):
+    key = (name, _key(self))
+    if key not in _KEPT:
+      made = method(self)
+      if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(made)):
+        return made  # Only its shapes are asked for.
+      _KEPT[key] = keep(made)
+      return made
+    return _KEPT[key]
+
+  return create
+
+
+def _key(experiment):
+  """Whatever decides a step or a state."""
+  return json.dumps(
+    [
+      experiment.config,
+      experiment.num_train_steps,
+      experiment.steps_per_epoch,
+      experiment.model_arguments,
+    ],
+    sort_keys=True,
+  )
