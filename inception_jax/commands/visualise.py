@@ -1,8 +1,8 @@
 """The visualise mode: what a network has learnt, and where it looks."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import logging
 from etils import epath
@@ -16,40 +16,16 @@ from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.visualisation import activations as figures
 from inception_jax.visualisation import features as features_lib
+from inception_jax.visualisation import look as look_lib
 from inception_jax.visualisation import plots
 
 MAX_PICTURES = 16
-DEFAULT_END_POINTS = (
-  'conv1',
-  'conv2',
-  'inception_3b',
-  'inception_4c',
-  'inception_5b',
-)
-# What the average pooling and the classifier read.
-_LAST = 'inception_5b'
-# Half way up, channels stand for parts of things.
-_FEATURE_END_POINT = 'inception_4c'
 _NUM_CLASSES = 3
 # Letters of a picture's name; file systems end at 255 bytes.
 _MAX_STEM = 50
 # Gradient ascent on 160 pixels where the network is for 224 takes less time
 # and gave larger, clearer things.
 _FEATURE_SIZE = 5 / 7
-
-
-class Look(NamedTuple):
-  """What a network makes of one picture.
-
-  Attributes:
-    image: uint8 `[size, size, 3]`.
-    end_points: by name, float32 `[height, width, channels]`.
-    logits: float32 `[num_classes]`.
-  """
-
-  image: np.ndarray
-  end_points: dict[str, np.ndarray]
-  logits: np.ndarray
 
 
 def visualise(
@@ -71,12 +47,12 @@ def visualise(
     files: pictures, folders and patterns; see `pictures.list_files`.
     weights: see `run.load_run`.
     output: folder; None is `WORKDIR/visualisation`.
-    end_points: whose activations; None is `DEFAULT_END_POINTS`, and an empty
-      one none.
+    end_points: whose activations; None is `look.default_end_points`, and an
+      empty one none.
     features: `END_POINT:CHANNEL` or `class:NAME`, see
-      `feature_visualisation.parse_feature`; None is the channel of
-      `inception_4c` that answers the first picture the most, and the class
-      that is seen in it.
+      `visualisation.features.parse_feature`; None is the channel of
+      `look.middle_module` that the first picture excites the most, and the
+      class that is seen in it.
 
   Returns:
     `output`, `files`, those written, and `failed: [{file, reason}]`.
@@ -88,7 +64,7 @@ def visualise(
   loaded = run.load_run(workdir, weights)
   shapes = end_point_shapes(loaded)
   if end_points is None:
-    end_points = DEFAULT_END_POINTS
+    end_points = look_lib.default_end_points(loaded.model.architecture)
   _check_end_points(end_points, shapes)
   if features is not None:
     features = [
@@ -168,7 +144,13 @@ def _figures(
   if loaded.preprocessing.bgr:
     kernel = kernel[:, :, ::-1]
   yield 'filters_conv1.png', figures.draw_filters(kernel)
-  look_fn = create_look_fn(loaded, (*end_points, _LAST, _FEATURE_END_POINT))
+  arch = loaded.model.architecture
+  look_fn = look_lib.create_look_fn(
+    loaded.model,
+    loaded.variables,
+    loaded.preprocessing,
+    (*end_points, look_lib.last_module(arch), look_lib.middle_module(arch)),
+  )
   names = file_names(pictures.files)
   for name, image in zip(names, pictures.images, strict=True):
     look = look_fn(image)
@@ -195,54 +177,16 @@ def _figures(
     yield f'feature_{feature.stem}.png', figures.draw_feature(feature, ascent)
 
 
-def _features_of(look: Look, loaded: run.Run) -> list[features_lib.Feature]:
+def _features_of(
+  look: look_lib.Look, loaded: run.Run
+) -> list[features_lib.Feature]:
   """What a picture excites most: a channel and a class."""
-  activations = look.end_points[_FEATURE_END_POINT]
-  (channel,) = figures.strongest_channels(activations, 1)
+  end_point = look_lib.middle_module(loaded.model.architecture)
+  (channel,) = figures.strongest_channels(look.end_points[end_point], 1)
   return [
-    features_lib.channel_feature(_FEATURE_END_POINT, channel),
+    features_lib.channel_feature(end_point, channel),
     features_lib.class_feature(int(look.logits.argmax()), loaded.labels),
   ]
-
-
-def create_look_fn(
-  loaded: run.Run, end_points: Iterable[str]
-) -> Callable[[np.ndarray], Look]:
-  """From an image, uint8 `[size, size, 3]`, to what the network makes of it."""
-  variables, names = jax.device_put(loaded.variables), set(end_points)
-
-  @jax.jit
-  def apply(variables, image):
-    x = loaded.preprocessing(image[None])
-    logits, ends = loaded.model.apply(variables, x)
-    chosen = {name: ends[name][0].astype(jnp.float32) for name in names}
-    return chosen, logits[0]
-
-  return lambda image: Look(image, *jax.device_get(apply(variables, image)))
-
-
-def class_activation_maps(
-  activations: np.ndarray, kernel: np.ndarray, bias: np.ndarray
-) -> np.ndarray:
-  """What each place of the last activations says for each class.
-
-  The head is the mean over the places, then a linear layer. Both are linear,
-  so the layer may come first: `maps[..., c] = activations @ kernel[:, c] +
-  bias[c]`, and the mean of a map over its places is the logit of its class.
-
-  Args:
-    activations: of the last module, `[height, width, channels]`.
-    kernel: of the linear layer, `[channels, classes]`.
-    bias: of the linear layer, `[classes]`.
-
-  Returns:
-    `[height, width, classes]`, logits.
-
-  References:
-    Zhou et al. 2016, Learning Deep Features for Discriminative Localization,
-    arXiv 1512.04150.
-  """
-  return activations @ kernel + bias
 
 
 def file_names(files: Sequence[str]) -> list[str]:
@@ -258,11 +202,11 @@ def file_names(files: Sequence[str]) -> list[str]:
   return names
 
 
-def _draw_heatmap_of(loaded: run.Run, look: Look) -> mpl_figure.Figure:
+def _draw_heatmap_of(loaded: run.Run, look: look_lib.Look) -> mpl_figure.Figure:
   classifier = loaded.variables['params']['classifier']
   best = np.argsort(-look.logits, kind='stable')[:_NUM_CLASSES]
-  maps = class_activation_maps(
-    look.end_points[_LAST],
+  maps = look_lib.class_activation_maps(
+    look.end_points[look_lib.last_module(loaded.model.architecture)],
     classifier['kernel'][:, best],
     classifier['bias'][best],
   )

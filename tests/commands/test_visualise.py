@@ -18,6 +18,7 @@ from inception_jax.runs import run
 from inception_jax.runtime import errors
 from inception_jax.visualisation import activations as figures
 from inception_jax.visualisation import features as feature_visualisation
+from inception_jax.visualisation import look as look_lib
 
 SIZE = 128  # The last activations have 4x4 places.
 
@@ -46,12 +47,14 @@ def test_the_mean_of_a_map_is_the_logit():
   rng = np.random.default_rng(0)
   classifier = network.variables['params']['classifier']
   classifier['bias'] = rng.normal(size=7).astype(np.float32)
-  look_fn = visualise.create_look_fn(network, ['inception_5b'])
+  look_fn = look_lib.create_look_fn(
+    network.model, network.variables, network.preprocessing, ['inception_5b']
+  )
   for _ in range(5):
     image = rng.integers(256, size=(SIZE, SIZE, 3)).astype(np.uint8)
     image[rng.integers(SIZE) :] //= 4
     look = look_fn(image)
-    maps = visualise.class_activation_maps(
+    maps = look_lib.class_activation_maps(
       look.end_points['inception_5b'], **classifier
     )
     assert maps.shape == (4, 4, 7)
@@ -81,8 +84,10 @@ def test_the_map_is_largest_where_the_evidence_is(place):
   image = np.zeros((SIZE, SIZE, 3), np.uint8)
   row, column = (32 * number for number in place)
   image[row : row + 32, column : column + 32] = 255
-  look = visualise.create_look_fn(network, ['inception_5b'])(image)
-  maps = visualise.class_activation_maps(
+  look = look_lib.create_look_fn(
+    network.model, network.variables, network.preprocessing, ['inception_5b']
+  )(image)
+  maps = look_lib.class_activation_maps(
     look.end_points['inception_5b'], kernel, params['classifier']['bias']
   )
   np.testing.assert_allclose(maps[..., 1], -maps[..., 0])
@@ -135,8 +140,10 @@ def test_everything_is_written(trained, pictures, monkeypatch):
   best = best['predictions'][0]['top'][0]['index']
   loaded = run.load_run(trained[0], 'raw')
   (first,) = pictures_lib.read_pictures(files, loaded.eval_crop, 1)
-  look_fn = visualise.create_look_fn(loaded, ['inception_4c'])
-  activations = look_fn(first.images[0]).end_points['inception_4c']
+  look_fn = look_lib.create_look_fn(
+    loaded.model, loaded.variables, loaded.preprocessing, ['inception_4d']
+  )
+  activations = look_fn(first.images[0]).end_points['inception_4d']
   channel = activations.mean((0, 1)).argmax()
   names = [
     'filters_conv1.png',
@@ -144,7 +151,7 @@ def test_everything_is_written(trained, pictures, monkeypatch):
     'digit_heatmap.png',
     'digit_2_activations.png',
     'digit_2_heatmap.png',
-    f'feature_inception_4c_{channel}.png',
+    f'feature_inception_4d_{channel}.png',
     f'feature_class_{best}_{best}.png',
   ]
   assert result['files'] == [str(folder / name) for name in names]
@@ -217,7 +224,7 @@ def test_names_of_files_differ():
     ({'end_points': ['conv3']}, "--end_points=conv3.*did you mean 'conv"),
     ({'end_points': ['conv1', 'xyz']}, '--end_points=xyz.*it has conv1, '),
     ({'end_points': ['logits']}, '--end_points=logits.*no such activations'),
-    ({'features': ['inception_4c:999']}, "'999' is no channel of inception_4c"),
+    ({'features': ['inception_4d:999']}, "'999' is no channel of inception_4d"),
     ({'files': ['broken.jpg', 'empty.png']}, 'none of the files.*broken.jpg'),
     ({'files': []}, 'needs pictures'),
     ({'files': [f'{i}.png' for i in range(17)]}, '17 files .* the 16'),
