@@ -165,7 +165,7 @@ def other(tmp_path_factory):
   """Another network: its own weights, outputs in another order, and dummies."""
   names = [str(digit) for digit in (3, 1, 4, 0, 5, 9, 2, 6, 8, 7)]
   network = random_runs.random_run(
-    'inception_v1_bn', 32, seed=1, num_classes=12
+    'inception_v1_bn_shallow', 32, seed=1, num_classes=12
   )
   network = dataclasses.replace(
     network, labels=labels_lib.from_class_names(names, 12)

@@ -29,7 +29,7 @@ EXACT = ('safetensors', 'npz')
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
   """A run directory with batch norm and auxiliary heads."""
-  loaded = random_runs.random_run('inception_v1_bn', 64, use_aux=True)
+  loaded = random_runs.random_run('inception_v1_bn_shallow', 64, use_aux=True)
   return random_runs.write(loaded, tmp_path_factory.mktemp('runs') / 'run')
 
 
@@ -91,7 +91,7 @@ def test_file_and_check_say_what_they_are(workdir, format):
   expected = checkpoint.flatten(loaded.variables)
   assert_bits_equal(expected, arrays)
   assert metadata == exported.describe(loaded, expected)
-  assert metadata['profile'] == 'inception_v1_bn'
+  assert metadata['profile'] == 'inception_v1_bn_shallow'
   assert json.loads(metadata['labels']) == loaded.labels.to_json()
   assert json.loads(metadata['preprocessing'])['crop'] == {
     'size': 64,
@@ -238,7 +238,7 @@ def test_file_that_does_not_come_back_is_removed(
 def test_other_weights_than_the_runs_are_noticed(
   workdir, tmp_path, monkeypatch
 ):
-  other = random_runs.random_run('inception_v1_bn', 64, seed=1, use_aux=True)
+  other = random_runs.random_run('inception_v1_bn_shallow', 64, seed=1, use_aux=True)
   arrays = checkpoint.flatten(other.variables)
   others = formats.Request(other, arrays, exported.describe(other, arrays))
   right = npz_file.serialize

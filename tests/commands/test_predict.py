@@ -55,7 +55,7 @@ def test_names_of_any_bytes_are_shown_on_one_line(tmp_path):
 
 
 def test_weights_that_are_not_finite(tmp_path):
-  loaded = random_runs.random_run('inception_v1_bn', 32)
+  loaded = random_runs.random_run('inception_v1_bn_shallow', 32)
   loaded.variables['params']['conv1']['kernel'][:] = np.nan
   with pytest.raises(errors.InputError, match='not finite; give other --weig'):
     predict.create_classify_fn(loaded, 2)(np.zeros((1, 32, 32, 3), np.uint8))

@@ -15,7 +15,7 @@ SPEC = crops_144.MultiCrop(
 
 @pytest.fixture(scope='module')
 def network():
-  return random_runs.random_run('inception_v1_bn', 32)
+  return random_runs.random_run('inception_v1_bn_shallow', 32)
 
 
 def packed(count):

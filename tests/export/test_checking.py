@@ -98,7 +98,7 @@ def test_values_that_are_no_numbers_fail():
 
 
 def test_network_that_has_diverged_is_not_exported():
-  loaded = random_runs.random_run('inception_v1_bn', 32, width=0.02)
+  loaded = random_runs.random_run('inception_v1_bn_shallow', 32, width=0.02)
   loaded.variables['params']['conv1']['kernel'][0, 0, 0, 0] = np.nan
   with pytest.raises(errors.InputError, match='not finite'):
     checking.logits_of(

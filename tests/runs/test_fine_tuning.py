@@ -17,7 +17,7 @@ from inception_jax.runs import checkpoint, fine_tuning, run, train
 from inception_jax.runtime import errors
 from inception_jax.training import freezing, loop
 
-NAME, SIZE, WIDTH = 'inception_v1_bn', 32, 0.05
+NAME, SIZE, WIDTH = 'inception_v1_bn_shallow', 32, 0.05
 DIGITS = tuple('0123456789')
 STEPS = 4
 FREEZE = ('conv*', 'inception_3*', 'inception_5b/pool_proj')
@@ -144,7 +144,7 @@ def test_what_is_frozen_has_no_momentum_and_no_average(tuned):
 
 def test_the_exponential_average_starts_at_the_loaded_weights(tuned):
   made, folder, _ = tuned
-  name = 'params/inception_5a/conv_5x5/kernel'
+  name = 'params/inception_5b/conv_5x5/kernel'
   expected = source_arrays(made)[name].astype(np.float64)
   for step in range(1, STEPS + 1):
     arrays = arrays_of(folder / 'run', step)
@@ -344,8 +344,8 @@ def test_a_network_that_fits(source_path):
   [
     (
       {'name': 'inception_v1'},
-      "another network \\(name 'inception_v1_bn', not 'inception_v1'\\).*"
-      '--config.model.name=inception_v1_bn',
+      "another network \\(name 'inception_v1_bn_shallow', not 'inception_v1'\\).*"
+      '--config.model.name=inception_v1_bn_shallow',
     ),
     ({'width': 0.1}, 'width 0.05, not 0.1.*--config.model.width=0.05'),
     ({'module_form': 'naive'}, "module_form 'reduced', not 'naive'"),

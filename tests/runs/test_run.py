@@ -81,7 +81,7 @@ def test_a_run_may_go_on_skipping_bad_images(tmp_path):
 @pytest.fixture(scope='module')
 def intact(tmp_path_factory):
   """A run directory of a tiny network."""
-  loaded = random_runs.random_run('inception_v1_bn', 32)
+  loaded = random_runs.random_run('inception_v1_bn_shallow', 32)
   return random_runs.write(loaded, tmp_path_factory.mktemp('runs') / 'run')
 
 
@@ -181,7 +181,7 @@ def test_the_digest_has_what_is_frozen(weights, name):
 
 
 def test_a_run_does_not_go_on_with_other_classes(tmp_path):
-  loaded = random_runs.random_run('inception_v1_bn', 32)
+  loaded = random_runs.random_run('inception_v1_bn_shallow', 32)
   config = {'data': {'name': 'folder'}}
   describe = lambda names: run.RunDirectory(tmp_path, config).describe(
     {},

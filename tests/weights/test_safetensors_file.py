@@ -24,7 +24,7 @@ def serialize(*contents):
 @pytest.fixture(scope='module')
 def exported():
   """A network with batch norm, its arrays and its file's contents."""
-  loaded = random_runs.random_run('inception_v1_bn', 64, use_aux=True)
+  loaded = random_runs.random_run('inception_v1_bn_shallow', 64, use_aux=True)
   arrays = checkpoint.flatten(loaded.variables)
   about = exported_lib.describe(loaded, arrays)
   return loaded, arrays, serialize(loaded, arrays, about)
