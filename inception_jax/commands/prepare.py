@@ -5,8 +5,9 @@ from typing import Any
 
 import ml_collections
 
+from inception_jax.data import tensorflow_modules
 from inception_jax.experiment import config as config_lib
-from inception_jax.runtime import errors, optional
+from inception_jax.runtime import errors
 
 
 def prepare(
@@ -16,7 +17,7 @@ def prepare(
 
   Args:
     config: see `create_experiment`; `data.name` and `data.data_dir` are used.
-    source: folder of pictures or of tars; see `data.prepare.prepare`.
+    source: folder of images or of tars; see `preparation.prepare.prepare`.
 
   Returns:
     `name, data_dir, splits, left_out`.
@@ -27,12 +28,7 @@ def prepare(
   data = config_lib.sections(config)['data']
   if data.get('name') is None:
     raise errors.InputError('field config.data.name is missing')
-  # TensorFlow and TFDS, only if needed.
-  prepare_lib = optional.import_package(
-    'inception_jax.data.preparation.prepare', 'preparing', 'data'
+  prepare_lib = tensorflow_modules.import_module(
+    'preparation.prepare', 'preparing'
   )
-  pipeline = optional.import_package(
-    'inception_jax.data.pipeline', 'preparing', 'data'
-  )
-  pipeline.hide_accelerators()
   return prepare_lib.prepare(data['name'], data.get('data_dir'), source)

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 import dataclasses
+import types
 from typing import Any
 
 import numpy as np
 
-from inception_jax.data import bad_images, crop_rules, synthetic
-from inception_jax.runtime import optional
+from inception_jax.data import (
+  bad_images,
+  crop_rules,
+  synthetic,
+  tensorflow_modules,
+)
 
 # Name of the set of noise, for measuring speed.
 FAKE = 'fake'
@@ -184,43 +189,42 @@ def open_dataset(
     raise ValueError(f'image_size must be positive, not {image_size}')
   if num_threads is not None and num_threads < 1:
     raise ValueError(f'num_threads must be positive, not {num_threads}')
-  crops = crop_rules.EVALUATION_CROPS
-  crop_rules.check_choice('eval_crop', eval_crop, crops)
-  crop_rules.check_choice('train_crop', train_crop, ('distorted', *crops))
+  train_crops = ('distorted', *crop_rules.EVALUATION_CROPS)
+  crop_rules.check_choice('eval_crop', eval_crop, train_crops[1:])
+  crop_rules.check_choice('train_crop', train_crop, train_crops)
   crop_rules.check_choice('on_bad_image', on_bad_image, bad_images.CHOICES)
-  crop = crop_rules.DistortedCrop(
+  distorted = crop_rules.DistortedCrop(
     image_size,
     tuple(area_range),
     tuple(aspect_ratio_range),
     aspect_ratio_law,
     tuple(interpolations),
   )
-  if train_crop != 'distorted':
-    crop = crop_rules.EvaluationCrop(image_size, train_crop)
-  if name == FAKE:
-    train, evaluation = _FAKE_TRAIN, _FAKE_EVAL
-  else:
-    records = _import_records(name)
-    train = records.open_records(name, train_split, data_dir)
-    evaluation = records.open_records(name, eval_split, data_dir)
+  train, evaluation = _open_splits(name, train_split, eval_split, data_dir)
   return Dataset(
     train=train,
     eval=evaluation,
-    train_crop=crop,
+    train_crop=distorted
+    if train_crop == 'distorted'
+    else crop_rules.EvaluationCrop(image_size, train_crop),
     eval_crop=crop_rules.EvaluationCrop(image_size, eval_crop),
     num_threads=num_threads,
     on_bad_image=on_bad_image,
   )
 
 
-def _import_records(name: str):
-  """Module `records`, which needs TensorFlow; without it, a clear error."""
-  purpose = f'reading {name!r}'
-  records = optional.import_package(
-    'inception_jax.data.records', purpose, 'data'
+def _open_splits(
+  name: str, train_split: str, eval_split: str, data_dir: str | None
+) -> tuple[Any, Any]:
+  """Records to train and to evaluate on; see `open_dataset`."""
+  if name == FAKE:
+    return _FAKE_TRAIN, _FAKE_EVAL
+  records = _import_records(name)
+  return (
+    records.open_records(name, train_split, data_dir),
+    records.open_records(name, eval_split, data_dir),
   )
-  pipeline = optional.import_package(
-    'inception_jax.data.pipeline', purpose, 'data'
-  )
-  pipeline.hide_accelerators()
-  return records
+
+
+def _import_records(name: str) -> types.ModuleType:
+  return tensorflow_modules.import_module('records', f'reading {name!r}')

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from etils import epath
 import numpy as np
 
-from inception_jax.data import ahead, crop_rules
-from inception_jax.runtime import errors, optional
+from inception_jax.data import ahead, crop_rules, tensorflow_modules
+from inception_jax.runtime import errors
 
 # No photograph has more.
 _MAX_BYTES = 2**30
@@ -99,11 +99,9 @@ def read_pictures(
   Raises:
     InputError: if TensorFlow, which decodes, is missing.
   """
-  # TensorFlow, only if needed.
-  package, purpose = 'inception_jax.data', 'decoding pictures'
-  image_file = optional.import_package(f'{package}.image_file', purpose, 'data')
-  pipeline = optional.import_package(f'{package}.pipeline', purpose, 'data')
-  pipeline.hide_accelerators()
+  image_file = tensorflow_modules.import_module(
+    'image_file', 'decoding pictures'
+  )
   num_threads = ahead.num_cores()
   with image_file.patient_pillow():
     parts = [

@@ -7,9 +7,7 @@ devices (see `training.augment`), so that bytes cross and not floats.
 from collections.abc import Callable, Iterable, Iterator
 import queue
 
-from absl import logging
 import numpy as np
-import tensorflow as tf
 
 from inception_jax.data import (
   ahead,
@@ -30,14 +28,6 @@ _BATCHES_AHEAD = 3
 # bool [n]: whether an example counts, and whether it does not because its
 # image is bad (what is neither is padding).
 HostBatch = dict[str, np.ndarray]
-
-
-def hide_accelerators() -> None:
-  """Keeps TensorFlow from taking the memory of the GPUs that JAX uses."""
-  try:
-    tf.config.set_visible_devices([], 'GPU')
-  except RuntimeError:  # A notebook has used TensorFlow already.
-    logging.warning('TensorFlow has taken GPUs; restart to leave them to JAX')
 
 
 def train_batches(
