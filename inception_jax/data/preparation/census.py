@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import logging
 from etils import epath
@@ -18,6 +18,23 @@ _CHUNK = 16
 # Classes and files that the text names one by one.
 _MAX_LINES = 20
 _NUM_EXTREMES = 5
+
+
+class _Examined(NamedTuple):
+  """What one pass over the n records of a split finds.
+
+  Attributes:
+    labels: int32 `[n]`, negative where there is none.
+    sizes: width and height of each image, int32 `[n, 2]`; 0 where the image
+      cannot be decoded.
+    num_bytes: bytes of all encoded images.
+    unreadable: `{index, file_name, reason}` of each bad image.
+  """
+
+  labels: np.ndarray
+  sizes: np.ndarray
+  num_bytes: int
+  unreadable: list[dict[str, Any]]
 
 
 def load_or_take(
@@ -86,10 +103,27 @@ def take(records: records_lib.Records) -> dict[str, Any]:
   Raises:
     InputError: if the records cannot be read from their files.
   """
+  examined = _examine_all(records)
+  labels = examined.labels
+  counts = np.bincount(labels[labels >= 0], minlength=records.num_classes)
+  return {
+    'num_images': len(records),
+    'num_classes': records.num_classes,
+    'class_counts': dict(
+      zip(records.class_names, counts.tolist(), strict=True)
+    ),
+    'num_unlabelled': int((labels < 0).sum()),
+    'num_bytes': examined.num_bytes,
+    **_describe_sizes(records, examined.sizes),
+    'unreadable': examined.unreadable,
+  }
+
+
+def _examine_all(records: records_lib.Records) -> _Examined:
+  """Reads and decodes every record once, with a progress bar."""
   total = len(records)
-  widths = np.zeros(total, np.int32)
-  heights = np.zeros(total, np.int32)
   labels = np.zeros(total, np.int32)
+  sizes = np.zeros((total, 2), np.int32)
   unreadable, num_bytes = [], 0
   checked = progress.progress_bar(
     ahead.map_ahead(_examine, _read(records)),
@@ -101,37 +135,39 @@ def take(records: records_lib.Records) -> dict[str, Any]:
     labels[index] = example['label']
     num_bytes += len(example['image'])
     if reason is None:
-      widths[index], heights[index] = size
+      sizes[index] = size
     else:
       file = records_lib.file_name(example)
       unreadable.append({'index': index, 'file_name': file, 'reason': reason})
-  decoded = np.flatnonzero(widths)
-  counts = np.bincount(labels[labels >= 0], minlength=records.num_classes)
-  areas = widths[decoded].astype(np.int64) * heights[decoded]
+  return _Examined(labels, sizes, num_bytes, unreadable)
 
-  def describe(index):
-    (example,) = records.read_examples(np.array([index]))
-    return {
-      'width': int(widths[index]),
-      'height': int(heights[index]),
-      'file_name': records_lib.file_name(example),
-    }
 
-  some = len(decoded) > 0
+def _describe_sizes(
+  records: records_lib.Records, sizes: np.ndarray
+) -> dict[str, Any]:
+  """The smallest and the largest image by area, and the median sides."""
+  decoded = np.flatnonzero(sizes[:, 0])
+  if not len(decoded):
+    return dict.fromkeys(
+      ('smallest', 'largest', 'median_width', 'median_height')
+    )
+  areas = sizes[decoded].astype(np.int64).prod(1)
+  width, height = np.median(sizes[decoded], 0).tolist()
   return {
-    'num_images': total,
-    'num_classes': records.num_classes,
-    'class_counts': dict(
-      zip(records.class_names, counts.tolist(), strict=True)
-    ),
-    'num_unlabelled': int((labels < 0).sum()),
-    'num_bytes': num_bytes,
-    'smallest': describe(decoded[areas.argmin()]) if some else None,
-    'largest': describe(decoded[areas.argmax()]) if some else None,
-    'median_width': float(np.median(widths[decoded])) if some else None,
-    'median_height': float(np.median(heights[decoded])) if some else None,
-    'unreadable': unreadable,
+    'smallest': _describe(records, sizes, decoded[areas.argmin()]),
+    'largest': _describe(records, sizes, decoded[areas.argmax()]),
+    'median_width': width,
+    'median_height': height,
   }
+
+
+def _describe(
+  records: records_lib.Records, sizes: np.ndarray, index: int
+) -> dict[str, Any]:
+  (example,) = records.read_examples(np.array([index]))
+  width, height = sizes[index].tolist()
+  file = records_lib.file_name(example)
+  return {'width': width, 'height': height, 'file_name': file}
 
 
 def _read(records: records_lib.Records):
