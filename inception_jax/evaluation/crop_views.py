@@ -27,11 +27,11 @@ AGGREGATIONS = ('mean_probability', 'max_probability', 'mean_logit')
 
 
 class View(NamedTuple):
-  """One answer to a picture, of some of its crops.
+  """One prediction for an image, from some of its crops.
 
   Attributes:
-    num_crops: of how many.
-    aggregation: what was made of them, one of `AGGREGATIONS`.
+    num_crops: how many crops.
+    aggregation: how their predictions become one, one of `AGGREGATIONS`.
   """
 
   num_crops: int
@@ -41,10 +41,10 @@ class View(NamedTuple):
 def views(
   crop: crop_rules.EvaluationCrop | crops_144.MultiCrop,
 ) -> tuple[View, ...]:
-  """The answers that one pass over all crops of a picture can give.
+  """The predictions that one pass over all crops of an image can give.
 
-  Of each of `MultiCrop.nested()` one an aggregation, and one of a single crop,
-  of which there is nothing to aggregate.
+  Each part in `MultiCrop.nested()` has one for each aggregation; a single crop
+  has one, since there is nothing to aggregate.
   """
   if isinstance(crop, crop_rules.EvaluationCrop):
     return (View(1, AGGREGATIONS[0]),)
@@ -151,7 +151,7 @@ def create_crop_logits_fn(
 ) -> Callable[[Any, jax.Array], jax.Array]:
   """The network on every crop, those of one square at a time.
 
-  So the memory is that of `spec.crops_a_square` crops of each picture, however
+  So the memory is that of `spec.crops_a_square` crops of each image, however
   many squares there are, and the network is compiled once.
 
   Args:
@@ -162,27 +162,43 @@ def create_crop_logits_fn(
   Returns:
     `(variables, packed) -> logits`, float32 `[batch, len(spec), classes]`.
   """
-  count = len(spec.squares)
 
   def crop_logits(variables, packed):
-    def cut_of(part):
-      return lambda place: cut(
-        lax.dynamic_index_in_dim(part, place, 1, keepdims=False), spec
-      )
-
-    branches = list(map(cut_of, unpack(packed, spec)))
+    parts = unpack(packed, spec)
 
     def apply(number):
-      crops = lax.switch(number // count, branches, number % count)
+      crops = _cut_square(parts, number, spec)
       images = crops.reshape(-1, *crops.shape[2:])
       logits, _ = model.apply(variables, preprocessing(images), train=False)
       return logits.reshape(*crops.shape[:2], -1)
 
-    logits = lax.map(apply, jnp.arange(count * len(branches)))
+    logits = lax.map(apply, jnp.arange(len(spec.squares) * len(parts)))
     # [squares, batch, crops of a square, classes]
     return logits.swapaxes(0, 1).reshape(len(packed), len(spec), -1)
 
   return crop_logits
+
+
+def _cut_square(
+  parts: list[jax.Array], number: jax.Array, spec: crops_144.MultiCrop
+) -> jax.Array:
+  """The crops of one square of each image, by the number of the square.
+
+  Args:
+    parts: the squares at each scale, from `unpack`.
+    number: int32 scalar; squares are counted through one scale after the other.
+    spec: which crops.
+  """
+  scale, place = number // len(spec.squares), number % len(spec.squares)
+  # A branch for each scale: their squares differ in size.
+  branches = [functools.partial(_cut_square_at, part, spec) for part in parts]
+  return lax.switch(scale, branches, place)
+
+
+def _cut_square_at(
+  part: jax.Array, spec: crops_144.MultiCrop, place: jax.Array
+) -> jax.Array:
+  return cut(lax.dynamic_index_in_dim(part, place, 1, keepdims=False), spec)
 
 
 def create_logits_fn(
