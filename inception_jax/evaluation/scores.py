@@ -2,13 +2,10 @@
 
 import dataclasses
 import heapq
-import math
 from typing import Any
 
 import numpy as np
-
-# Normal quantile of a two-sided 95 % interval.
-_Z = 1.959963984540054
+from scipy import stats
 
 
 def ranks(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -34,19 +31,15 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
   Args:
     count: how many of `total`, which is positive.
 
+  Returns:
+    Its ends, 0 to 1; exactly 0 or 1 where none or all are counted.
+
   References:
     Wilson 1927, Probable inference, the law of succession, and statistical
     inference.
   """
-  share = count / total
-  middle = share + _Z**2 / (2 * total)
-  spread = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
-  scale = 1 + _Z**2 / total
-  low, high = (middle - spread) / scale, (middle + spread) / scale
-  # Nothing and all are their own ends, whatever rounding makes of them.
-  return (max(low, 0.0) if count else 0.0), (
-    min(high, 1.0) if count < total else 1.0
-  )
+  low, high = stats.binomtest(count, total).proportion_ci(method='wilson')
+  return float(low), float(high)
 
 
 @dataclasses.dataclass

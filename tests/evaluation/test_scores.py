@@ -1,9 +1,10 @@
 """Tests of accuracies, intervals, calibration and confusions."""
 
+import statistics
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 
 from inception_jax import metrics
 from inception_jax.evaluation import scores
@@ -38,10 +39,21 @@ def test_scores_are_those_of_the_device():
   'count, total', [(0, 10), (10, 10), (3, 200), (500, 50_000), (1, 1)]
 )
 def test_wilson_interval(count, total):
-  expected = scipy.stats.binomtest(count, total).proportion_ci(method='wilson')
-  assert scores.wilson_interval(count, total) == pytest.approx(
-    tuple(expected), abs=1e-12
-  )
+  low, high = scores.wilson_interval(count, total)
+  assert type(low) is type(high) is float  # As JSON wants them.
+  # The shares from which the sample's is 1.96 standard deviations away.
+  share = count / total
+  quantile = statistics.NormalDist().inv_cdf(0.975)
+  for end in (low, high):
+    away = total * (share - end) ** 2
+    assert away == pytest.approx(quantile**2 * end * (1 - end), abs=1e-12)
+  assert low < high and low <= share <= high
+
+
+@pytest.mark.parametrize('total', [1, 7, 1000, 50_000, 10**9])
+def test_nothing_and_all_are_their_own_ends(total):
+  assert scores.wilson_interval(0, total)[0] == 0.0
+  assert scores.wilson_interval(total, total)[1] == 1.0
 
 
 def test_calibration_in_closed_form():
