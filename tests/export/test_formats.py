@@ -63,7 +63,7 @@ def test_files_are_run_by_the_endings_they_were_serialized_with(
   row = formats.FORMATS[format]
   for package in row.packages:
     pytest.importorskip(package)
-  loaded = random_runs.random_run('inception_v1_bn_shallow', 64)
+  loaded = random_runs.random_run('inception_v1_bn', 64)
   arrays = checkpoint.flatten(loaded.variables)
   request = formats.Request(
     loaded,
