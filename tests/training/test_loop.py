@@ -7,6 +7,7 @@ import os
 import signal
 
 from absl import logging
+import jax
 import numpy as np
 import pytest
 
@@ -646,3 +647,13 @@ def test_windows_add_up():
   again.add({'loss': 6.0})
   assert again.means() == {'loss': 3.0}
   assert window.means() == {'loss': 1.5}
+
+
+def test_implicit_transfers_to_the_devices_are_errors():
+  """Only what `data.device` puts there may cross while steps run."""
+  double = jax.jit(lambda x: 2 * x)
+  array = np.ones(3, np.float32)
+  double(array)  # Compiled, and allowed elsewhere.
+  with pytest.raises(Exception, match='Disallowed host-to-device transfer'):
+    Run(at={2: lambda: double(array)})()
+  Run(at={2: lambda: double(jax.device_put(array))})()
