@@ -24,9 +24,9 @@ def evaluate(
   """Evaluates runs, each and together.
 
   Args:
-    workdir: see `ensemble_folder.list_runs`.
+    workdir: see `ensemble.folder.list_runs`.
     protocol: which crops, and what is made of them.
-    weights: see `run.load_run`.
+    weights: see `runs.run.load_run`.
     config: see `ensemble.predictions.predict_set`.
     answers: likewise.
 

@@ -32,7 +32,7 @@ def export(
   Args:
     workdir: run directory.
     format: one of `formats.FORMATS`; see the `serialize` of its module.
-    weights: 'raw', 'ema' or 'polyak'; see `run.load_run`.
+    weights: 'raw', 'ema' or 'polyak'; see `runs.run.load_run`.
     output: the file; None is `model` with the format's ending in
       `WORKDIR/export/FORMAT`.
     uint8_input: see `onnx_graph.create_model`; of formats that take it.

@@ -35,7 +35,7 @@ def predict(
     workdir: run directory, trained or imported; preprocessing and labels are
       its own.
     files: pictures, folders of them (searched to the bottom) and patterns.
-    weights: see `run.load_run`.
+    weights: see `runs.run.load_run`.
     output: file to write as well: `.json`, `.csv`, or `.png`, a contact sheet
       of the first 64 pictures.
     top_k: classes of each picture, the most probable first; None is 5, or all

@@ -36,7 +36,7 @@ def report(
   and `mistakes.png`.
 
   Args:
-    workdir: see `ensemble_folder.list_runs`.
+    workdir: see `ensemble.folder.list_runs`.
     protocol: which crops; its aggregation is that of the details.
     output: folder; None is `report` in the run or, of several, in the folder
       that holds the first.

@@ -45,7 +45,7 @@ def visualise(
   Args:
     workdir: run directory, trained or imported.
     files: pictures, folders and patterns; see `pictures.list_files`.
-    weights: see `run.load_run`.
+    weights: see `runs.run.load_run`.
     output: folder; None is `WORKDIR/visualisation`.
     end_points: whose activations; None is `look.default_end_points`, and an
       empty one none.

@@ -1,4 +1,4 @@
-"""The program that trains one run of several; `member_processes` starts it.
+"""The program that trains one run of several; `ensemble.parallel` starts it.
 
 Takes `{"config": ..., "workdir": ...}` as the first line of standard input and
 ends with the result as the last of standard output. Standard input stays open

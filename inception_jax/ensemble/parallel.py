@@ -25,7 +25,7 @@ _PROGRAM = (sys.executable, '-P', '-m', 'inception_jax.ensemble.member')
 
 
 @dataclasses.dataclass(frozen=True)
-class _Member:
+class _MemberProcess:
   """A member in training.
 
   Attributes:
@@ -34,7 +34,7 @@ class _Member:
     output: its standard output.
     log: what it says, after what earlier attempts have said.
     log_start: bytes of these.
-    share: of the devices; see `member_devices.divide`.
+    share: of the devices; see `ensemble.devices.divide`.
     start: when it was started, seconds.
   """
 
@@ -102,7 +102,7 @@ class _Team:
     self._waiting = list(configs)
     self._num_parallel = len(shares)
     self._free = list(shares)
-    self.running: list[_Member] = []
+    self.running: list[_MemberProcess] = []
     self.results: dict[str, dict[str, Any]] = {}
     self.failed: dict[str, str] = {}
     self._seconds: list[float] = []
@@ -155,7 +155,7 @@ class _Team:
     self.failed[name] = reason
     logging.error('member %s has failed: %s', name, reason)
 
-  def _log_trained(self, member: _Member) -> None:
+  def _log_trained(self, member: _MemberProcess) -> None:
     self._seconds.append(member.age)
     left = seconds_left(
       self._seconds,
@@ -178,7 +178,7 @@ def _start(
   config: Mapping[str, Any],
   workdir: epath.Path,
   share: dict[str, str],
-) -> _Member:
+) -> _MemberProcess:
   # The same package, wherever this one was found.
   package = str(pathlib.Path(__file__).parents[2])
   path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
@@ -214,7 +214,9 @@ def _start(
     )
     process.stdin.flush()
   start = time.monotonic()
-  return _Member(name, process, output, log_file, log_start, share, start)
+  return _MemberProcess(
+    name, process, output, log_file, log_start, share, start
+  )
 
 
 def train_members(
@@ -231,7 +233,7 @@ def train_members(
   Args:
     configs: of each member, by name.
     folder: that holds their run directories, local.
-    shares: see `member_devices.divide`.
+    shares: see `ensemble.devices.divide`.
 
   Returns:
     The result of `train.train` of each.

@@ -48,7 +48,7 @@ def predict_set(
   Args:
     workdirs: run directories, trained or imported.
     protocol: which crops.
-    weights: see `run.load_run`.
+    weights: see `runs.run.load_run`.
     config: whose `data` and `train.eval_batch_size` say what to evaluate on;
       None is the first run's own. The size of the crop is always each run's,
       and so is its kind unless the config names one.

@@ -63,7 +63,7 @@ def sections(
   """The config as plain data, with all its sections and no others.
 
   That of an ensemble is left out: what it says of members matters to training
-  only (`train_ensemble`).
+  only (`ensemble.train`).
   """
   config = with_current_names({**dict.fromkeys(FIELDS), **fields.plain(config)})
   config.pop(ENSEMBLE, None)

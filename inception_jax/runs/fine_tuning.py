@@ -62,7 +62,7 @@ def load_source(
 
   Args:
     path: run directory, trained or imported.
-    weights: see `run.load_run`.
+    weights: see `runs.run.load_run`.
     model: the network that is to start from it.
     preprocessing: what that network gets.
 

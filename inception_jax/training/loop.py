@@ -28,7 +28,7 @@ _FINITE = ('loss', 'gradient_norm', 'param_norm')
 Evaluation = dict[str, dict[str, float]]
 
 
-class Recorder(Protocol):
+class MetricsRecorder(Protocol):
   """Where the loop writes what it has seen."""
 
   def train_metrics(self, step: int, values: Mapping[str, float]) -> None: ...
@@ -104,7 +104,7 @@ class TrainLoop:
     train_step: Callable[..., Any],
     evaluate_fn: Callable[[train_state.TrainState], Evaluation],
     save_fn: Callable[[train_state.TrainState, dict[str, Any]], None],
-    recorder: Recorder,
+    recorder: MetricsRecorder,
     metadata: Mapping[str, Any],
   ):
     self._options = options
