@@ -282,7 +282,9 @@ def test_too_many_files_before_writing(pictures, tmp_path, monkeypatch):
     raise OSError(24, 'Too many open files')
 
   monkeypatch.setattr(staging, 'open', refuse, raising=False)
-  with pytest.raises(errors.InputError, match='data cannot be written: too ma'):
+  with pytest.raises(
+    errors.InputError, match='data cannot be written .*open files.*; raise the'
+  ):
     prepare.prepare('pets', tmp_path / 'data', str(pictures))
   assert inside(tmp_path / 'data') == []
 
