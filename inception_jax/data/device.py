@@ -7,6 +7,7 @@ import itertools
 import jax
 import numpy as np
 
+# Name of the local devices' axis, in meshes and in what pmap compiles.
 AXIS = 'batch'
 
 

@@ -102,7 +102,7 @@ class Experiment:
   def create_train_step(self) -> step_lib.StepFn:
     """Compiled `(state, batch) -> (state, metrics)` over all devices."""
     # Batch norm over the whole batch, so that devices do not change a result.
-    model = self.model.clone(axis_name=step_lib.AXIS)
+    model = self.model.clone(axis_name=device.AXIS)
     return step_lib.parallelize_train_step(
       step_lib.create_train_step(
         model=model,

@@ -9,6 +9,8 @@ import optax
 from inception_jax import metrics
 
 AUX_PREFIX = 'aux_logits_'
+# Of each auxiliary loss; Szegedy et al. 2014, section 5.
+AUX_WEIGHT = 0.3
 
 
 def head_logits(
@@ -31,7 +33,7 @@ def total_loss(
     heads: float32 logits `[batch, num_classes]` of each head, 'main' among
       them.
     labels: int32 `[batch]`.
-    aux_weight: weight of each auxiliary loss; the paper's is 0.3.
+    aux_weight: weight of each auxiliary loss; the paper's is `AUX_WEIGHT`.
 
   Returns:
     The loss (float32 scalar, nats) and its parts: `loss`, and `loss_HEAD` and

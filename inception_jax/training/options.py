@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from inception_jax.training import losses
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
@@ -14,7 +16,7 @@ class TrainOptions:
     num_train_steps: updates, or None to go by `num_epochs`.
     seed: of weights, order, crops, augmentation and dropout.
     init_seed: of the initial weights alone; None is `seed`.
-    aux_weight: weight of each auxiliary loss (section 5: 0.3).
+    aux_weight: weight of each auxiliary loss (the paper's, 0.3).
     num_microbatches: parts of a device's batch, handled one after another.
     log_every_steps: steps between lines of the log.
     eval_every_steps: steps between evaluations; there is one at the end.
@@ -30,7 +32,7 @@ class TrainOptions:
   num_train_steps: int | None = None
   seed: int = 0
   init_seed: int | None = None
-  aux_weight: float = 0.3
+  aux_weight: float = losses.AUX_WEIGHT
   num_microbatches: int = 1
   log_every_steps: int = 100
   eval_every_steps: int = 5000

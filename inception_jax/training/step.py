@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from inception_jax import metrics
+from inception_jax.data.device import AXIS
 from inception_jax.models import GoogLeNet
 from inception_jax.preprocess import Preprocessing
 from inception_jax.training import augment, freezing, losses, train_state
 from inception_jax.training import averaging as averaging_lib
-
-AXIS = 'batch'
 
 # image uint8 [batch, height, width, 3], label int32 [batch], mask and skipped
 # bool [batch], slot int32 [batch]; see `data.pipeline.HostBatch`.
@@ -74,7 +73,7 @@ def create_train_step(
   augmentation: augment.Augmentation,
   preprocessing: Preprocessing,
   key: jax.Array,
-  aux_weight: float = 0.3,
+  aux_weight: float = losses.AUX_WEIGHT,
   num_microbatches: int = 1,
   is_frozen: freezing.IsFrozenFn = freezing.nothing_is_frozen,
 ) -> StepFn:
@@ -100,7 +99,6 @@ def create_train_step(
     `gradient_norm`, `param_norm` after the update, and `stop`, the largest of
     the batch's `stop` flags on any device.
   """
-
   grad_fn = _create_grad_fn(
     model, augmentation, preprocessing, aux_weight, is_frozen
   )
@@ -117,29 +115,43 @@ def create_train_step(
     # Batch statistics are equal already where batch norm reduces over AXIS;
     # where it does not, the mean keeps the replicas from drifting apart.
     grads, batch_stats, parts = lax.pmean((grads, batch_stats, parts), AXIS)
-    updates, opt_state = tx.update(grads, state.opt_state, trained)
-    trained = optax.apply_updates(trained, updates)
-    step = state.step + 1
-    averages = averaging.update(
-      state.averages, {'params': trained, 'batch_stats': batch_stats}, step
-    )
-    params = freezing.merge(frozen, trained)
-    parts['learning_rate'] = jnp.asarray(
-      learning_rate_fn(state.step), jnp.float32
-    )
-    parts['gradient_norm'] = optax.tree.norm(grads)
-    parts['param_norm'] = optax.tree.norm(params)
-    parts['stop'] = lax.pmax(batch['stop'], AXIS)
-    new_state = train_state.TrainState(
-      step=step,
-      params=params,
-      batch_stats=freezing.merge(frozen_stats, batch_stats),
-      opt_state=opt_state,
-      averages=averages,
-    )
-    return new_state, parts
+    batch_stats = freezing.merge(frozen_stats, batch_stats)
+    new_state = _updated(state, grads, batch_stats, tx, averaging, is_frozen)
+    rate = jnp.asarray(learning_rate_fn(state.step), jnp.float32)
+    return new_state, {
+      **parts,
+      'learning_rate': rate,
+      'gradient_norm': optax.tree.norm(grads),
+      'param_norm': optax.tree.norm(new_state.params),
+      'stop': lax.pmax(batch['stop'], AXIS),
+    }
 
   return train_step
+
+
+def _updated(
+  state: train_state.TrainState,
+  grads: Any,
+  batch_stats: Any,
+  tx: optax.GradientTransformation,
+  averaging: averaging_lib.Averaging,
+  is_frozen: freezing.IsFrozenFn,
+) -> train_state.TrainState:
+  """The state after a step with this gradient, of what is not frozen."""
+  trained, frozen = freezing.split(state.params, is_frozen)
+  updates, opt_state = tx.update(grads, state.opt_state, trained)
+  params = freezing.merge(frozen, optax.apply_updates(trained, updates))
+  step = state.step + 1
+  averaged = freezing.split_variables(
+    {'params': params, 'batch_stats': batch_stats}, is_frozen
+  )
+  return train_state.TrainState(
+    step=step,
+    params=params,
+    batch_stats=batch_stats,
+    opt_state=opt_state,
+    averages=averaging.update(state.averages, averaged, step),
+  )
 
 
 def _create_grad_fn(
@@ -172,27 +184,26 @@ def _accumulated(grad_fn: GradFn, num_microbatches: int) -> GradFn:
   """Gradient and metrics as means over micro-batches, one after another."""
 
   def accumulated(trained, frozen, batch_stats, images, labels, keys):
-    def body(carry, part):
-      batch_stats, grads, parts = carry
-      new_grads, (batch_stats, new_parts) = grad_fn(
-        trained, frozen, batch_stats, *part
-      )
-      add = lambda old, new: jax.tree.map(jnp.add, old, new)
-      return (batch_stats, add(grads, new_grads), add(parts, new_parts)), None
-
     split = lambda x: x.reshape(num_microbatches, -1, *x.shape[1:])
-    parts = jax.tree.map(split, (images, labels, keys))
-    first = jax.tree.map(lambda x: x[0], parts)
-    zeros = lambda tree: jax.tree.map(
-      lambda x: jnp.zeros(x.shape, x.dtype), tree
-    )
-    grads, (_, metric_parts) = jax.eval_shape(
+    microbatches = jax.tree.map(split, (images, labels, keys))
+
+    def add_microbatch(carry, microbatch):
+      batch_stats, sums = carry
+      grads, (batch_stats, parts) = grad_fn(
+        trained, frozen, batch_stats, *microbatch
+      )
+      return (batch_stats, jax.tree.map(jnp.add, sums, (grads, parts))), None
+
+    first = jax.tree.map(lambda x: x[0], microbatches)
+    grads, (_, parts) = jax.eval_shape(
       grad_fn, trained, frozen, batch_stats, *first
     )
-    carry = (batch_stats, zeros(grads), zeros(metric_parts))
-    (batch_stats, grads, metric_parts), _ = lax.scan(body, carry, parts)
-    mean = lambda tree: jax.tree.map(lambda x: x / num_microbatches, tree)
-    return mean(grads), (batch_stats, mean(metric_parts))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (grads, parts))
+    (batch_stats, sums), _ = lax.scan(
+      add_microbatch, (batch_stats, zeros), microbatches
+    )
+    grads, parts = jax.tree.map(lambda x: x / num_microbatches, sums)
+    return grads, (batch_stats, parts)
 
   return accumulated
 

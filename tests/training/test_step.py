@@ -54,7 +54,7 @@ class TwoHeads(nn.Module):
     x, ends = x.reshape(len(x), -1), {}
     if self.batch_norm:
       x = nn.BatchNorm(
-        use_running_average=not train, axis_name=step_lib.AXIS, name='bn'
+        use_running_average=not train, axis_name=device.AXIS, name='bn'
       )(x)
     if train or self.is_initializing():
       ends['aux_logits_4a'] = nn.Dense(CLASSES, name='aux_4a')(x)
@@ -128,7 +128,7 @@ def shard_map_twin(step_fn):
     jax.shard_map(
       local,
       mesh=device.local_mesh(),
-      in_specs=(spec(), spec(step_lib.AXIS)),
+      in_specs=(spec(), spec(device.AXIS)),
       out_specs=spec(),
       check_vma=False,
     ),
@@ -424,7 +424,7 @@ def test_averages_are_of_the_weights_after_each_update():
 
 def program(step_fn, state):
   batch = {**host_batch(), 'stop': np.int32(0)}
-  with_axis = jax.vmap(step_fn, in_axes=(None, 0), axis_name=step_lib.AXIS)
+  with_axis = jax.vmap(step_fn, in_axes=(None, 0), axis_name=device.AXIS)
   batch = jax.tree.map(lambda x: np.asarray(x)[None], batch)
   return str(jax.make_jaxpr(with_axis)(state, batch))
 
@@ -556,7 +556,7 @@ def test_a_real_network_learns_a_batch_by_heart():
     'inception_v1_bn',
     num_classes=CLASSES,
     width=0.05,
-    axis_name=step_lib.AXIS,
+    axis_name=device.AXIS,
   )
   tx = optimizer.create_optimizer(learning_rate_fn=lambda step: 0.05)
   averaging = averaging_lib.Averaging()
