@@ -125,7 +125,7 @@ def _network(graph: Graph, x: Tensor, module_form: str) -> None:
   stage = '3'
   for block, module in layer_names.module_names(arch).items():
     if block[0] != stage:
-      window = arch.last_pool if block == '5a' else 3
+      window = arch.last_pool if block[0] == '5' else 3
       x = _max_pool(graph, x, f'pool{stage}', arch.pool_padding, window)
       stage = block[0]
     x = _inception_module(graph, x, module, module_form)
