@@ -5,10 +5,11 @@ DEMO_WORKDIR ?= runs/digits
 DEMO_FLAGS ?=
 # Two processes: a test spends much of its time in one thread of the compiler.
 PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+FLOORS_TESTS ?= tests --ignore=tests/parity --ignore=tests/notebooks
 
 BIN := .venv/bin
 
-.PHONY: demo test lint parity clean
+.PHONY: demo test lint parity floors clean
 .DELETE_ON_ERROR:
 
 demo: .venv/data
@@ -24,8 +25,13 @@ lint: .venv/test
 parity: .venv/parity
 	$(BIN)/python -m pytest tests/parity tests/notebooks $(PYTEST_FLAGS)
 
+# With the oldest packages that pyproject.toml allows. What these need in turn is
+# new, and warns of how they use it.
+floors: .venv-floors/test
+	.venv-floors/bin/python -m pytest $(FLOORS_TESTS) -W default $(PYTEST_FLAGS)
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-floors
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inception_jax needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -45,4 +51,10 @@ clean:
 	$(BIN)/pip install --quiet '$(TORCH)'
 	$(BIN)/pip install --quiet --editable '.[data,test,parity]'
 	$(BIN)/pip install --quiet --no-deps tf_keras
+	touch $@
+
+.venv-floors/test: pyproject.toml tests/floors.py
+	$(PYTHON) -m venv --clear .venv-floors
+	$(PYTHON) tests/floors.py data export test > .venv-floors/constraints.txt
+	.venv-floors/bin/pip install --quiet --constraint .venv-floors/constraints.txt --editable '.[data,export,test]'
 	touch $@
