@@ -175,7 +175,8 @@ def test_full_disk_ends_with_a_sentence_and_keeps_the_old(tmp_path):
   program = f"""
 import resource, signal
 import numpy as np
-from inception_jax import checkpoint, errors
+from inception_jax.runs import checkpoint
+from inception_jax.runtime import errors
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 checkpoints = checkpoint.Checkpoints({str(tmp_path / 'c')!r})
