@@ -55,7 +55,7 @@ WINDOWED_KINDS = ('convolution', 'max pool', 'avg pool')
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class LayerRow:
   """One line of the table.
 
   Attributes:
@@ -105,7 +105,7 @@ class Summary:
   """
 
   image_size: int
-  rows: tuple[Row, ...]
+  rows: tuple[LayerRow, ...]
   params: int
   params_with_heads: int
   multiply_adds: int
@@ -129,50 +129,58 @@ def summarize(model: GoogLeNet, image_size: int = 224) -> Summary:
   model = model.clone(axis_name=None)
   images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
   variables = jax.eval_shape(model.init, jax.random.key(0), images)
-  params = variables['params']
+  network = _printed_network(model, image_size)
+  rows = [
+    _with_printed(row, network) for row in _main_rows(model, variables, images)
+  ]
+  heads = _head_rows(model, variables, images)
+  return Summary(
+    image_size=image_size,
+    rows=(*rows, *heads),
+    params=sum(row.params for row in rows),
+    params_with_heads=_size(variables['params']),
+    multiply_adds=sum(row.multiply_adds for row in rows),
+    multiply_adds_of_heads=sum(row.multiply_adds for row in heads),
+  )
+
+
+def _main_rows(
+  model: GoogLeNet, variables: Mapping[str, Any], images: jax.ShapeDtypeStruct
+) -> list[LayerRow]:
+  """Rows of what runs in inference, nothing printed beside them."""
   fields, shapes, counts = jaxpr_costs.trace(
     model, variables, images, train=False
   )
-  heads = [name for name in params if name.startswith('aux')]
-  if heads:
-    _, aux_shapes, aux_counts = jaxpr_costs.trace(
-      model, variables, images, train=True
-    )
-
   rows = []
   for end_point, shape in shapes.items():
     name = 'classifier' if end_point == 'logits' else end_point
-    row = _row(name, shape, params.get(name, {}), counts[name])
-    windowed = row.kind in WINDOWED_KINDS
-    field = fields[end_point]
-    row = dataclasses.replace(
-      row,
-      receptive_field=field.size,
-      patch=field.patch if windowed else None,
-      stride=field.stride if windowed else None,
-    )
     if name == 'classifier':
       rows.append(dataclasses.replace(rows[-1], **DROPOUT_ROW))
+    params = variables['params'].get(name, {})
+    row = _row(name, shape, params, counts[name])
+    field = fields[end_point]
+    row = dataclasses.replace(row, receptive_field=field.size)
+    if row.kind in WINDOWED_KINDS:
+      row = dataclasses.replace(row, patch=field.patch, stride=field.stride)
     rows.append(row)
-  rows = [
-    _with_printed(row, _printed_network(model, image_size)) for row in rows
-  ]
-  for name in heads:
-    shape = aux_shapes[name.replace('aux', 'aux_logits')]
-    row = _row(name, shape, params[name], aux_counts[name])
-    rows.append(dataclasses.replace(row, training_only=True))
+  return rows
 
-  main = [row for row in rows if not row.training_only]
-  return Summary(
-    image_size=image_size,
-    rows=tuple(rows),
-    params=sum(row.params for row in main),
-    params_with_heads=_size(params),
-    multiply_adds=sum(row.multiply_adds for row in main),
-    multiply_adds_of_heads=sum(
-      row.multiply_adds for row in rows if row.training_only
-    ),
-  )
+
+def _head_rows(
+  model: GoogLeNet, variables: Mapping[str, Any], images: jax.ShapeDtypeStruct
+) -> list[LayerRow]:
+  """Rows of the auxiliary heads, if there are any."""
+  params = variables['params']
+  names = [name for name in params if name.startswith('aux')]
+  if not names:
+    return []
+  _, shapes, counts = jaxpr_costs.trace(model, variables, images, train=True)
+  rows = []
+  for name in names:
+    shape = shapes[name.replace('aux', 'aux_logits')]
+    row = _row(name, shape, params[name], counts[name])
+    rows.append(dataclasses.replace(row, training_only=True))
+  return rows
 
 
 def _printed_network(model: GoogLeNet, image_size: int) -> str | None:
@@ -185,7 +193,7 @@ def _printed_network(model: GoogLeNet, image_size: int) -> str | None:
   return None
 
 
-def _with_printed(row: Row, network: str | None) -> Row:
+def _with_printed(row: LayerRow, network: str | None) -> LayerRow:
   if network is None or row.name not in paper_table.PRINTED:
     return row
   params, ops = paper_table.PRINTED[row.name]
@@ -203,7 +211,7 @@ def _size(tree: Any) -> int:
 
 def _row(
   name: str, shape: Sequence[int], params: Mapping[str, Any], count: int
-) -> Row:
+) -> LayerRow:
   """A row with what needs no tracing; `shape` begins with the batch."""
   prefix = next((p for p in KINDS if name.startswith(p)), None)
   branches = None
@@ -212,7 +220,7 @@ def _row(
       params[b]['kernel'].shape[-1] if b in params else None
       for b in MODULE_LAYERS
     )
-  return Row(
+  return LayerRow(
     name=name,
     kind=KINDS.get(prefix, 'other'),
     patch=None,
@@ -234,7 +242,7 @@ def to_csv(summary: Summary) -> str:
   """The table as comma-separated lines with a header."""
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')
-  names = [field.name for field in dataclasses.fields(Row)]
+  names = [field.name for field in dataclasses.fields(LayerRow)]
   at = names.index('branches')
   writer.writerow([*names[:at], *BRANCH_TITLES, *names[at + 1 :]])
   for row in summary.rows:

@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 from etils import epath
+from matplotlib import axes as mpl_axes
 from matplotlib import figure as mpl_figure
 import numpy as np
 
@@ -33,43 +34,11 @@ def learning_curves(
   evaluations = [line for line in lines if 'evaluation' in line]
   figure = mpl_figure.Figure(figsize=(11, 4.2), layout='constrained')
   losses, accuracies = figure.subplots(1, 2)
-  names = sorted(
-    {name for line in train for name in line['train']}, reverse=True
-  )
-  train_losses = []
-  for name in names:
-    steps = [line['step'] for line in train]
-    values = [line['train'][name] for line in train]
-    if name.startswith('loss_'):
-      train_losses += values
-      losses.plot(steps, values, label=f'train {name[5:]}')
-    elif name.startswith('top1_'):
-      accuracies.plot(
-        steps, values, label=f'train {name[5:]}', alpha=0.5, linewidth=1
-      )
-  for kind in _kinds(evaluations):
-    points = [
-      (line['step'], line['evaluation'][kind])
-      for line in evaluations
-      if kind in line['evaluation']
-    ]
-    steps = [step for step, _ in points]
-    style = {'linestyle': '--', 'marker': 'o', 'markersize': 3}
-    losses.plot(
-      steps,
-      [score['loss'] for _, score in points],
-      label=f'eval {kind}',
-      **style,
-    )
-    accuracies.plot(
-      steps,
-      [score['top1'] for _, score in points],
-      label=f'eval {kind}',
-      **style,
-    )
+  _plot_training(losses, accuracies, train)
+  _plot_evaluations(losses, accuracies, evaluations)
   losses.axhline(chance_loss, color='grey', linestyle=':', label='ln(classes)')
   # An early evaluation of averaged statistics can be far off the scale.
-  largest = max([chance_loss, *train_losses])
+  largest = max([chance_loss, *_losses_of(train)])
   losses.set(
     xlabel='step', ylabel='cross-entropy (nats)', ylim=(0, 1.2 * largest)
   )
@@ -79,6 +48,48 @@ def learning_curves(
     if axes.get_legend_handles_labels()[0]:
       axes.legend(fontsize=8)
   return figure
+
+
+def _plot_training(
+  losses: mpl_axes.Axes,
+  accuracies: mpl_axes.Axes,
+  lines: Sequence[Mapping[str, Any]],
+) -> None:
+  """One solid curve a head in each panel."""
+  steps = [line['step'] for line in lines]
+  names = {name for line in lines for name in line['train']}
+  for name in sorted(names, reverse=True):
+    values = [line['train'][name] for line in lines]
+    label = f'train {name[5:]}'
+    if name.startswith('loss_'):
+      losses.plot(steps, values, label=label)
+    elif name.startswith('top1_'):
+      accuracies.plot(steps, values, label=label, alpha=0.5, linewidth=1)
+
+
+def _losses_of(lines: Sequence[Mapping[str, Any]]) -> list[float]:
+  """Losses of all heads at all steps."""
+  return [
+    value
+    for line in lines
+    for name, value in line['train'].items()
+    if name.startswith('loss_')
+  ]
+
+
+def _plot_evaluations(
+  losses: mpl_axes.Axes,
+  accuracies: mpl_axes.Axes,
+  lines: Sequence[Mapping[str, Any]],
+) -> None:
+  """One dashed curve a kind of weights in each panel."""
+  style = {'linestyle': '--', 'marker': 'o', 'markersize': 3}
+  for kind in _kinds(lines):
+    there = [line for line in lines if kind in line['evaluation']]
+    steps = [line['step'] for line in there]
+    for axes, name in ((losses, 'loss'), (accuracies, 'top1')):
+      values = [line['evaluation'][kind][name] for line in there]
+      axes.plot(steps, values, label=f'eval {kind}', **style)
 
 
 def _kinds(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:

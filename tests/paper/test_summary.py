@@ -314,7 +314,7 @@ def test_csv_holds_every_row_and_field():
     assert line['training_only'] == str(row.training_only)
     branches = [line[title] for title in summary.BRANCH_TITLES]
     assert branches == [str(b) for b in row.branches or [''] * 6]
-  fields = {field.name for field in dataclasses.fields(summary.Row)}
+  fields = {field.name for field in dataclasses.fields(summary.LayerRow)}
   assert fields - {'branches'} == set(lines[0]) - set(summary.BRANCH_TITLES)
 
 
