@@ -238,7 +238,9 @@ def test_file_that_does_not_come_back_is_removed(
 def test_other_weights_than_the_runs_are_noticed(
   workdir, tmp_path, monkeypatch
 ):
-  other = random_runs.random_run('inception_v1_bn_shallow', 64, seed=1, use_aux=True)
+  other = random_runs.random_run(
+    'inception_v1_bn_shallow', 64, seed=1, use_aux=True
+  )
   arrays = checkpoint.flatten(other.variables)
   others = formats.Request(other, arrays, exported.describe(other, arrays))
   right = npz_file.serialize

@@ -344,7 +344,8 @@ def test_a_network_that_fits(source_path):
   [
     (
       {'name': 'inception_v1'},
-      "another network \\(name 'inception_v1_bn_shallow', not 'inception_v1'\\).*"
+      "another network \\(name 'inception_v1_bn_shallow', not '"
+      "inception_v1'\\).*"
       '--config.model.name=inception_v1_bn_shallow',
     ),
     ({'width': 0.1}, 'width 0.05, not 0.1.*--config.model.width=0.05'),
