@@ -30,14 +30,17 @@ class Preprocessing:
       float32 array of the same shape.
     """
     x = images.astype(jnp.float32) * self.scale
-    x = x - jnp.broadcast_to(jnp.asarray(self.mean, jnp.float32), x.shape)
+    x = x - self._mean(x.ndim)
     return x[..., ::-1] if self.bgr else x
 
   def invert(self, inputs: jax.Array) -> jax.Array:
     """Network input back to float pixels in 0 to 255, for pictures."""
     inputs = inputs[..., ::-1] if self.bgr else inputs
-    mean = jnp.broadcast_to(jnp.asarray(self.mean, jnp.float32), inputs.shape)
-    return (inputs + mean) / self.scale
+    return (inputs + self._mean(inputs.ndim)) / self.scale
+
+  def _mean(self, ndim: int) -> jax.Array:
+    """The mean as an array of `ndim` axes, channels last."""
+    return jnp.asarray(self.mean, jnp.float32).reshape((1,) * (ndim - 1) + (3,))
 
 
 # The paper says only that the mean was subtracted; these are the means of red,

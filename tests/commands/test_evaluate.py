@@ -20,6 +20,7 @@ from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import answering, crop_views
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import fields
+from inception_jax.report import contents
 from inception_jax.runs import run
 from inception_jax.runtime import errors
 
@@ -286,7 +287,7 @@ def test_report_of_two_runs(trained, other, tmp_path, monkeypatch):
     )
   # As if the digits were the paper's task, and then no longer.
   with monkeypatch.context() as patch:
-    patch.setattr(report, '_is_paper_task', lambda dataset: True)
+    patch.setattr(contents, '_is_paper_task', lambda dataset: True)
     of_paper = report.report(*arguments)
   table_2 = tmp_path / 'report' / 'table_2.csv'
   entries = of_paper['table_2']

@@ -26,7 +26,7 @@ SIZE = 128  # The last activations have 4x4 places.
 def _network(num_classes, kernel_fn=lambda kernel: kernel):
   """A random run of the plain network, its kernels mapped by a function."""
   model = models.create_model(
-    num_classes=num_classes, use_aux=False, width=0.03
+    'inception_v1_shallow', num_classes=num_classes, use_aux=False, width=0.03
   )
   x = np.zeros((1, SIZE, SIZE, 3), np.float32)
   variables = jax.jit(model.init)(jax.random.key(0), x)

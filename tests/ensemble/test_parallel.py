@@ -11,7 +11,7 @@ import time
 from etils import epath
 import launch
 import pytest
-from test_train import assert_same_run
+from same_runs import assert_same_run
 import tiny_config
 
 from inception_jax.ensemble import parallel as member_processes

@@ -5,7 +5,7 @@ import signal
 import time
 
 import launch
-from test_train import assert_same_run
+from same_runs import assert_same_run
 
 NUM_KILLS = 3
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from PIL import Image
 import pytest
+from same_runs import assert_same_run, final_arrays
 from tensorboard_events import scalars
 import tiny_config
 
@@ -26,24 +27,6 @@ from inception_jax.training import loop
 
 def lines(workdir):
   return [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
-
-
-def final_arrays(workdir):
-  checkpoints = run.checkpoint.Checkpoints(
-    workdir / 'checkpoints', read_only=True
-  )
-  return checkpoints.restore(checkpoints.steps()[-1])[0]
-
-
-def assert_same_run(first, second):
-  """Same metrics, letter by letter, and same state, bit by bit."""
-  assert (first / 'metrics.jsonl').read_bytes() == (
-    second / 'metrics.jsonl'
-  ).read_bytes()
-  one, two = final_arrays(first), final_arrays(second)
-  assert one.keys() == two.keys()
-  for name in one:
-    assert one[name].tobytes() == two[name].tobytes(), name
 
 
 def test_result_has_every_kind_of_weights(trained):

@@ -553,7 +553,7 @@ def test_one_copy_is_equal_to_itself():
 def test_a_real_network_learns_a_batch_by_heart():
   """Smoke: every parameter moves, and the loss of each head falls."""
   model = create_model(
-    'inception_v1_bn',
+    'inception_v1_bn_shallow',
     num_classes=CLASSES,
     width=0.05,
     axis_name=device.AXIS,
