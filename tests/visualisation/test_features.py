@@ -16,16 +16,14 @@ LABELS = labels.from_class_names(('n02119789', 'owl', 'great owl', 'a.b/c'))
 SHAPES = {'conv1': (1, 16, 16, 4), 'pool1': (1, 8, 8, 4), 'logits': (1, 4)}
 
 
-CHANNEL = features_lib.channel_feature('inception_3a', 1)
+CHANNEL = features_lib.channel_feature('inception_3b', 1)
 CLASS = features_lib.class_feature(2, LABELS)
 
 
 @pytest.fixture(scope='module')
 def network():
   """Without biases, which would say more than the picture."""
-  model = models.create_model(
-    'inception_v1_shallow', num_classes=4, use_aux=False, width=0.1
-  )
+  model = models.create_model(num_classes=4, use_aux=False, width=0.1)
   x = jnp.zeros((1, SIZE, SIZE, 3))
   variables = jax.jit(model.init)(jax.random.key(0), x)
   return model, jax.tree.map(
@@ -80,12 +78,12 @@ def test_the_seed_decides(network):
 
 def test_a_silent_channel_wakes(network):
   model, variables = network
-  feature = features_lib.channel_feature('inception_4d', 1)
-  block = variables['params']['inception_4d']
+  feature = features_lib.channel_feature('inception_4c', 1)
+  block = variables['params']['inception_4c']
   conv = block['conv_1x1']
   conv = {**conv, 'bias': conv['bias'].at[1].set(-0.03)}
   block = {**block, 'conv_1x1': conv}
-  params = {**variables['params'], 'inception_4d': block}
+  params = {**variables['params'], 'inception_4c': block}
   woken = _ascend((model, {'params': params}), feature)
   assert woken.values[0] == 0
   # Slowed down by the large gradients of its sleep it would come to 0.03; one
