@@ -34,7 +34,7 @@ def share(patch: pytest.MonkeyPatch):
 
 def _shared(name, method, keep):
   def create(self):
-    key = (name, _key(self))
+    key = (name, jax.device_count(), _key(self))
     if key not in _KEPT:
       made = method(self)
       if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(made)):
@@ -46,14 +46,31 @@ def _shared(name, method, keep):
   return create
 
 
+# Fields of `train` that say when the loop does what.
+_OF_THE_LOOP = (
+  'log_every_steps',
+  'eval_every_steps',
+  'checkpoint_every_steps',
+  'keep_checkpoints',
+  'dead_head_steps',
+  'check_replicas',
+)
+
+
 def _key(experiment):
   """Whatever decides a step or a state."""
+  config = dict(experiment.config)
+  train = config.pop('train')
+  for name in ('data', 'init_from', 'init_weights'):
+    del config[name]
   return json.dumps(
     [
-      experiment.config,
+      config,
+      {k: v for k, v in train.items() if k not in _OF_THE_LOOP},
       experiment.num_train_steps,
       experiment.steps_per_epoch,
       experiment.model_arguments,
+      experiment.dataset.image_size,
     ],
     sort_keys=True,
   )

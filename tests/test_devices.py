@@ -105,7 +105,7 @@ def test_seven_devices_evaluate_every_image_once(trained, tmp_path, protocol):
   if protocol == 'single':
     expected = result['evaluation']['raw']
   else:
-    expected = launch.result(*evaluation(workdir, protocol, tmp_path / 'one'))
+    expected = launch.called(*evaluation(workdir, protocol, tmp_path / 'one'))
     assert_same_answers(tmp_path / 'one', tmp_path / 'seven')
   assert_same_scores(scores, expected)
 
@@ -125,7 +125,7 @@ def test_two_processes_evaluate_every_image_once(trained, tmp_path):
     found.append(json.loads(out.splitlines()[-1]) if out else None)
   assert_same_scores(found[0], result['evaluation']['raw'])
   # One process alone finds that nothing is left to do.
-  status, out, err = launch.run(*arguments)
+  status, out, err = launch.call(*arguments)
   assert status == 0 and json.loads(out.splitlines()[-1]) == found[0]
   assert 'img' not in err
 
@@ -199,9 +199,9 @@ def test_signal_to_one_of_two_processes_stops_both_and_they_go_on(tmp_path):
   assert f'at step {step},' in sentences[0]
   # One process alone goes on from what two have left, and evaluates.
   shorter = arguments[:2]
-  status, _, err = launch.run(*shorter)
+  status, _, err = launch.call(*shorter)
   assert status == 1 and 'num_train_steps is 400 there, 12 here' in err
-  scores = launch.result('--mode=evaluate', f'--workdir={workdir}')
+  scores = launch.called('--mode=evaluate', f'--workdir={workdir}')
   assert scores['step'] == step and scores['num_images'] == 360
 
 

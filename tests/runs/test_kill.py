@@ -26,7 +26,7 @@ def test_killed_run_ends_as_the_unbroken_one(trained, tmp_path):
     process.send_signal(signal.SIGKILL)
     launch.finish(process)
     print(f'kill {i}: checkpoints {checkpoints(workdir)}')
-  result = launch.result(*arguments)
+  result = launch.called(*arguments)
   assert result['step'] == 12
   assert_same_run(trained[0], workdir)
 
