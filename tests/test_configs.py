@@ -71,6 +71,7 @@ def test_every_network_is_stepped_at_full_depth():
   assert len(deep) == len(networks) < len(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_config_trains_a_step(name):
   config = get_config(name)

@@ -8,6 +8,8 @@ import launch
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NUM_STEPS = 3
 # Largest difference over the largest value of an array: the devices' partial
 # sums are added in another order. The gradient of one step, then the state

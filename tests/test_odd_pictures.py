@@ -8,6 +8,8 @@ from sklearn import datasets
 
 from benchmarks import odd_pictures
 
+pytestmark = pytest.mark.slow
+
 _NUM_PICTURES = 2 * 2 * len(odd_pictures.KINDS)
 
 
@@ -18,7 +20,7 @@ def prepared(tmp_path_factory):
   images = pathlib.Path(datasets.__file__).parent / 'images'
   photographs = [path.read_bytes() for path in sorted(images.glob('*.jpg'))]
   damaged = odd_pictures.write(photographs, root / 'pictures', _NUM_PICTURES)
-  result = launch.result(
+  result = launch.called(
     '--mode=prepare',
     '--config=configs/folder.py',
     '--config.data.name=odd',
@@ -41,7 +43,7 @@ def test_every_picture_becomes_a_record(prepared):
 
 def test_trained_on_and_evaluated_once_each(prepared, tmp_path):
   data_dir, result, _ = prepared
-  trained = launch.result(
+  trained = launch.called(
     f'--config={launch.TINY}',
     f'--workdir={tmp_path / "run"}',
     '--config.data.name=odd',

@@ -116,6 +116,7 @@ def test_gaps_are_filled_with_the_same_bits(trained, answered, tmp_path):
   assert stored(tmp_path / 'copy') == whole and again == scores
 
 
+@pytest.mark.slow
 def test_killed_evaluation_ends_as_the_unbroken_one(
   trained, answered, tmp_path
 ):

@@ -52,6 +52,7 @@ def test_prepare_mode(tmp_path, pictures):
   assert opened.class_names == ('class0', 'class1') and len(opened) == 271
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_prepared_again(tmp_path, pictures):
   process = launch.start(*arguments(tmp_path, pictures))
   staged = tmp_path / 'data' / '.preparing_folder' / 'folder'

@@ -200,6 +200,7 @@ def config(num_parallel, *only):
   return result
 
 
+@pytest.mark.slow
 def test_members_come_out_as_one_after_the_other(trained, tmp_path):
   folder = tmp_path / 'together'
   results = train_ensemble.train_ensemble(config(2), folder)
@@ -236,6 +237,7 @@ def test_remote_folders_are_refused():
     train_ensemble.train_ensemble(config(2), 'gs://bucket/e')
 
 
+@pytest.mark.slow
 def test_the_command_stops_its_members_and_they_never_outlive_it(tmp_path):
   folder = tmp_path / 'e'
   arguments = (

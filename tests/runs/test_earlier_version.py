@@ -14,6 +14,8 @@ import pytest
 from inception_jax.commands import evaluate, export, train
 from inception_jax.evaluation import protocol as protocol_lib
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures/version_0_1_0'
 EXPECTED = json.loads((FIXTURES / 'expected.json').read_text())
 LAST_KEPT_STEP = 8  # Of 12: the checkpoints there are training goes on from.

@@ -5,7 +5,10 @@ import signal
 import time
 
 import launch
+import pytest
 from same_runs import assert_same_run
+
+pytestmark = pytest.mark.slow
 
 NUM_KILLS = 3
 
