@@ -11,17 +11,21 @@ import numpy as np
 import pytest
 
 _KEPT = {}
+_clear_caches = jax.clear_caches
 
 
 def forget():
   """Frees all of them."""
   _KEPT.clear()
+  _clear_caches()
 
 
 def share(patch: pytest.MonkeyPatch):
   """Shares them until the patch is undone."""
   from inception_jax.experiment import experiment
 
+  # An ensemble frees the programs of each member before it trains the next.
+  patch.setattr(jax, 'clear_caches', lambda: None)
   for name, keep in (
     ('create_train_step', lambda step: step),
     ('create_eval_step', lambda step: step),
@@ -34,7 +38,7 @@ def share(patch: pytest.MonkeyPatch):
 
 def _shared(name, method, keep):
   def create(self):
-    key = (name, jax.device_count(), _key(self))
+    key = (name, jax.device_count(), _key(self, name))
     if key not in _KEPT:
       made = method(self)
       if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(made)):
@@ -57,12 +61,14 @@ _OF_THE_LOOP = (
 )
 
 
-def _key(experiment):
-  """Whatever decides a step or a state."""
+def _key(experiment, name):
+  """Whatever decides what the method of this name makes."""
   config = dict(experiment.config)
-  train = config.pop('train')
-  for name in ('data', 'init_from', 'init_weights'):
-    del config[name]
+  train = dict(config.pop('train'))
+  for field in ('data', 'init_from', 'init_weights'):
+    del config[field]
+  if name != 'create_state':
+    train.pop('init_seed', None)
   return json.dumps(
     [
       config,

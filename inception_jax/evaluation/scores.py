@@ -5,7 +5,6 @@ import heapq
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 
 def ranks(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -38,6 +37,8 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
     Wilson 1927, Probable inference, the law of succession, and statistical
     inference.
   """
+  from scipy import stats  # A second to import; only reports need it.
+
   low, high = stats.binomtest(count, total).proportion_ci(method='wilson')
   return float(low), float(high)
 

@@ -147,7 +147,7 @@ def test_killed_evaluation_ends_as_the_unbroken_one(
     launch.finish(process)
     print(f'killed after {count()} of {num_files} files')
     assert awaited <= count() < num_files
-  assert launch.result(*arguments) == answered[1]
+  assert launch.called(*arguments) == answered[1]
   assert count() == num_files
   for name, values in joined(unbroken).items():
     np.testing.assert_array_equal(values, joined(inner)[name])

@@ -173,7 +173,7 @@ def test_the_released_network_from_the_command_line(tmp_path):
   if not folder:
     pytest.skip('INCEPTION_JAX_TEST_DATA is not set')
   path = pathlib.Path(folder) / 'google_inception.npz'
-  result = launch.result(
+  result = launch.called(
     '--mode=import',
     '--source=google',
     f'--input={path}',

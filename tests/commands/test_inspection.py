@@ -15,14 +15,16 @@ from inception_jax.experiment import experiment
 from inception_jax.runtime import errors
 
 
-def test_inspect_mode(tmp_path):
+def test_inspect_mode(tmp_path, monkeypatch, caplog):
+  monkeypatch.setattr(inspection, '_MEASURED_SECONDS', 0.2)
   output = tmp_path / 'new' / 'folder'
-  status, out, err = launch.run(
-    '--mode=inspect',
-    f'--config={launch.TINY}',
-    f'--output={output}',
-    '--config.data.num_threads=1000',
-  )
+  with caplog.at_level('INFO'):
+    status, out, err = launch.call(
+      '--mode=inspect',
+      f'--config={launch.TINY}',
+      f'--output={output}',
+      '--config.data.num_threads=1000',
+    )
   assert status == 0, err[-3000:]
   result = json.loads(out.splitlines()[-1])
   assert result['output'] == str(output)
@@ -31,7 +33,7 @@ def test_inspect_mode(tmp_path):
   assert result['splits']['train']['num_images'] == 1437
   assert result['splits']['test']['smallest']['width'] == 8
   assert 'train: 1,437 images of 10 classes' in out
-  assert 'input alone: ' in err
+  assert 'input alone: ' in caplog.text
   rows = list(csv.DictReader((output / 'classes.csv').open()))
   assert [row['class'] for row in rows] == list('0123456789')
   assert sum(int(row['train']) for row in rows) == 1437

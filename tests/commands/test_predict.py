@@ -165,7 +165,7 @@ def test_command_line(trained, digits, pictures):
   result = json.loads(out.splitlines()[-1])
   assert len(result['predictions']) == 3 and len(result['failed']) == 1
   assert len(result['predictions'][0]['top']) == 5
-  status, out, _ = launch.run(*arguments)
+  status, out, _ = launch.call(*arguments)
   assert status == 0 and json.loads(out.splitlines()[-1])['failed'] == []
-  status, out, err = launch.run(*arguments[:2])
+  status, out, err = launch.call(*arguments[:2])
   assert status == 1 and '--mode=predict needs pictures' in err and not out

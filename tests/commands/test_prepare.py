@@ -71,7 +71,7 @@ def test_killed_in_the_middle_and_prepared_again(tmp_path, pictures):
 
 
 def test_bad_input_gets_a_sentence(tmp_path):
-  status, out, err = launch.run(*arguments(tmp_path, '/nowhere/at/all'))
+  status, out, err = launch.call(*arguments(tmp_path, '/nowhere/at/all'))
   assert status == 1 and not out and 'Traceback' not in err
   assert err.splitlines()[-1].startswith(
     'error: --input=/nowhere/at/all does not exist'

@@ -114,7 +114,10 @@ def test_polynomial_is_its_closed_form(power):
   steps = np.arange(0, 220, 7)
   left = np.maximum(1 - steps / 200, 0)
   values = evaluated(create('polynomial', power=power), steps)
-  np.testing.assert_allclose(values, 0.02 * left**power, rtol=1e-5, atol=1e-9)
+  # A float32 share of the way has an error of 1e-7, which the power magnifies
+  # where little is left.
+  atol = max(1e-9, 0.02 * 1e-7**power)
+  np.testing.assert_allclose(values, 0.02 * left**power, rtol=1e-5, atol=atol)
 
 
 def test_cosine_is_its_closed_form():
