@@ -43,9 +43,9 @@ clean:
 	$(BIN)/pip install --quiet --editable '.[data]'
 	touch $@
 
-.venv/test: .venv/data
+.venv/test: .venv/pyvenv.cfg pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[data,test]'
-	touch $@
+	touch .venv/data $@
 
 .venv/parity: .venv/test
 	$(BIN)/pip install --quiet '$(TORCH)'

@@ -45,7 +45,13 @@ os.environ['XLA_FLAGS'] = ' '.join(
   [
     os.environ.get('XLA_FLAGS', ''),
     '--xla_backend_optimization_level=0',
-    *filter(_is_known, ['--xla_cpu_use_fusion_emitters=false']),
+    *filter(
+      _is_known,
+      [
+        '--xla_cpu_use_fusion_emitters=false',
+        '--xla_cpu_parallel_codegen_split_count=1',
+      ],
+    ),
   ]
 )
 # An array that is broadcast by accident is an error.
