@@ -1,4 +1,4 @@
-"""The evaluate mode: runs, one or several, on every picture of a set once."""
+"""The evaluate command: runs, one or several, on every image of a set once."""
 
 from collections.abc import Mapping
 from typing import Any

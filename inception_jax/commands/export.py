@@ -1,4 +1,4 @@
-"""The export mode: a run directory to a file for other programs."""
+"""The export command: a run directory to a file for other programs."""
 
 from collections.abc import Mapping
 import functools

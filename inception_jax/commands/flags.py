@@ -88,4 +88,4 @@ def _has(argv: list[str], field: str) -> bool:
   )
   alone([argv[0], *file])
   section, name = field.split('.')
-  return name in (alone.config or {}).get(section, {})
+  return name in ((alone.config or {}).get(section) or {})

@@ -1,4 +1,4 @@
-"""The import mode: a file of weights to a run directory."""
+"""The import command: a file of weights to a run directory."""
 
 import dataclasses
 import importlib

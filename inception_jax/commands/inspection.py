@@ -1,4 +1,4 @@
-"""The inspect mode: what training would see, and how fast, before it starts."""
+"""The inspect command: what training would see, and how fast the input is."""
 
 from collections.abc import Mapping
 import csv

@@ -1,4 +1,4 @@
-"""The predict mode: pictures to the classes a network sees in them."""
+"""The predict command: pictures to the classes a network sees in them."""
 
 from collections.abc import Callable, Sequence
 import csv

@@ -1,4 +1,4 @@
-"""The visualise mode: what a network has learnt, and where it looks."""
+"""The visualise command: what a network has learnt, and where it looks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 import pathlib

@@ -236,7 +236,7 @@ def train_members(
     shares: see `ensemble.devices.divide`.
 
   Returns:
-    The result of `train.train` of each.
+    The result of `runs.train.train` of each.
 
   Raises:
     TrainingError: if members failed; the others are trained.

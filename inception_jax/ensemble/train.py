@@ -123,7 +123,7 @@ def train_ensemble(
     workdir: folder of the ensemble, new or of the same members.
 
   Returns:
-    `workdir`, and `members`: the result of `train.train` of each.
+    `workdir`, and `members`: the result of `runs.train.train` of each.
 
   Raises:
     InputError: if something given cannot be used; nothing is written then.

@@ -31,29 +31,27 @@ def with_current_names(config: Mapping[str, Any]) -> dict[str, Any]:
     config: plain data, as `fields.plain` returns it.
 
   Returns:
-    A copy; a field that is None under its earlier name is left out.
+    A copy.
 
   Raises:
-    InputError: if a field is given under both names.
+    InputError: if a field has different values under its two names.
   """
   result = dict(config)
   for old, new in RENAMED.items():
-    section, name = old.split('.')
-    values = result.get(section)
+    (section, name), (new_section, new_name) = old.split('.'), new.split('.')
+    values, others = result.get(section), result.get(new_section, {})
     if not isinstance(values, Mapping) or name not in values:
       continue
-    result[section] = {k: v for k, v in values.items() if k != name}
+    if not isinstance(others, Mapping):
+      continue  # An error that `sections` names.
     value = values[name]
-    if value is None:
-      continue
-    section, name = new.split('.')
-    others = dict(result.get(section) or {})
-    if others.get(name) not in (None, value):
+    if others.get(new_name) not in (None, value):
       raise errors.InputError(
-        f'config.{old} is the earlier name of config.{new}; give the latter'
-        ' only'
+        f'config.{old} is the earlier name of config.{new}, and their values'
+        ' differ; give the latter only'
       )
-    result[section] = {**others, name: value}
+    result[section] = {k: v for k, v in values.items() if k != name}
+    result[new_section] = {**others, new_name: value}
   return result
 
 

@@ -124,7 +124,7 @@ def table_2(top5_error: float) -> list[dict[str, Any]]:
     top5_error: ours, 0 to 1.
 
   Returns:
-    For each entry the fields of `paper_results.Entry`, and the relative
+    For each entry the fields of `paper.results.Entry`, and the relative
     reductions of the error, `googlenet_reduction` and `reduction`, ours.
   """
   googlenet = paper_results.TABLE_2[-1].top5_error

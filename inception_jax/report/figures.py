@@ -1,4 +1,4 @@
-"""Figures of the report mode."""
+"""Figures of the report."""
 
 from collections.abc import Sequence
 

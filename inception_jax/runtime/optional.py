@@ -1,4 +1,4 @@
-"""Packages that only some modes need: TensorFlow, and those of formats."""
+"""Packages that only some commands need: TensorFlow, and those of formats."""
 
 import importlib
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Figures of the visualise mode."""
+"""Figures of filters, activations and features."""
 
 from collections.abc import Mapping, Sequence
 import textwrap

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from absl import logging
 from etils import epath
 import pooch
+import requests
 
 from inception_jax.runtime import errors, progress
 
@@ -128,7 +129,12 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
       ' away, or leave out --download to use it'
     )
   try:
-    with _folder_made(path.parent), tempfile.TemporaryDirectory() as folder:
+    # On the disk where the file is going, if it is a local one.
+    beside = None if '://' in str(path) else path.parent
+    with (
+      _folder_made(path.parent),
+      tempfile.TemporaryDirectory(prefix='.download_', dir=beside) as folder,
+    ):
       found = _download(release, folder)
       _check_published(release, digests_of(found))
       _copy(found, path)
@@ -176,7 +182,9 @@ def _receive(url: str, output_file: str, fetcher: pooch.Pooch) -> None:
     )
     receive(url, bounded, None)
     if bar.total not in (0, bounded.size):
-      raise OSError(f'it broke off after {bounded.size:,} bytes')
+      raise requests.exceptions.ConnectionError(  # Which pooch tries again.
+        f'it broke off after {bounded.size:,} bytes'
+      )
 
 
 class _BoundedFile:

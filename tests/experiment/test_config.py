@@ -3,6 +3,7 @@
 import pytest
 import tiny_config
 
+from inception_jax.ensemble import train as train_ensemble
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.runtime import errors
@@ -25,10 +26,32 @@ def test_earlier_names_are_read():
   assert 'polyak_start_epoch' in config_lib.sections(old)['averaging']
 
 
-def test_none_under_an_earlier_name_is_absent():
-  _, new = old_and_new()
+def test_none_under_an_earlier_name_is_none():
+  old, new = old_and_new()
+  old['train']['polyak_start_epoch'] = None
+  found = config_lib.sections(old)
+  assert found['averaging']['polyak_start_epoch'] is None
+  assert 'polyak_start_epoch' not in found['train']
+  # It says that there is to be no such average, so it is not overruled.
   new['train']['polyak_start_epoch'] = None
-  assert 'polyak_start_epoch' not in config_lib.sections(new)['train']
+  with pytest.raises(errors.InputError, match='their values differ'):
+    config_lib.sections(new)
+
+
+def test_a_member_of_an_ensemble_may_use_the_earlier_name():
+  config = tiny_config.get_config('pair')
+  config.ensemble.members.m2 = {'train': {'polyak_start_epoch': None}}
+  _, members = train_ensemble.member_configs(config)
+  assert members['m1']['averaging']['polyak_start_epoch'] is not None
+  assert members['m2']['averaging']['polyak_start_epoch'] is None
+
+
+@pytest.mark.parametrize('section', [None, 3, 'x'])
+def test_a_section_that_is_none_is_named(section):
+  old, _ = old_and_new()
+  old['averaging'] = section
+  with pytest.raises(errors.InputError, match='config.averaging is missing'):
+    config_lib.sections(old)
 
 
 def test_both_names_must_agree():

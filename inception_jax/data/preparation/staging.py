@@ -75,7 +75,7 @@ def _write_owner(folder: epath.Path) -> None:
     raise _unwritable(folder, error) from error
 
 
-def _unwritable(folder: epath.Path, error: OSError) -> errors.InputError:
+def _unwritable(folder: epath.Path, error: OSError) -> errors.UserFacingError:
   if open_files.are_too_many(error):
     remedy = 'raise the number that a process may have (`ulimit -n`)'
   else:
