@@ -69,6 +69,7 @@ def table_2_to_csv(report: Mapping[str, Any]) -> str | None:
 def classes_to_csv(
   found: scores.Confusions, label_map: labels_lib.LabelMap
 ) -> str:
+  """Accuracy of each class that has images, a line a class; top-1, top-5."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(['class', 'name', 'num_images', 'top1', 'top5'])
