@@ -49,8 +49,8 @@ from safetensors import numpy as safetensors_numpy  # noqa: E402
 from inception_jax.export import formats, torchvision_file  # noqa: E402
 from inception_jax.export import safetensors_file as writer  # noqa: E402
 from inception_jax.runs import (  # noqa: E402
-  checkpoint,
   description,
+  named_arrays,
 )
 from inception_jax.runtime import errors  # noqa: E402
 from inception_jax.weights import (  # noqa: E402
@@ -109,7 +109,7 @@ def small_networks() -> Iterator[None]:
   digest = _small_run()[2]['digest']
 
   def create_model(arguments, image_size, variables):
-    shapes = [(k, v.shape) for k, v in checkpoint.flatten(variables).items()]
+    shapes = [(k, v.shape) for k, v in named_arrays.flatten(variables).items()]
     key = json.dumps([arguments, image_size, sorted(shapes)])
     if key not in created:
       created[key] = real_create(arguments, image_size, variables)
@@ -133,7 +133,7 @@ def small_networks() -> Iterator[None]:
 def _small_run():
   """A run, its arrays and its description."""
   loaded = random_runs.random_run('inception_v1_google', 32, width=0.001)
-  arrays = checkpoint.flatten(loaded.variables)
+  arrays = named_arrays.flatten(loaded.variables)
   return loaded, arrays, exported.describe(loaded, arrays)
 
 

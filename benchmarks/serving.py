@@ -39,7 +39,7 @@ import torch.nn.functional as F  # noqa: E402
 
 from inception_jax.commands import export as exporting  # noqa: E402
 from inception_jax.export import checking  # noqa: E402
-from inception_jax.runs import checkpoint  # noqa: E402
+from inception_jax.runs import named_arrays  # noqa: E402
 from inception_jax.runs import run as run_lib  # noqa: E402
 from inception_jax.runtime import errors  # noqa: E402
 
@@ -122,7 +122,7 @@ class Module(torch.nn.Module):
 def torch_network(loaded: run_lib.Run) -> torch.nn.Module:
   """The network of a run in PyTorch."""
   arch = loaded.model.architecture
-  arrays = checkpoint.flatten(loaded.variables)
+  arrays = named_arrays.flatten(loaded.variables)
   conv = lambda path: Conv(arrays, path, arch.batch_norm_epsilon)
   pool = lambda: torch.nn.MaxPool2d(3, 2, ceil_mode=True)
   norm = lambda: (

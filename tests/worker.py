@@ -19,7 +19,7 @@ import tiny_config  # noqa: E402
 from inception_jax.data import device  # noqa: E402
 from inception_jax.experiment import experiment  # noqa: E402
 from inception_jax.models import layers  # noqa: E402
-from inception_jax.runs import checkpoint  # noqa: E402
+from inception_jax.runs import named_arrays  # noqa: E402
 from inception_jax.runtime import cluster  # noqa: E402
 from inception_jax.training import augment, train_state  # noqa: E402
 
@@ -73,10 +73,10 @@ def main(output, num_steps):
     for name, value in jax.device_get(metrics).items():
       recorded[f'metrics/{step}/{name}'] = value
     if step == 0:  # Momentum after one step is the gradient.
-      for name, value in checkpoint.flatten(state.opt_state).items():
+      for name, value in named_arrays.flatten(state.opt_state).items():
         recorded[f'gradient/{name}'] = np.asarray(value)
   train_state.check_replicas(state)
-  for name, value in checkpoint.flatten(state.params).items():
+  for name, value in named_arrays.flatten(state.params).items():
     recorded[f'params/{name}'] = np.asarray(value)
   recorded['num_shards'] = len(jax.tree.leaves(state)[0].addressable_shards)
   np.savez(output.replace('PROCESS', str(jax.process_index())), **recorded)

@@ -9,7 +9,7 @@ from etils import epath
 
 from inception_jax.export import checking, writing
 from inception_jax.export.formats import FORMATS, Request
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import named_arrays, run
 from inception_jax.runtime import errors, json_files, optional
 from inception_jax.weights import exported
 
@@ -105,7 +105,7 @@ def _create_request(
   format: str,
   options: Mapping[str, bool],
 ) -> Request:
-  arrays = checkpoint.flatten(loaded.variables)
+  arrays = named_arrays.flatten(loaded.variables)
   # The card of imported weights says whose they are.
   card_file = epath.Path(workdir) / 'card.json'
   card = json_files.read_json(card_file) if card_file.exists() else None

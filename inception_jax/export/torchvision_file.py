@@ -15,7 +15,7 @@ from safetensors import numpy as safetensors_numpy
 
 from inception_jax.export import checking, formats
 from inception_jax.models import layer_names
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import named_arrays, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported, torch_layout, torchvision
 
@@ -160,7 +160,7 @@ def outputs_of(
   checking.check_weights(network, request)
   contents = {ending: file.read_bytes() for ending, file in files.items()}
   if '.py' not in contents:
-    arrays = checkpoint.flatten(network.variables)
+    arrays = named_arrays.flatten(network.variables)
     contents['.py'] = module_source(request.loaded, arrays).encode()
   return _outputs_in_pytorch(contents, pixels)
 

@@ -20,7 +20,7 @@ which makes a checkpoint independent of devices, hosts and library classes.
 """
 
 from collections.abc import Mapping
-import hashlib
+from concurrent import futures
 from typing import Any
 
 from absl import logging
@@ -29,70 +29,24 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from inception_jax.runtime import errors
-
-
-def flatten(tree: Any) -> dict[str, Any]:
-  """Leaves of a tree by their slash-separated paths."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
-    for path, leaf in leaves
-  }
-
-
-def unflatten(target: Any, flat: Mapping[str, Any], source: str) -> Any:
-  """Rebuilds a tree like `target` from `flat`.
-
-  Args:
-    target: tree of arrays or `jax.ShapeDtypeStruct`.
-    flat: result of `flatten`.
-    source: where `flat` comes from, for messages.
-
-  Returns:
-    A tree of host arrays.
-
-  Raises:
-    InputError: if names or shapes differ.
-  """
-  wanted = flatten(target)
-  missing = sorted(wanted.keys() - flat.keys())
-  unused = sorted(flat.keys() - wanted.keys())
-  if missing or unused:
-    parts = [
-      f'{len(names)} arrays {what} (first {names[0]!r})'
-      for what, names in (('are missing', missing), ('are unknown', unused))
-      if names
-    ]
-    raise errors.InputError(
-      f'{source} does not fit the model: {" and ".join(parts)}'
-    )
-  leaves = []
-  for name, leaf in wanted.items():
-    value = flat[name]
-    if value.shape != leaf.shape or value.dtype != leaf.dtype:
-      raise errors.InputError(
-        f'{source} does not fit the model: {name!r} is'
-        f' {value.dtype}{list(value.shape)}, not'
-        f' {leaf.dtype}{list(leaf.shape)}'
-      )
-    leaves.append(value)
-  return jax.tree.unflatten(jax.tree.structure(target), leaves)
-
-
-def digest(value: np.ndarray) -> str:
-  """SHA-256 of an array's type, shape and bytes."""
-  value = np.ascontiguousarray(value)
-  header = f'{value.dtype}{value.shape}'.encode()
-  return hashlib.sha256(header + value.tobytes()).hexdigest()
+from inception_jax.runs import named_arrays
+from inception_jax.runtime import durable, errors, read_failures
 
 
 class CorruptCheckpointError(errors.InputError):
-  """A checkpoint that cannot be read or fails its digests."""
+  """A checkpoint whose files are missing, damaged, or of another step."""
+
+
+class UnreadableCheckpointError(errors.InputError):
+  """A checkpoint that cannot be read just now; it may be good."""
 
 
 class Checkpoints:
   """The checkpoints of one folder.
+
+  At every moment there is a whole checkpoint that outlasts a loss of power: an
+  older one is only deleted when `keep` newer ones are on the disk. While a
+  checkpoint is being written there is therefore one more than `keep`.
 
   Args:
     directory: folder, local or remote; made when first saved to.
@@ -104,14 +58,21 @@ class Checkpoints:
     self, directory: epath.PathLike, *, keep: int = 3, read_only: bool = False
   ):
     self.directory = epath.Path(directory)
-    if '://' not in str(directory):
+    if durable.is_local(directory):
       # Orbax refuses relative paths, and only once it writes.
       self.directory = self.directory.resolve()
+    self._keep = keep
+    # Saves that are under way: at most one, by its step.
+    self._pending: tuple[int, futures.Future] | None = None
+    self._has_saved = False
+    self._background = futures.ThreadPoolExecutor(1, 'checkpoint')
+    self._is_unsynced = not read_only  # What an earlier process has left.
     policy = ocp.checkpoint_managers.preservation_policy
     self._manager = ocp.CheckpointManager(
       self.directory,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=policy.LatestN(keep),
+        # Orbax deletes before the newest is synced.
+        preservation_policy=policy.LatestN(keep + 1),
         create=not read_only,
         cleanup_tmp_directories=not read_only,
       ),
@@ -132,12 +93,18 @@ class Checkpoints:
     Raises:
       TrainingError: if this save, or the one before it, could not be written.
     """
+    self.wait()
     # Copies: the caller's buffers are donated to the next step.
     flat = {
-      name: np.array(leaf) for name, leaf in flatten(_to_host(tree)).items()
+      name: np.array(leaf)
+      for name, leaf in named_arrays.flatten(_to_host(tree)).items()
     }
-    digests = {name: digest(value) for name, value in flat.items()}
+    digests = {name: named_arrays.digest(value) for name, value in flat.items()}
     try:
+      if self._is_unsynced:
+        for old in self.steps():
+          self._sync(old)
+        self._is_unsynced = False
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -149,21 +116,55 @@ class Checkpoints:
       )
     except Exception as error:  # Orbax wraps what went wrong in many kinds.
       raise self._failed(step, error) from error
+    self._has_saved = True
+    self._pending = step, self._background.submit(self._finish, step)
+
+  def _finish(self, step: int) -> None:
+    self._manager.wait_until_finished()
+    self._sync(step)
+
+  def _sync(self, step: int) -> None:
+    if jax.process_index() == 0:  # Which writes all of it.
+      durable.sync_tree(self.directory / str(step))
 
   def wait(self) -> None:
-    """Returns when everything is written.
+    """Returns when everything is written and on the disk.
 
     Raises:
       TrainingError: if it could not be.
     """
+    if self._pending is None:
+      return
+    (step, future), self._pending = self._pending, None
     try:
-      self._manager.wait_until_finished()
+      future.result()
     except Exception as error:
-      raise self._failed(None, error) from error
+      raise self._failed(step, error) from error
 
   def close(self) -> None:
-    self.wait()
+    """Waits, and deletes all but the newest.
+
+    Raises:
+      TrainingError: see `wait`.
+    """
+    try:
+      self.wait()
+      if self._has_saved and jax.process_index() == 0:
+        for step in self.steps()[: -self._keep]:
+          self._delete(step)
+    finally:
+      self._background.shutdown()
     self._manager.close()
+
+  def _delete(self, step: int) -> None:
+    # Not half a checkpoint, even after a kill: Orbax clears this name away.
+    folder = self.directory / str(step)
+    doomed = folder.with_name(f'{step}.orbax-checkpoint-tmp')
+    try:
+      folder.rename(doomed)
+      doomed.rmtree()
+    except OSError as error:
+      logging.warning('%s cannot be deleted (%s)', folder, error)
 
   def restore(
     self, step: int, prefix: str = ''
@@ -178,7 +179,8 @@ class Checkpoints:
       Arrays by name, and the metadata.
 
     Raises:
-      CorruptCheckpointError: if it cannot be read or a digest differs.
+      CorruptCheckpointError: if it is damaged or of another step.
+      UnreadableCheckpointError: if reading failed for another reason.
     """
     path = self.directory / str(step)
     try:
@@ -191,75 +193,108 @@ class Checkpoints:
         ),
       )
       arrays = {k: np.asarray(v) for k, v in restored['arrays'].items()}
-      digests = restored['digests']
-      metadata = restored['metadata']
+      damage = _damage(step, arrays, restored['digests'], restored['metadata'])
     except Exception as error:
+      reason = read_failures.cause(error, path)
+      if reason is not None:
+        raise UnreadableCheckpointError(
+          f'checkpoint {path} cannot be read just now ({reason}); it is left as'
+          ' it is: mend that and run the same command again'
+        ) from error
       raise CorruptCheckpointError(
-        f'checkpoint {path} cannot be read; delete it to fall back on an'
-        ' older one'
+        f'checkpoint {path} is damaged: {errors.first_line(error)[:300]}'
       ) from error
-    if arrays.keys() != digests.keys():
-      raise CorruptCheckpointError(
-        f'checkpoint {path} lacks arrays; delete it to fall back on an older'
-        ' one'
-      )
-    for name, value in arrays.items():
-      if digest(value) != digests[name]:
-        raise CorruptCheckpointError(
-          f'checkpoint {path} is corrupt: {name!r} is not what was saved;'
-          ' delete it to fall back on an older one'
-        )
+    if damage:
+      raise CorruptCheckpointError(f'checkpoint {path} is damaged: {damage}')
     arrays = {k: v for k, v in arrays.items() if k.startswith(prefix)}
-    return arrays, metadata
+    return arrays, restored['metadata']
 
   def restore_newest_good(
     self,
   ) -> tuple[int, dict[str, np.ndarray], dict[str, Any]] | None:
-    """Newest checkpoint that verifies; corrupt ones are set aside.
+    """Newest checkpoint that verifies; damaged ones are set aside.
 
     Returns:
       Step, arrays by name and metadata; None if there is no checkpoint.
 
     Raises:
-      CorruptCheckpointError: if there are checkpoints and all are corrupt.
+      CorruptCheckpointError: if there are checkpoints and all are damaged.
+      UnreadableCheckpointError: if reading one failed for another reason.
     """
-    steps = self.steps()
-    for step in reversed(steps):
+    damaged = []
+    for step in reversed(self.steps()):
       try:
         arrays, metadata = self.restore(step)
       except CorruptCheckpointError as error:
-        if step == steps[0]:
-          raise
-        logging.error('%s; going on from an older one', error)
-        self._set_aside(step)
+        damaged.append((step, error))
         continue
+      for bad, error in damaged:
+        place = self._set_aside(bad)
+        logging.error('%s; it was moved to %s', error, place)
       return step, arrays, metadata
+    if damaged:
+      step, error = damaged[0]
+      raise CorruptCheckpointError(
+        f'all checkpoints of {self.directory} are damaged (the newest,'
+        f' {error}); give another --workdir, or delete that folder to begin'
+        ' again'
+      ) from error
     return None
 
-  def _set_aside(self, step: int) -> None:
-    """Moves a checkpoint out of the way without losing it."""
+  def read_metadata(self) -> dict[str, Any] | None:
+    """Metadata of the newest checkpoint that has any to read, unverified."""
+    for step in reversed(self.steps()):
+      try:
+        found = self._manager.restore(
+          step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
+        )['metadata']
+      except Exception:  # Of Orbax, of many kinds; `restore` names them.
+        continue
+      if isinstance(found, dict):
+        return found
+    return None
+
+  def _set_aside(self, step: int) -> epath.Path:
+    """Moves a checkpoint out of the way without losing it; returns where."""
+    aside = self.directory.parent / 'corrupt_checkpoints'
+    number, target = 0, aside / str(step)
+    while target.exists():
+      number += 1
+      target = aside / f'{step}_{number}'
     if jax.process_index() == 0:
-      aside = self.directory.parent / 'corrupt_checkpoints'
       aside.mkdir(parents=True, exist_ok=True)
-      target = aside / str(step)
-      if target.exists():
-        target.rmtree()
       (self.directory / str(step)).rename(target)
     ocp.multihost.sync_global_processes('checkpoint set aside')
     self._manager.reload()
+    return target
 
-  def _failed(
-    self, step: int | None, error: BaseException
-  ) -> errors.TrainingError:
-    which = 'a checkpoint' if step is None else f'checkpoint {step}'
-    kept = ', '.join(map(str, self.steps())) or 'none'
+  def _failed(self, step: int, error: BaseException) -> errors.TrainingError:
+    kept = ', '.join(str(x) for x in self.steps() if x != step) or 'none'
     return errors.cannot_write(
-      f'{which} of {self.directory}',
+      f'checkpoint {step} of {self.directory}',
       error,
-      f'free some space and run the same command again (whole checkpoints:'
-      f' {kept})',
+      f'{errors.remedy_of_writing(error)} and run the same command again'
+      f' (whole checkpoints: {kept})',
       errors.TrainingError,
     )
+
+
+def _damage(
+  step: int,
+  arrays: Mapping[str, np.ndarray],
+  digests: Mapping[str, str],
+  metadata: Mapping[str, Any],
+) -> str | None:
+  """What is wrong with the contents of a checkpoint; None if nothing is."""
+  if arrays.keys() != digests.keys():
+    return 'arrays or digests are missing'
+  for name, value in arrays.items():
+    if named_arrays.digest(value) != digests[name]:
+      return f'{name!r} is not what was saved'
+  for found in (arrays.get('step', step), metadata.get('step', step)):
+    if int(found) != step:
+      return f'it holds step {int(found)}'
+  return None
 
 
 def _to_host(tree: Any) -> Any:

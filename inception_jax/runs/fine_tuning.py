@@ -11,7 +11,7 @@ import numpy as np
 
 from inception_jax import models, preprocess
 from inception_jax.models import architectures
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import named_arrays, run
 from inception_jax.runtime import errors
 from inception_jax.training import freezing, optimizer
 
@@ -200,7 +200,7 @@ def _take(
     return new, 'replaced'
   if is_head:
     old = _reorder(name, new, old, outputs)
-  wanted, found = checkpoint.flatten(new), checkpoint.flatten(old)
+  wanted, found = named_arrays.flatten(new), named_arrays.flatten(old)
   differing = [
     leaf
     for leaf in sorted(wanted.keys() | found.keys())

@@ -23,7 +23,7 @@ import jax
 
 from inception_jax.data import device
 from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.runs import checkpoint, fine_tuning, run
+from inception_jax.runs import checkpoint, fine_tuning, named_arrays, run
 from inception_jax.training import train_state
 
 
@@ -94,7 +94,7 @@ def restore_or_init(
     return device.replicate(state), {}
   step, arrays, metadata = found
   target = jax.eval_shape(experiment.create_state)
-  state = checkpoint.unflatten(
+  state = named_arrays.unflatten(
     target, arrays, str(checkpoints.directory / str(step))
   )
   logging.info('going on from step %d of %s', step, checkpoints.directory)

@@ -27,7 +27,7 @@ import numpy as np
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules, labels
 from inception_jax.experiment import config as config_lib
-from inception_jax.runs import checkpoint, description
+from inception_jax.runs import checkpoint, description, named_arrays
 from inception_jax.runtime import errors, json_files
 
 WEIGHTS = ('raw', 'ema', 'polyak')
@@ -139,7 +139,7 @@ def _digest(
   kept |= {x for x in _collections(arrays, '') if prefix + x not in arrays}
   if weights == 'ema':
     kept.add(_EMA_WEIGHT)
-  digests = {name: checkpoint.digest(arrays[name]) for name in kept}
+  digests = {name: named_arrays.digest(arrays[name]) for name in kept}
   described = {name: parts[name] for name in ('model', 'preprocessing')}
   text = json.dumps([described, digests], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 import difflib
+import errno
+import re
 
 
 class UserFacingError(Exception):
@@ -60,6 +62,19 @@ def cannot_write(
   """
   reason = getattr(error, 'strerror', None) or first_line(error)[:300]
   return kind(f'{target} cannot be written ({reason}); {remedy}')
+
+
+def remedy_of_writing(error: BaseException) -> str:
+  """What the user can do about a failed write: free space only if none is."""
+  link = error
+  while link is not None:
+    number = getattr(link, 'errno', None)
+    full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    # TensorStore gives the system's words only.
+    if full or re.search('No space left|[Qq]uota|File too large', str(link)):
+      return 'free some space'
+    link = link.__cause__ or link.__context__
+  return 'mend that'
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import uuid
 
 from etils import epath
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import durable, errors
 
 
 class JsonLines:
@@ -83,7 +83,11 @@ def write_json(path: epath.Path, value: Any) -> None:
 
 
 def write_atomically(path: epath.Path, contents: str | bytes) -> None:
-  """Writes a file so that a reader or a kill never sees half of it."""
+  """Writes a file so that neither a kill nor a loss of power leaves half of it.
+
+  Raises:
+    TrainingError: if it cannot be written; an earlier file is as it was.
+  """
   # Others may be writing the same file.
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp')
   try:
@@ -91,7 +95,7 @@ def write_atomically(path: epath.Path, contents: str | bytes) -> None:
       temporary.write_bytes(contents)
     else:
       temporary.write_text(contents)
-    temporary.replace(path)
+    durable.replace(temporary, path)
   except OSError as error:
     with contextlib.suppress(OSError):
       temporary.unlink(missing_ok=True)
@@ -102,7 +106,7 @@ def _cannot_write(path: epath.Path, error: OSError) -> errors.TrainingError:
   return errors.cannot_write(
     path,
     error,
-    'make room or mend the path and run the same command again',
+    f'{errors.remedy_of_writing(error)} and run the same command again',
     errors.TrainingError,
   )
 

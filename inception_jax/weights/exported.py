@@ -17,8 +17,8 @@ import numpy as np
 
 from inception_jax import models
 from inception_jax.models import architectures
-from inception_jax.runs import checkpoint, run
 from inception_jax.runs import description as description_lib
+from inception_jax.runs import named_arrays, run
 from inception_jax.runtime import errors
 from inception_jax.weights import imported
 
@@ -81,7 +81,7 @@ def model_arguments(model: models.GoogLeNet) -> dict[str, Any]:
 def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
   """SHA-256 over the names and digests of all arrays, in order of names."""
   lines = [
-    f'{name} {checkpoint.digest(value)}\n'
+    f'{name} {named_arrays.digest(value)}\n'
     for name, value in sorted(arrays.items())
   ]
   return hashlib.sha256(''.join(lines).encode()).hexdigest()

@@ -15,7 +15,7 @@ import random_runs
 
 from inception_jax.commands import export as exporting
 from inception_jax.export import checking, formats, npz_file
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import named_arrays, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported
 
@@ -64,14 +64,14 @@ def test_all_weights_of_a_trained_run_come_back(trained, tmp_path, weights):
   assert result['weights'] == (weights or 'ema') and result['step'] == 12
   loaded = run.load_run(trained_dir, weights)
   arrays, metadata = arrays_in(tmp_path / 'model.safetensors')
-  expected = checkpoint.flatten(loaded.variables)
+  expected = named_arrays.flatten(loaded.variables)
   assert_bits_equal(expected, arrays)
   assert 'params/inception_4a/conv_5x5/kernel' in arrays
   assert 'batch_stats/inception_4a/conv_5x5/bn/mean' in arrays
   assert 'params/aux_4a/dense/kernel' in arrays
   assert metadata['weights'] == result['weights']
   if weights != 'raw':
-    raw = checkpoint.flatten(run.load_run(trained_dir, 'raw').variables)
+    raw = named_arrays.flatten(run.load_run(trained_dir, 'raw').variables)
     name = 'params/inception_4a/conv_5x5/kernel'
     assert np.any(arrays[name] != raw[name])
 
@@ -88,7 +88,7 @@ def test_file_and_check_say_what_they_are(workdir, format):
   assert result['versions']['jax'] == jax.__version__
   loaded = run.load_run(workdir)
   arrays, metadata = arrays_in(path)
-  expected = checkpoint.flatten(loaded.variables)
+  expected = named_arrays.flatten(loaded.variables)
   assert_bits_equal(expected, arrays)
   assert metadata == exported.describe(loaded, expected)
   assert metadata['profile'] == 'inception_v1_bn_shallow'
@@ -241,7 +241,7 @@ def test_other_weights_than_the_runs_are_noticed(
   other = random_runs.random_run(
     'inception_v1_bn_shallow', 64, seed=1, use_aux=True
   )
-  arrays = checkpoint.flatten(other.variables)
+  arrays = named_arrays.flatten(other.variables)
   others = formats.Request(other, arrays, exported.describe(other, arrays))
   right = npz_file.serialize
   monkeypatch.setattr(npz_file, 'serialize', lambda _: right(others))

@@ -10,7 +10,7 @@ import random_runs
 
 from inception_jax import export
 from inception_jax.export import checking, formats
-from inception_jax.runs import checkpoint
+from inception_jax.runs import named_arrays
 from inception_jax.weights import exported
 
 INTERFACE = {
@@ -64,7 +64,7 @@ def test_files_are_run_by_the_endings_they_were_serialized_with(
   for package in row.packages:
     pytest.importorskip(package)
   loaded = random_runs.random_run('inception_v1_bn', 64)
-  arrays = checkpoint.flatten(loaded.variables)
+  arrays = named_arrays.flatten(loaded.variables)
   request = formats.Request(
     loaded,
     arrays,

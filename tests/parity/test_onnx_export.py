@@ -15,7 +15,7 @@ from inception_jax import models
 from inception_jax.commands import export as exporting
 from inception_jax.export import checking
 from inception_jax.models import ARCHITECTURES, architectures
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import named_arrays, run
 from inception_jax.weights import exported
 
 onnx = pytest.importorskip('onnx')
@@ -27,7 +27,7 @@ LOGITS_ATOL = 1e-4
 
 
 def graph_of(loaded, **options):
-  arrays = checkpoint.flatten(loaded.variables)
+  arrays = named_arrays.flatten(loaded.variables)
   about = exported.describe(loaded, arrays)
   return onnx_graph.create_model(loaded, arrays, about, **options)
 
@@ -95,7 +95,7 @@ def test_nodes_and_initializers_are_the_networks_layers(name):
   assert 'inception_4a/conv_5x5' in names and 'inception_5b' in names
   layers = {
     path.removeprefix('params/').rsplit('/', 1)[0]
-    for path in checkpoint.flatten(loaded.variables)
+    for path in named_arrays.flatten(loaded.variables)
     if path.endswith('/kernel') and not path.startswith('params/aux')
   }
   assert {x.name for x in proto.graph.initializer} == {

@@ -1,6 +1,9 @@
 """Tests of checkpoints: round trips, damage, full disks."""
 
+import errno
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -9,10 +12,11 @@ from flax import struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
-from inception_jax.runs import checkpoint
-from inception_jax.runtime import errors
+from inception_jax.runs import checkpoint, named_arrays
+from inception_jax.runtime import durable, errors
 
 
 @struct.dataclass
@@ -44,7 +48,7 @@ def saved(path, *steps, keep=10):
 
 
 def assert_is_state(arrays, step):
-  restored = checkpoint.unflatten(make_state(0), arrays, 'here')
+  restored = named_arrays.unflatten(make_state(0), arrays, 'here')
   expected = make_state(step)
   assert jax.tree.structure(restored) == jax.tree.structure(expected)
   for found, wanted in zip(
@@ -127,7 +131,7 @@ def test_damaged_items_are_noticed(tmp_path, item, damage):
       file.unlink()
     else:
       file.write_bytes(data[: len(data) // 2] if damage == 'truncated' else b'')
-  with pytest.raises(checkpoint.CorruptCheckpointError, match='delete it'):
+  with pytest.raises(checkpoint.CorruptCheckpointError, match='is damaged: '):
     checkpoint.Checkpoints(tmp_path / 'c').restore(1)
 
 
@@ -135,29 +139,31 @@ def test_all_corrupt_is_an_error_that_names_one(tmp_path):
   saved(tmp_path / 'c', 1)
   for file in array_files(tmp_path / 'c' / '1'):
     file.write_bytes(b'')
-  with pytest.raises(checkpoint.CorruptCheckpointError, match='/c/1 '):
+  with pytest.raises(
+    checkpoint.CorruptCheckpointError, match='/c/1 is damaged'
+  ):
     checkpoint.Checkpoints(tmp_path / 'c').restore_newest_good()
   assert (tmp_path / 'c' / '1').exists()
 
 
 def test_another_model_is_refused_with_the_difference():
   flat = {
-    k: np.asarray(v) for k, v in checkpoint.flatten(make_state(0)).items()
+    k: np.asarray(v) for k, v in named_arrays.flatten(make_state(0)).items()
   }
   kernel = flat.pop('params/conv/kernel')
   with pytest.raises(
     errors.InputError, match="1 arrays are missing .*'params/c"
   ):
-    checkpoint.unflatten(make_state(0), flat, 'here')
+    named_arrays.unflatten(make_state(0), flat, 'here')
   flat['params/conv/kernel'] = kernel[:2]
   with pytest.raises(errors.InputError, match=r'float32\[2, 4, 5\], not'):
-    checkpoint.unflatten(make_state(0), flat, 'here')
+    named_arrays.unflatten(make_state(0), flat, 'here')
   flat['params/conv/kernel'] = kernel
   flat['params/more'] = kernel
   with pytest.raises(
     errors.InputError, match="1 arrays are unknown .*'params/m"
   ):
-    checkpoint.unflatten(make_state(0), flat, 'here')
+    named_arrays.unflatten(make_state(0), flat, 'here')
 
 
 def test_read_only_creates_nothing(tmp_path):
@@ -203,3 +209,170 @@ except errors.TrainingError as error:
     time.sleep(0.1)
   else:
     pytest.fail('the half-written checkpoint is still there')
+
+
+def passing_failures():
+  """What libraries raise when a good checkpoint cannot be read just now."""
+  hidden = ValueError('Error reading arrays')
+  hidden.__cause__ = OSError(errno.EIO, 'Input/output error')
+  return {
+    'EMFILE': (OSError(errno.EMFILE, 'Too many open files'), 'Too many open'),
+    'EACCES': (PermissionError(errno.EACCES, 'Permission denied'), 'Permissi'),
+    'ESTALE': (OSError(errno.ESTALE, 'Stale file handle'), 'Stale file'),
+    'EIO, wrapped': (hidden, 'Input/output error'),
+    'memory': (MemoryError(), 'not enough memory'),
+    'tensorstore': (
+      ValueError('RESOURCE_EXHAUSTED: Error opening "d/1"'),
+      'RESOURCE_EXHAUSTED',
+    ),
+    'tensorstore, system': (
+      ValueError('Failed to open file: [OS error 24: Too many open files]'),
+      'OS error 24',
+    ),
+  }
+
+
+@pytest.mark.parametrize('name', passing_failures())
+def test_a_passing_failure_moves_nothing_and_says_why(
+  tmp_path, monkeypatch, name
+):
+  failure, reason = passing_failures()[name]
+  checkpoints = saved(tmp_path / 'c', 1, 2)
+
+  def fail(*arguments, **options):
+    raise failure
+
+  with monkeypatch.context() as patch:
+    patch.setattr(ocp.CheckpointManager, 'restore', fail)
+    with pytest.raises(checkpoint.UnreadableCheckpointError) as found:
+      checkpoints.restore_newest_good()
+  message = str(found.value)
+  assert reason in message and 'damaged' not in message
+  assert '/c/2 cannot be read just now' in message and '\n' not in message
+  assert not (tmp_path / 'corrupt_checkpoints').exists()
+  assert checkpoints.restore_newest_good()[0] == 2
+
+
+def test_a_file_the_system_cannot_read_is_no_damage(tmp_path, monkeypatch):
+  # The library hides the system's words; each file is tried.
+  checkpoints = saved(tmp_path / 'c', 1)
+  real = open
+
+  def failing(path, *arguments, **options):
+    if str(path).endswith('_METADATA'):
+      raise OSError(errno.EIO, 'Input/output error')
+    return real(path, *arguments, **options)
+
+  def fail(*arguments, **options):
+    raise ValueError('something went wrong')
+
+  monkeypatch.setattr('builtins.open', failing)
+  monkeypatch.setattr(ocp.CheckpointManager, 'restore', fail)
+  with pytest.raises(checkpoint.UnreadableCheckpointError, match='Input/out'):
+    checkpoints.restore(1)
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_damaged(tmp_path):
+  saved(tmp_path / 'c', 1, 2)
+  (tmp_path / 'c' / '2').rename(tmp_path / 'c' / '7')
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'c')
+  with pytest.raises(checkpoint.CorruptCheckpointError, match='holds step 2'):
+    checkpoints.restore(7)
+  assert checkpoints.restore_newest_good()[0] == 1
+
+
+def test_every_damaged_checkpoint_is_kept_under_a_name_of_its_own(
+  tmp_path, caplog
+):
+  for turn in range(2):
+    saved(tmp_path / 'c', 1, 2, 3)
+    for step in (2, 3):
+      for file in array_files(tmp_path / 'c' / str(step)):
+        file.write_bytes(b'')
+    assert checkpoint.Checkpoints(tmp_path / 'c').restore_newest_good()[0] == 1
+    (tmp_path / 'c' / '1').rename(tmp_path / f'good_{turn}')
+  aside = sorted(x.name for x in (tmp_path / 'corrupt_checkpoints').iterdir())
+  assert aside == ['2', '2_1', '3', '3_1']
+  for step in (2, 3):
+    assert any(f'c/{step} is damaged' in line for line in caplog.messages)
+
+
+class Recorder:
+  """The order in which files are synced and folders are deleted."""
+
+  def __init__(self, monkeypatch):
+    self.events = []
+    fsync, rmtree = os.fsync, shutil.rmtree
+
+    def recorded_fsync(descriptor):
+      self.events.append(('sync', os.readlink(f'/proc/self/fd/{descriptor}')))
+      fsync(descriptor)
+
+    def recorded_rmtree(path, *arguments, **options):
+      self.events.append(('delete', str(path)))
+      rmtree(path, *arguments, **options)
+
+    monkeypatch.setattr(os, 'fsync', recorded_fsync)
+    monkeypatch.setattr(shutil, 'rmtree', recorded_rmtree)
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/fd'), reason='needs /proc')
+def test_a_checkpoint_is_on_the_disk_before_an_older_one_is_deleted(
+  tmp_path, monkeypatch
+):
+  recorder = Recorder(monkeypatch)
+  folder = tmp_path / 'c'
+  checkpoints = checkpoint.Checkpoints(folder, keep=1)
+  present = {}
+  for step in (1, 2, 3):
+    checkpoints.save(step, make_state(step), {})
+    checkpoints.wait()
+    files = {str(x) for x in (folder / str(step)).rglob('*')}
+    present[step] = {*files, str(folder / str(step)), str(folder)}
+  checkpoints.close()
+  assert checkpoint.Checkpoints(folder).steps() == [3]
+  deletions = [
+    (place, int(pathlib.Path(path).name.split('.')[0]))
+    for place, (kind, path) in enumerate(recorder.events)
+    if kind == 'delete' and pathlib.Path(path).parent == folder
+  ]
+  assert [step for _, step in deletions] == [1, 2]
+  for place, step in deletions:
+    synced = {path for kind, path in recorder.events[:place] if kind == 'sync'}
+    # Everything of the next one, and the names of all of it.
+    assert present[step + 1] <= synced
+
+
+def test_checkpoints_that_a_kill_left_over_go_with_the_next_save(tmp_path):
+  saved(tmp_path / 'c', 1, 2, 3, keep=10)
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'c', keep=1)
+  checkpoints.save(4, make_state(4), {})
+  checkpoints.close()
+  assert checkpoint.Checkpoints(tmp_path / 'c').steps() == [4]
+
+
+def test_a_failed_save_is_named_by_its_own_step(tmp_path, monkeypatch):
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'c')
+  checkpoints.save(1, make_state(1), {})
+  checkpoints.wait()
+
+  def full(path):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(durable, 'sync_tree', full)
+  checkpoints.save(2, make_state(2), {})
+  with pytest.raises(errors.TrainingError) as found:
+    checkpoints.save(3, make_state(3), {})
+  assert str(found.value).startswith('checkpoint 2 of ')
+  assert 'free some space' in str(found.value)
+  assert '(whole checkpoints: 1)' in str(found.value)
+
+
+def test_only_a_full_disk_asks_for_space():
+  full = OSError(errno.ENOSPC, 'No space left on device')
+  wrapped = ValueError('Error writing')
+  wrapped.__cause__ = full
+  assert 'space' in errors.remedy_of_writing(full)
+  assert 'space' in errors.remedy_of_writing(wrapped)
+  denied = PermissionError(errno.EACCES, 'Permission denied')
+  assert 'space' not in errors.remedy_of_writing(denied)

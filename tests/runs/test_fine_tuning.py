@@ -13,7 +13,7 @@ import tiny_config
 from inception_jax import models, profiles
 from inception_jax.data import labels
 from inception_jax.experiment import experiment
-from inception_jax.runs import checkpoint, fine_tuning, run, train
+from inception_jax.runs import checkpoint, fine_tuning, named_arrays, run, train
 from inception_jax.runtime import errors
 from inception_jax.training import freezing, loop
 
@@ -111,7 +111,7 @@ def is_frozen(name):
 def source_arrays(made):
   return {
     name: value
-    for name, value in checkpoint.flatten(made.variables).items()
+    for name, value in named_arrays.flatten(made.variables).items()
     if name.startswith(('params/', 'batch_stats/'))
   }
 
@@ -201,7 +201,7 @@ def transfer(source, class_names=DIGITS, **arguments):
   new = create_source(class_names, seed=1, **arguments)
   result, what = fine_tuning.transfer(new.variables, source, class_names)
   # Nothing else than the network's own arrays comes out.
-  expected, found = map(checkpoint.flatten, (new.variables, result))
+  expected, found = map(named_arrays.flatten, (new.variables, result))
   assert expected.keys() == found.keys()
   assert all(expected[x].shape == found[x].shape for x in found)
   assert all(isinstance(x, np.ndarray) for x in found.values())

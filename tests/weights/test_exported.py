@@ -9,7 +9,7 @@ import pytest
 import random_runs
 
 from inception_jax import models
-from inception_jax.runs import checkpoint
+from inception_jax.runs import named_arrays
 from inception_jax.runtime import errors
 from inception_jax.weights import exported as exported_lib
 
@@ -55,7 +55,7 @@ def test_digest_depends_on_names_values_shapes_and_types_only():
 @pytest.fixture(scope='module')
 def exported():
   loaded = random_runs.random_run('inception_v1_lucid', 32, use_aux=True)
-  arrays = checkpoint.flatten(loaded.variables)
+  arrays = named_arrays.flatten(loaded.variables)
   card = {'licence': 'Apache-2.0'}
   return loaded, arrays, exported_lib.describe(loaded, arrays, card)
 

@@ -11,7 +11,7 @@ from inception_jax.commands import export as exporting
 from inception_jax.commands import import_weights as importing
 from inception_jax.export import formats
 from inception_jax.export import safetensors_file as writer
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import named_arrays, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported as exported_lib
 from inception_jax.weights import safetensors_file as reader
@@ -25,7 +25,7 @@ def serialize(*contents):
 def exported():
   """A network with batch norm, its arrays and its file's contents."""
   loaded = random_runs.random_run('inception_v1_bn_shallow', 64, use_aux=True)
-  arrays = checkpoint.flatten(loaded.variables)
+  arrays = named_arrays.flatten(loaded.variables)
   about = exported_lib.describe(loaded, arrays)
   return loaded, arrays, serialize(loaded, arrays, about)
 
@@ -35,7 +35,7 @@ def test_network_comes_back_bit_for_bit(exported, tmp_path):
   path = tmp_path / 'model.safetensors'
   path.write_bytes(data)
   network = reader.read(str(path))
-  found = checkpoint.flatten(network.variables)
+  found = named_arrays.flatten(network.variables)
   assert found.keys() == arrays.keys()
   for name, value in arrays.items():
     assert found[name].tobytes() == value.tobytes(), name

@@ -1,0 +1,121 @@
+"""Files that outlast a loss of power.
+
+A file that was written, closed and renamed may still be empty after a power
+failure, since the system writes it to the disk later. What must not be lost is
+synced: first the file, then the folder that names it.
+"""
+
+from collections.abc import Callable
+import contextlib
+import errno
+import os
+
+from absl import logging
+from etils import epath
+
+# What file systems that cannot sync say: network drives, some mounts of FUSE.
+_REFUSALS = frozenset(
+  {
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.EROFS,
+    errno.EBADF,
+    errno.EACCES,
+    errno.EPERM,
+  }
+)
+_refused: set[str] = set()  # One warning a process is enough.
+
+
+def is_local(path: epath.PathLike) -> bool:
+  """Whether a path is one of this machine's, not of an object store."""
+  return '://' not in os.fspath(path)
+
+
+def sync_file(path: epath.PathLike) -> None:
+  """Returns when the contents of a file are on the disk.
+
+  Does nothing for remote files, and warns once a process where the file system
+  refuses.
+
+  Raises:
+    OSError: if the disk is full or fails.
+  """
+  if is_local(path):
+    _sync(os.fspath(path), os.O_RDONLY)
+
+
+def sync_folder(path: epath.PathLike) -> None:
+  """As `sync_file`, for the names in a folder."""
+  if is_local(path) and hasattr(os, 'O_DIRECTORY'):
+    _sync(os.fspath(path), os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync_tree(path: epath.PathLike) -> None:
+  """As `sync_file`, for all files and folders in a folder, and its own name."""
+  if not is_local(path):
+    return
+
+  def fail(error: OSError) -> None:
+    raise error
+
+  for folder, _, names in os.walk(path, topdown=False, onerror=fail):
+    for name in names:
+      sync_file(os.path.join(folder, name))
+    sync_folder(folder)
+  sync_folder(os.path.dirname(os.path.abspath(path)))
+
+
+def make_folder(path: epath.Path) -> None:
+  """Makes a folder and those above it, whose names are then on the disk.
+
+  Raises:
+    OSError: if it cannot be made.
+  """
+  missing = [x for x in (path, *path.parents) if not x.exists()]
+  path.mkdir(parents=True, exist_ok=True)
+  for folder in reversed(missing):
+    sync_folder(folder.parent)
+
+
+def replace(
+  temporary: epath.Path, path: epath.Path, sync: Callable = sync_file
+) -> None:
+  """Gives a finished file or folder its name, in place of an earlier file.
+
+  After a loss of power there is either the earlier one or the whole new one.
+
+  Args:
+    temporary: beside `path`, or at least on the same file system.
+    path: the name it gets.
+    sync: `sync_file`, or `sync_tree` of a folder.
+
+  Raises:
+    OSError: if it cannot be done; `path` is as it was.
+  """
+  sync(temporary)
+  temporary.replace(path)
+  sync_folder(path.parent)
+
+
+def _sync(path: str, flags: int) -> None:
+  try:
+    descriptor = os.open(path, flags)
+    try:
+      os.fsync(descriptor)
+    finally:
+      with contextlib.suppress(OSError):
+        os.close(descriptor)
+  except OSError as error:
+    if error.errno not in _REFUSALS:
+      raise
+    if not _refused:
+      logging.warning(
+        '%s cannot be synced to the disk (%s): its file system does not support'
+        ' that, and a loss of power may lose what was written last',
+        path,
+        error.strerror,
+      )
+    _refused.add(path)
