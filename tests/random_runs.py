@@ -6,7 +6,7 @@ import numpy as np
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules, labels
 from inception_jax.models import architectures
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import checkpoint, directory, run
 
 NUM_CLASSES = 7
 
@@ -51,7 +51,7 @@ def random_run(name, size, *, seed=0, num_classes=NUM_CLASSES, **arguments):
 def write(loaded, workdir):
   """Makes a run directory of it and returns the directory."""
   name = architectures.name_of(loaded.model.architecture)
-  run.RunDirectory(workdir, {'model': {'name': name}}).describe(
+  directory.RunDirectory(workdir, {'model': {'name': name}}).describe(
     {
       'name': name,
       'num_classes': loaded.model.num_classes,

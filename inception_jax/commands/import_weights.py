@@ -9,7 +9,8 @@ from etils import epath
 import jax
 
 from inception_jax.data import labels
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import checkpoint
+from inception_jax.runs import directory as directory_lib
 from inception_jax.runtime import errors, json_files
 from inception_jax.weights import download as download_lib
 from inception_jax.weights import imported
@@ -170,7 +171,7 @@ def _write(
     if partial.exists():  # Of an import that was killed.
       partial.rmtree()
     partial.mkdir(parents=True)
-    directory = run.RunDirectory(partial, _config(network, source))
+    directory = directory_lib.RunDirectory(partial, _config(network, source))
     checkpoints = checkpoint.Checkpoints(partial / 'checkpoints')
     checkpoints.save(0, network.variables, {'step': 0})
     checkpoints.close()

@@ -11,7 +11,7 @@ from absl import logging
 from etils import epath
 
 from inception_jax.runs import checkpoint, run
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import durable, errors, json_files
 
 ENSEMBLE_FILE = 'ensemble.json'
 
@@ -27,8 +27,10 @@ def describe(folder: epath.Path, members: Sequence[str]) -> None:
     InputError: if it holds something else or cannot be made.
   """
   path = folder / ENSEMBLE_FILE
-  if path.exists():
-    stored = json_files.read_json(path)
+  stored = json_files.read_or_none(path)
+  if stored is None and path.exists():
+    logging.warning('%s is damaged; it is written anew from the config', path)
+  elif stored is not None:
     if stored != {'members': list(members)}:
       raise errors.InputError(
         f'{folder} is an ensemble of other members ({path}); give another'
@@ -40,7 +42,7 @@ def describe(folder: epath.Path, members: Sequence[str]) -> None:
       f'{folder} is the run directory of one run; give another --workdir'
     )
   try:
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
   except OSError as error:
     raise errors.cannot_write(
       f'--workdir={folder}', error, 'give another folder'

@@ -8,7 +8,8 @@ arrays      every leaf of `training.train_state.TrainState` by its path: `step`,
             and `batch_stats`
 digests     the SHA-256 of the type, shape and bytes of each array
 metadata    `step`, the sums of the metrics since the last line of the log
-            (`window`), and the heads that were warned of (`warned`)
+            (`window`), the heads that were warned of (`warned`), the `config`,
+            and the `lines` of `metrics.jsonl`; its digest is among the others
 
 Neither the order of the data nor random states are in it: both are functions of
 (seed, step, slot).
@@ -21,6 +22,8 @@ which makes a checkpoint independent of devices, hosts and library classes.
 
 from collections.abc import Mapping
 from concurrent import futures
+import hashlib
+import json
 from typing import Any
 
 from absl import logging
@@ -31,6 +34,9 @@ import orbax.checkpoint as ocp
 
 from inception_jax.runs import named_arrays
 from inception_jax.runtime import durable, errors, read_failures
+
+# Among the digests of arrays, none of which has such a name.
+_METADATA = '.metadata'
 
 
 class CorruptCheckpointError(errors.InputError):
@@ -100,6 +106,7 @@ class Checkpoints:
       for name, leaf in named_arrays.flatten(_to_host(tree)).items()
     }
     digests = {name: named_arrays.digest(value) for name, value in flat.items()}
+    digests[_METADATA] = _digest_json(metadata)
     try:
       if self._is_unsynced:
         for old in self.steps():
@@ -202,7 +209,7 @@ class Checkpoints:
           ' it is: mend that and run the same command again'
         ) from error
       raise CorruptCheckpointError(
-        f'checkpoint {path} is damaged: {errors.first_line(error)[:300]}'
+        f'checkpoint {path} is damaged: {errors.first_line(error)[:150]}'
       ) from error
     if damage:
       raise CorruptCheckpointError(f'checkpoint {path} is damaged: {damage}')
@@ -286,6 +293,10 @@ def _damage(
   metadata: Mapping[str, Any],
 ) -> str | None:
   """What is wrong with the contents of a checkpoint; None if nothing is."""
+  digests = dict(digests)
+  # Those of earlier versions have none.
+  if digests.pop(_METADATA, None) not in (None, _digest_json(metadata)):
+    return 'its metadata are not what was saved'
   if arrays.keys() != digests.keys():
     return 'arrays or digests are missing'
   for name, value in arrays.items():
@@ -295,6 +306,12 @@ def _damage(
     if int(found) != step:
       return f'it holds step {int(found)}'
   return None
+
+
+def _digest_json(value: Any) -> str:
+  # As it is when read again: lists for tuples, and keys that are strings.
+  text = json.dumps(json.loads(json.dumps(value)), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _to_host(tree: Any) -> Any:

@@ -1,10 +1,11 @@
 """What a run reports: JSON lines and TensorBoard events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
+from inception_jax.runs import events
 from inception_jax.runtime import json_files
 
 
@@ -12,28 +13,35 @@ class Recorder:
   """Writes the metrics of a run into its directory.
 
   `metrics.jsonl` holds what is the same in every repetition, `timing.jsonl`
-  what is not. Going on from a step drops the later lines, so an interrupted
-  run ends with the file of an unbroken one.
+  what is not. A checkpoint holds the lines of `metrics.jsonl` up to its step,
+  and a resumed run starts from these, so an interrupted run ends with the file
+  of an unbroken one, whatever became of the file.
 
   Args:
     workdir: run directory.
-    step: step to go on from.
+    step: step to resume at.
     writes: whether this process writes; the others only keep their lines.
+    known: lines of the checkpoint of this step; None if it holds none, as those
+      of earlier versions. Then the file's own are taken.
   """
 
-  def __init__(self, workdir: epath.PathLike, step: int, writes: bool):
+  def __init__(
+    self,
+    workdir: epath.PathLike,
+    step: int,
+    writes: bool,
+    known: Sequence[dict[str, Any]] | None = None,
+  ):
     workdir = epath.Path(workdir)
     self._writes = writes
-    self.metrics = json_files.JsonLines(workdir / 'metrics.jsonl')
+    self.metrics = json_files.JsonLines(workdir / 'metrics.jsonl', known)
     self.metrics.drop_after(step)
-    self._timing = json_files.JsonLines(workdir / 'timing.jsonl')
+    self._timing = json_files.JsonLines(
+      workdir / 'timing.jsonl', skips_damage=True
+    )
     self._events = None
     if writes:
-      import tensorboardX  # Slow to import; only the main process needs it.
-
-      self._events = tensorboardX.SummaryWriter(
-        str(workdir / 'tensorboard'), purge_step=step + 1
-      )
+      self._events = events.Events(workdir / 'tensorboard', step + 1)
 
   def train_metrics(self, step: int, values: Mapping[str, float]) -> None:
     self.metrics.append({'step': step, 'train': dict(values)})
@@ -57,16 +65,19 @@ class Recorder:
       found = line.get('evaluation', found)
     return found
 
-  def flush(self) -> None:
+  def flush(self, sync: bool = False) -> None:
+    """Brings the files up to date; `sync` also on the disk."""
     if self._writes:
-      self.metrics.flush()
-      self._timing.flush()
+      self.metrics.flush(sync)
+      self._timing.flush(sync)
       self._events.flush()
 
   def close(self) -> None:
-    self.flush()
-    if self._events is not None:
-      self._events.close()
+    try:
+      self.flush(sync=True)
+    finally:
+      if self._events is not None:
+        self._events.close()
 
   def _scalars(
     self, group: str, step: int, values: Mapping[str, float]

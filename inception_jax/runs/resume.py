@@ -4,7 +4,7 @@ Running the same command again resumes. The order of examples and all random
 numbers are functions of (seed, step, slot), so the step and the arrays of a
 checkpoint are all that is needed:
 
-1. `runs.run.RunDirectory` checks that the config is that of the run.
+1. `runs.directory.RunDirectory` checks that the config is that of the run.
 2. `restore_or_init` restores the newest checkpoint whose digests are right. A
    corrupt one is moved to `corrupt_checkpoints/` and an older one is used.
 3. `runs.recorder.Recorder` drops the lines of `metrics.jsonl` after that step.

@@ -21,12 +21,10 @@ from typing import Any
 
 from etils import epath
 from flax import traverse_util
-import jax
 import numpy as np
 
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules, labels
-from inception_jax.experiment import config as config_lib
 from inception_jax.runs import checkpoint, description, named_arrays
 from inception_jax.runtime import errors, json_files
 
@@ -39,11 +37,6 @@ _PREFIXES = {
 }
 _EMA_WEIGHT = 'averages/ema/ema/weight'
 _POLYAK_COUNT = 'averages/polyak/count'
-# Fields that say where things are, how fast, or whether to stop at a bad image,
-# not what is computed.
-_FREE_FIELDS = frozenset(
-  {'data.data_dir', 'data.num_threads', 'data.on_bad_image'}
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +93,17 @@ def load_run(
     raise errors.InputError(
       f'{workdir} has no checkpoint {step}; it has {steps}'
     )
-  arrays, _ = checkpoints.restore(step)
+  try:
+    arrays, _ = checkpoints.restore(step)
+  except checkpoint.CorruptCheckpointError as error:
+    raise checkpoint.CorruptCheckpointError(
+      f'{error}; '
+      + (
+        'delete that folder to use an older one'
+        if step > steps[0]
+        else 'train or import the run again'
+      )
+    ) from error
   checkpoints.close()
   if weights is None:
     weights = 'ema' if _EMA_WEIGHT in arrays else 'raw'
@@ -205,110 +208,3 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
   if not isinstance(config, dict):
     raise errors.InputError(f'{path} is no config; train or import again')
   return config
-
-
-class RunDirectory:
-  """Writes a run directory; `path` is its place.
-
-  Args:
-    workdir: new, empty, or of a run with the same config.
-    config: resolved config, as JSON would hold it.
-
-  Raises:
-    InputError: if `workdir` belongs to another config or cannot be written.
-  """
-
-  def __init__(self, workdir: epath.PathLike, config: Mapping[str, Any]):
-    self.path = epath.Path(workdir)
-    self._config = json.loads(json.dumps(config))
-    try:
-      self._check_config()
-      self.path.mkdir(parents=True, exist_ok=True)
-      probe = self.path / f'.probe_{jax.process_index()}'
-      probe.write_text('')
-      probe.unlink()
-    except OSError as error:
-      raise errors.cannot_write(
-        f'--workdir={self.path}', error, 'give another folder'
-      ) from error
-
-  def _check_config(self) -> None:
-    # Looked at first: another process may be making both just now.
-    has_checkpoints = (self.path / 'checkpoints').exists()
-    if not (self.path / 'config.json').exists():
-      if has_checkpoints:
-        raise errors.InputError(
-          f'{self.path} has checkpoints but no config.json; give another'
-          ' --workdir'
-        )
-      return
-    stored, wanted = [
-      traverse_util.flatten_dict(config_lib.with_current_names(x), sep='.')
-      for x in (read_config(self.path), self._config)
-    ]
-    absent = object()
-    # A field that is None counts as absent, so that older runs can resume.
-    differing = [
-      f'{name} is {_show(stored.get(name, absent), absent)} there,'
-      f' {_show(wanted.get(name, absent), absent)} here'
-      for name in sorted(stored.keys() | wanted.keys())
-      if stored.get(name) != wanted.get(name) and name not in _FREE_FIELDS
-    ]
-    if differing:
-      raise errors.InputError(
-        f'{self.path} belongs to a different config:'
-        f' {"; ".join(differing)}; give another --workdir or the same config'
-      )
-
-  def describe(
-    self,
-    model: Mapping[str, Any],
-    preprocessing: preprocess.Preprocessing,
-    eval_crop: crop_rules.EvaluationCrop,
-    label_map: labels.LabelMap,
-    num_train_steps: int | None = None,
-  ) -> None:
-    """Writes what `load_run` needs beside the weights; config.json last.
-
-    Args:
-      model: arguments of `models.create_model`.
-      preprocessing: pixels to network input.
-      eval_crop: picture to pixels.
-      label_map: what each output means.
-      num_train_steps: step at which training ends; None of imported weights.
-
-    Raises:
-      InputError: if there are weights already, for other classes.
-    """
-    self._check_labels(label_map)
-    if num_train_steps is not None:
-      json_files.write_json(
-        self.path / 'training.json', {'num_train_steps': num_train_steps}
-      )
-    for name, value in (
-      ('model.json', model),
-      ('preprocessing.json', description.pixels(preprocessing, eval_crop)),
-      ('labels.json', label_map.to_json()),
-      ('config.json', self._config),
-    ):
-      json_files.write_json(self.path / name, value)
-
-  def _check_labels(self, label_map: labels.LabelMap) -> None:
-    path = self.path / 'labels.json'
-    if not (self.path / 'config.json').exists() or not path.exists():
-      return
-    stored, wanted = json_files.read_json(path), label_map.to_json()
-    if stored != wanted:
-      first = next(
-        (x for x, y in zip(wanted, stored, strict=False) if x != y), None
-      )
-      raise errors.InputError(
-        f'the {len(wanted)} classes of the data are not the {len(stored)} of'
-        f' {self.path}'
-        + (f' (first {first["name"]!r})' if first else '')
-        + '; give another --workdir, or the data it was trained on'
-      )
-
-
-def _show(value: Any, absent: object) -> str:
-  return 'absent' if value is absent else json.dumps(value)

@@ -15,8 +15,9 @@ from inception_jax.data import device, labels
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
 from inception_jax.runs import checkpoint, fine_tuning, resume, run
+from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
-from inception_jax.runtime import cluster
+from inception_jax.runtime import cluster, errors
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import freezing, train_state
 from inception_jax.training import loop as loop_lib
@@ -51,7 +52,11 @@ def train(
   )
   state, metadata = resume.restore_or_init(experiment, checkpoints, source)
   recorder = recorder_lib.Recorder(
-    directory.path, metadata.get('step', 0), writes
+    directory.path,
+    metadata.get('step', 0),
+    writes,
+    # Without a checkpoint there is nothing to go on from.
+    metadata.get('lines') if metadata else [],
   )
   loop = _create_loop(experiment, checkpoints, recorder, metadata)
   batches = device.prefetch(experiment.train_batches(int(state.step)))
@@ -63,9 +68,8 @@ def train(
     finally:
       checkpoints.close()
   if writes:
-    save_plots(experiment, directory.path, recorder)
     logging.info('checkpoints: %s', directory.path / 'checkpoints')
-    logging.info('plots: %s', directory.path / 'plots')
+    _save_plots(experiment, directory.path / 'plots', recorder)
   return {
     'workdir': str(directory.path),
     'step': int(state.step),
@@ -78,7 +82,7 @@ def _open_directory(
   source: run.Run | None,
   workdir: epath.PathLike,
   writes: bool,
-) -> run.RunDirectory:
+) -> directory_lib.RunDirectory:
   """The run directory, described; checks before it writes anything."""
   if source is not None:
     fine_tuning.check(
@@ -87,7 +91,7 @@ def _open_directory(
       experiment.dataset.class_names,
       experiment.is_frozen,
     )
-  directory = run.RunDirectory(workdir, experiment.config)
+  directory = directory_lib.RunDirectory(workdir, experiment.config)
   if writes:
     directory.describe(
       experiment.model_arguments,
@@ -124,7 +128,12 @@ def _create_loop(
   def save_fn(state, loop_metadata):
     if options.check_replicas:
       train_state.check_replicas(state)
-    checkpoints.save(loop_metadata['step'], state, loop_metadata)
+    metadata = {
+      **loop_metadata,
+      'config': experiment.config,
+      'lines': list(recorder.metrics),
+    }
+    checkpoints.save(loop_metadata['step'], state, metadata)
 
   return loop_lib.TrainLoop(
     options=loop_lib.LoopOptions(
@@ -144,13 +153,31 @@ def _create_loop(
   )
 
 
+def _save_plots(
+  experiment: experiment_lib.Experiment,
+  folder: epath.Path,
+  recorder: recorder_lib.Recorder,
+) -> None:
+  """Saves the plots; the run is whole without them."""
+  try:
+    save_plots(experiment, folder, recorder)
+  except OSError as error:
+    raise errors.cannot_write(
+      folder,
+      error,
+      f'the run is trained and saved; {errors.remedy_of_writing(error)} and run'
+      ' the same command again for its plots',
+      errors.PartialError,
+    ) from error
+  logging.info('plots: %s', folder)
+
+
 def save_plots(
   experiment: experiment_lib.Experiment,
-  workdir: epath.Path,
+  folder: epath.Path,
   recorder: recorder_lib.Recorder,
 ) -> None:
   """Learning curves, learning rate, and what the network really sees."""
-  folder = workdir / 'plots'
   folder.mkdir(parents=True, exist_ok=True)
   plots.save_figure(
     plots.learning_curves(

@@ -1,11 +1,12 @@
 """Files of JSON, written whole or line by line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 import contextlib
 import json
 from typing import Any
 import uuid
 
+from absl import logging
 from etils import epath
 
 from inception_jax.runtime import durable, errors
@@ -14,35 +15,45 @@ from inception_jax.runtime import durable, errors
 class JsonLines:
   """A file of JSON lines, all of which stay in memory.
 
-  New lines are appended to a local file; a remote one, which cannot be
-  appended to, is replaced whole, and so is one whose lines were dropped. The
-  half line that a kill can leave at the end is dropped when reading.
+  Each line is a dict with a whole number `step`. New lines are appended to a
+  local file. A remote file cannot be appended to, so it is replaced whole, and
+  only by a `flush` that syncs; so is a file whose lines were dropped. The half
+  line that a kill can leave at the end is dropped when reading.
 
   Args:
-    path: the file; read if it exists.
+    path: the file.
+    known: what its lines must begin with; they are taken instead of those of
+      the file, which is written anew, with a warning, if it differs. None is
+      the lines of the file, if it exists.
+    skips_damage: with `known=None`, whether a damaged line is left out with a
+      warning and not an error.
 
   Raises:
-    InputError: if a line before the last cannot be read.
+    InputError: if the file cannot be read, or a line before the last is
+      damaged.
   """
 
-  def __init__(self, path: epath.Path):
+  def __init__(
+    self,
+    path: epath.Path,
+    known: Sequence[dict[str, Any]] | None = None,
+    skips_damage: bool = False,
+  ):
     self._path = path
-    self._is_local = '://' not in str(path)
-    self._lines: list[dict[str, Any]] = []
-    self._num_written = 0  # Lines in the file; -1 if it must be replaced.
-    if not path.exists():
+    self._is_local = durable.is_local(path)
+    self._num_written = -1  # Lines in the file; -1 if it must be replaced.
+    contents = _read(path)
+    if known is None:
+      self._lines = _parse(path, contents, skips_damage)
       return
-    texts = path.read_text().splitlines()
-    for number, text in enumerate(texts, 1):
-      try:
-        self._lines.append(json.loads(text))
-      except ValueError as error:
-        if number < len(texts):
-          raise errors.InputError(
-            f'{path} is damaged in line {number} ({error}); delete it to go on'
-            ' without it'
-          ) from error
-    self._num_written = -1
+    self._lines = list(known)
+    if not contents.startswith(_to_text(self._lines).encode()):
+      logging.warning(
+        '%s is missing, damaged or changed; its %d lines are written anew from'
+        ' the checkpoint',
+        path,
+        len(self._lines),
+      )
 
   def __iter__(self) -> Iterator[dict[str, Any]]:
     return iter(self._lines)
@@ -56,25 +67,65 @@ class JsonLines:
     self._lines = [line for line in self._lines if line['step'] <= step]
     self._num_written = -1
 
-  def flush(self) -> None:
+  def flush(self, sync: bool = False) -> None:
     """Brings the file up to date.
+
+    Args:
+      sync: also on the disk, or in the object store.
 
     Raises:
       TrainingError: if it cannot be written.
     """
+    if not self._is_local and not sync:
+      return
     appends = self._is_local and self._num_written >= 0
-    new = self._lines[self._num_written :] if appends else self._lines
-    text = ''.join(json.dumps(line) + '\n' for line in new)
-    if appends:
-      try:
+    try:
+      if appends:
         with self._path.open('a') as file:
-          file.write(text)
-      except OSError as error:
-        self._num_written = -1  # Half of it may be there.
-        raise _cannot_write(self._path, error) from error
-    else:
-      write_atomically(self._path, text)
+          file.write(_to_text(self._lines[self._num_written :]))
+        if sync:
+          durable.sync_file(self._path)
+    except OSError as error:
+      self._num_written = -1  # Half of it may be there.
+      raise _cannot_write(self._path, error) from error
+    if not appends:
+      write_atomically(self._path, _to_text(self._lines))
     self._num_written = len(self._lines)
+
+
+def _to_text(lines: Iterable[dict[str, Any]]) -> str:
+  return ''.join(json.dumps(line) + '\n' for line in lines)
+
+
+def _read(path: epath.Path) -> bytes:
+  try:
+    return path.read_bytes() if path.exists() else b''
+  except OSError as error:
+    raise errors.InputError(
+      f'{path} cannot be read ({errors.first_line(error)}); mend that and run'
+      ' the same command again'
+    ) from error
+
+
+def _parse(
+  path: epath.Path, contents: bytes, skips_damage: bool
+) -> list[dict[str, Any]]:
+  lines, texts = [], contents.splitlines()
+  for number, text in enumerate(texts, 1):
+    try:
+      line = json.loads(text)
+      if not isinstance(line, dict) or type(line.get('step')) is not int:
+        raise ValueError('it has no step')
+      lines.append(line)
+    except (ValueError, RecursionError) as error:
+      if skips_damage:
+        logging.warning('line %d of %s is damaged; left out', number, path)
+      elif number < len(texts):
+        raise errors.InputError(
+          f'{path} is damaged in line {number} ({errors.first_line(error)});'
+          ' delete it to go on without it'
+        ) from error
+  return lines
 
 
 def write_json(path: epath.Path, value: Any) -> None:
@@ -123,3 +174,21 @@ def read_json(path: epath.Path) -> Any:
     raise errors.InputError(
       f'{path} cannot be read: {errors.first_line(error)}'
     ) from error
+
+
+def read_or_none(path: epath.Path) -> Any:
+  """Contents of a JSON file; None if it does not exist or is damaged.
+
+  Raises:
+    InputError: if the system cannot read it.
+  """
+  try:
+    return json.loads(_read(path))
+  except (ValueError, RecursionError):
+    return None
+
+
+def read_dict_or_none(path: epath.Path) -> dict[str, Any] | None:
+  """As `read_or_none`, where anything but a dict is damage too."""
+  found = read_or_none(path)
+  return found if isinstance(found, dict) else None

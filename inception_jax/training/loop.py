@@ -34,7 +34,7 @@ class MetricsRecorder(Protocol):
 
   def timing(self, step: int, values: Mapping[str, float]) -> None: ...
 
-  def flush(self) -> None: ...
+  def flush(self, sync: bool = False) -> None: ...
 
 
 @dataclasses.dataclass
@@ -284,13 +284,13 @@ class TrainLoop:
     start = time.perf_counter()
     results = self._evaluate_fn(state)
     self._recorder.evaluation(step, results)
-    self._recorder.flush()
+    self._recorder.flush(sync=True)
     self._paused += time.perf_counter() - start
 
   def _save(self, state: train_state.TrainState, step: int) -> None:
     start = time.perf_counter()
     # The log must not lag behind a checkpoint, or resuming would lose lines.
-    self._recorder.flush()
+    self._recorder.flush(sync=True)
     metadata = {
       'step': step,
       'window': dataclasses.asdict(self._window),

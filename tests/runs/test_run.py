@@ -8,7 +8,7 @@ import pytest
 import random_runs
 
 from inception_jax.data import labels
-from inception_jax.runs import run
+from inception_jax.runs import directory, run
 from inception_jax.runtime import errors, json_files
 
 
@@ -72,10 +72,10 @@ def test_a_run_may_go_on_skipping_bad_images(tmp_path):
   config = {'data': {'name': 'digits', 'on_bad_image': 'fail'}}
   (tmp_path / 'config.json').write_text(json.dumps(config))
   config['data']['on_bad_image'] = 'skip'
-  run.RunDirectory(tmp_path, config)
+  directory.RunDirectory(tmp_path, config)
   config['data']['name'] = 'other'
   with pytest.raises(errors.InputError, match='data.name'):
-    run.RunDirectory(tmp_path, config)
+    directory.RunDirectory(tmp_path, config)
 
 
 @pytest.fixture(scope='module')
@@ -183,7 +183,7 @@ def test_the_digest_has_what_is_frozen(weights, name):
 def test_a_run_does_not_go_on_with_other_classes(tmp_path):
   loaded = random_runs.random_run('inception_v1_bn_shallow', 32)
   config = {'data': {'name': 'folder'}}
-  describe = lambda names: run.RunDirectory(tmp_path, config).describe(
+  describe = lambda names: directory.RunDirectory(tmp_path, config).describe(
     {},
     loaded.preprocessing,
     loaded.eval_crop,
@@ -204,7 +204,7 @@ def test_a_run_does_not_go_on_with_other_classes(tmp_path):
 def test_a_field_that_is_none_is_as_good_as_absent(tmp_path):
   (tmp_path / 'config.json').write_text(json.dumps({'data': {'name': 'x'}}))
   config = {'init_from': None, 'data': {'name': 'x'}}
-  run.RunDirectory(tmp_path, config)
+  directory.RunDirectory(tmp_path, config)
   config['init_from'] = 'weights/google'
   with pytest.raises(errors.InputError, match='init_from is absent there'):
-    run.RunDirectory(tmp_path, config)
+    directory.RunDirectory(tmp_path, config)

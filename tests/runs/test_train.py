@@ -1,5 +1,6 @@
 """Training from a config to a run directory, in this process."""
 
+import errno
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from inception_jax.data import crop_rules
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment
-from inception_jax.runs import run, train
+from inception_jax.runs import directory, run, train
 from inception_jax.runtime import errors
 from inception_jax.training import loop
 
@@ -128,7 +129,7 @@ def test_corrupt_newest_checkpoint_costs_only_time(trained, tmp_path):
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 16
     file.write_bytes(data)
-  with pytest.raises(errors.InputError, match='checkpoint .*12.*delete it'):
+  with pytest.raises(errors.InputError, match='checkpoint .*12 is .*delete'):
     run.load_run(workdir)
   train.train(config, workdir)
   assert_same_run(trained[0], workdir)
@@ -272,3 +273,74 @@ def test_checkpoints_of_an_unknown_run_are_not_touched(tmp_path):
 def test_chance_loss_is_where_training_starts(trained):
   first = lines(trained[0])[0]['train']
   assert first['loss_main'] == pytest.approx(math.log(10), rel=0.5)
+
+
+@pytest.mark.parametrize(
+  'damage', ['emptied', 'cut', 'digit', 'no text', 'gone']
+)
+def test_metrics_come_back_from_the_checkpoint(
+  trained, tmp_path, damage, caplog
+):
+  workdir = tmp_path / 'run'
+  shutil.copytree(trained[0], workdir)
+  file = workdir / 'metrics.jsonl'
+  whole = file.read_bytes()
+  place = whole.index(b'.') + 1
+  contents = {
+    'emptied': b'',
+    'cut': whole[: len(whole) // 2],
+    'digit': whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :],
+    'no text': b'\xff' + whole[1:],
+    'gone': None,
+  }[damage]
+  if contents is None:
+    file.unlink()
+  else:
+    file.write_bytes(contents)
+  train.train(tiny_config.get_config(), workdir)
+  assert file.read_bytes() == whole
+  assert any('metrics.jsonl is missing, damaged' in x for x in caplog.messages)
+
+
+def test_files_that_a_loss_of_power_emptied_are_written_anew(
+  trained, tmp_path, caplog
+):
+  workdir = tmp_path / 'run'
+  shutil.copytree(trained[0], workdir)
+  files = {path: path.read_bytes() for path in workdir.glob('*.json*')}
+  files.pop(workdir / 'timing.jsonl')
+  assert len(files) == 6
+  for path in files:
+    path.write_bytes(b'')
+  train.train(tiny_config.get_config(), workdir)
+  assert {path: path.read_bytes() for path in files} == files
+  assert any('config.json is damaged' in x for x in caplog.messages)
+  # The checkpoint still knows what it belongs to.
+  (workdir / 'config.json').write_bytes(b'{"mod')
+  config = tiny_config.get_config()
+  config.learning_rate.init_value = 0.5
+  with pytest.raises(errors.InputError, match='learning_rate.init_value is'):
+    train.train(config, workdir)
+  assert (workdir / 'config.json').read_bytes() == b'{"mod'
+
+
+def test_a_young_run_without_checkpoints_survives_empty_files(tmp_path, caplog):
+  config = {'data': {'name': 'x'}}
+  for name in ('config.json', 'labels.json'):
+    (tmp_path / name).write_bytes(b'')
+  directory.RunDirectory(tmp_path, config)
+  assert 'is damaged; it is written anew' in caplog.text
+
+
+def test_a_full_disk_at_the_plots_is_one_sentence(
+  trained, tmp_path, monkeypatch
+):
+  workdir = tmp_path / 'run'
+  shutil.copytree(trained[0], workdir)
+
+  def full(*arguments):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(train.plots, 'save_figure', full)
+  with pytest.raises(errors.PartialError, match='free some space and run'):
+    train.train(tiny_config.get_config(), workdir)

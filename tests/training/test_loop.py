@@ -65,7 +65,7 @@ class Recorder:
   def timing(self, step, values):
     self.timings.append((step, dict(values)))
 
-  def flush(self):
+  def flush(self, sync=False):
     self._happened.append(('flush', None))
 
 

@@ -1,0 +1,164 @@
+"""What training and importing write into a run directory, and its checks."""
+
+from collections.abc import Mapping
+import json
+from typing import Any
+
+from absl import logging
+from etils import epath
+from flax import traverse_util
+import jax
+
+from inception_jax import preprocess
+from inception_jax.data import crop_rules, labels
+from inception_jax.experiment import config as config_lib
+from inception_jax.runs import checkpoint, description
+from inception_jax.runtime import durable, errors, json_files
+
+# Fields that say where things are, how fast, or whether to stop at a bad image,
+# not what is computed.
+_FREE_FIELDS = frozenset(
+  {'data.data_dir', 'data.num_threads', 'data.on_bad_image'}
+)
+
+
+class RunDirectory:
+  """Writes a run directory; `path` is its place.
+
+  Args:
+    workdir: new, empty, or of a run with the same config.
+    config: resolved config, as JSON would hold it.
+
+  Raises:
+    InputError: if `workdir` belongs to another config or cannot be written.
+  """
+
+  def __init__(self, workdir: epath.PathLike, config: Mapping[str, Any]):
+    self.path = epath.Path(workdir)
+    self._config = json.loads(json.dumps(config))
+    try:
+      self._check_config()
+      durable.make_folder(self.path)
+      probe = self.path / f'.probe_{jax.process_index()}'
+      probe.write_text('')
+      probe.unlink()
+    except OSError as error:
+      raise errors.cannot_write(
+        f'--workdir={self.path}', error, 'give another folder'
+      ) from error
+
+  def _check_config(self) -> None:
+    stored = self._stored_config()
+    if stored is None:
+      return
+    stored, wanted = [
+      traverse_util.flatten_dict(config_lib.with_current_names(x), sep='.')
+      for x in (stored, self._config)
+    ]
+    absent = object()
+    # A field that is None counts as absent, so that older runs can resume.
+    differing = [
+      f'{name} is {_show(stored.get(name, absent), absent)} there,'
+      f' {_show(wanted.get(name, absent), absent)} here'
+      for name in sorted(stored.keys() | wanted.keys())
+      if stored.get(name) != wanted.get(name) and name not in _FREE_FIELDS
+    ]
+    if differing:
+      raise errors.InputError(
+        f'{self.path} belongs to a different config:'
+        f' {"; ".join(differing)}; give another --workdir or the same config'
+      )
+
+  def _stored_config(self) -> dict[str, Any] | None:
+    """The config of the run that is there; None if there is none to compare.
+
+    A loss of power can leave an empty config.json. The newest checkpoint holds
+    the config too, except those of earlier versions.
+    """
+    path, folder = self.path / 'config.json', self.path / 'checkpoints'
+    # Looked at first: another process may be making both just now.
+    has_checkpoints = folder.exists()
+    found = json_files.read_dict_or_none(path)
+    if found is not None or not (has_checkpoints or path.exists()):
+      return found
+    kept = _config_of_checkpoints(folder) if has_checkpoints else None
+    if kept is None and has_checkpoints and not path.exists():
+      raise errors.InputError(
+        f'{self.path} has checkpoints but no config.json; give another'
+        ' --workdir'
+      )
+    logging.warning(
+      '%s is %s; it is written anew from the command%s',
+      path,
+      'damaged' if path.exists() else 'missing',
+      ', whose config is that of the newest checkpoint'
+      if kept
+      else '; that the config is the same could not be checked'
+      if has_checkpoints
+      else '',
+    )
+    return kept
+
+  def describe(
+    self,
+    model: Mapping[str, Any],
+    preprocessing: preprocess.Preprocessing,
+    eval_crop: crop_rules.EvaluationCrop,
+    label_map: labels.LabelMap,
+    num_train_steps: int | None = None,
+  ) -> None:
+    """Writes what `load_run` needs beside the weights; config.json last.
+
+    Args:
+      model: arguments of `models.create_model`.
+      preprocessing: pixels to network input.
+      eval_crop: picture to pixels.
+      label_map: what each output means.
+      num_train_steps: step at which training ends; None of imported weights.
+
+    Raises:
+      InputError: if there are weights already, for other classes.
+    """
+    self._check_labels(label_map)
+    if num_train_steps is not None:
+      json_files.write_json(
+        self.path / 'training.json', {'num_train_steps': num_train_steps}
+      )
+    for name, value in (
+      ('model.json', model),
+      ('preprocessing.json', description.pixels(preprocessing, eval_crop)),
+      ('labels.json', label_map.to_json()),
+      ('config.json', self._config),
+    ):
+      json_files.write_json(self.path / name, value)
+
+  def _check_labels(self, label_map: labels.LabelMap) -> None:
+    path = self.path / 'labels.json'
+    if not (self.path / 'config.json').exists() or not path.exists():
+      return
+    stored, wanted = json_files.read_or_none(path), label_map.to_json()
+    if not isinstance(stored, list):
+      logging.warning('%s is damaged; it is written anew from the data', path)
+      return
+    if stored != wanted:
+      first = next(
+        (x for x, y in zip(wanted, stored, strict=False) if x != y), None
+      )
+      raise errors.InputError(
+        f'the {len(wanted)} classes of the data are not the {len(stored)} of'
+        f' {self.path}'
+        + (f' (first {first["name"]!r})' if first else '')
+        + '; give another --workdir, or the data it was trained on'
+      )
+
+
+def _config_of_checkpoints(folder: epath.Path) -> dict[str, Any] | None:
+  checkpoints = checkpoint.Checkpoints(folder, read_only=True)
+  metadata = checkpoints.read_metadata() or {}
+  checkpoints.close()
+  config = metadata.get('config')
+  return config if isinstance(config, dict) else None
+
+
+def _show(value: Any, absent: object) -> str:
+  return 'absent' if value is absent else json.dumps(value)

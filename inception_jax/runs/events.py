@@ -1,0 +1,77 @@
+"""TensorBoard events of a run."""
+
+import os
+import time
+
+from absl import logging
+from etils import epath
+
+from inception_jax.runtime import errors
+
+
+class Events:
+  """Writes scalars for TensorBoard.
+
+  They repeat what `metrics.jsonl` and `timing.jsonl` hold, so when they cannot
+  be written there is a warning, and none are written any more.
+
+  Args:
+    folder: made if need be.
+    step: events of this step and later ones, of an interrupted process, are
+      hidden.
+  """
+
+  def __init__(self, folder: epath.Path, step: int):
+    # Slow to import; only the main process needs it. Its SummaryWriter has a
+    # thread and a queue, and waits for ever once the thread finds a full disk.
+    from tensorboardX import event_file_writer
+    from tensorboardX.proto import event_pb2
+
+    self._folder, self._writer, self._event = folder, None, event_pb2.Event
+    try:
+      folder.mkdir(parents=True, exist_ok=True)
+      self._writer = event_file_writer.EventsWriter(
+        os.path.join(folder, 'events')
+      )
+      start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+      self._write(step, session_log=start)
+    except OSError as error:
+      self._give_up(error)
+
+  def add_scalar(self, name: str, value: float, step: int) -> None:
+    from tensorboardX import summary
+
+    try:
+      self._write(step, summary=summary.scalar(name, value))
+    except OSError as error:
+      self._give_up(error)
+
+  def flush(self) -> None:
+    try:
+      if self._writer is not None:
+        self._writer.flush()
+    except OSError as error:
+      self._give_up(error)
+
+  def close(self) -> None:
+    try:
+      if self._writer is not None:
+        self._writer.close()
+    except OSError as error:
+      self._give_up(error)
+    self._writer = None
+
+  def _write(self, step: int, **fields) -> None:
+    if self._writer is not None:
+      self._writer.write_event(
+        self._event(wall_time=time.time(), step=step, **fields)
+      )
+
+  def _give_up(self, error: OSError) -> None:
+    self._writer = None
+    logging.warning(
+      '%s cannot be written (%s); training goes on without TensorBoard events,'
+      ' and metrics.jsonl holds the same numbers',
+      self._folder,
+      error.strerror or errors.first_line(error),
+    )
