@@ -1,5 +1,6 @@
 """The import command: a file of weights to a run directory."""
 
+from collections.abc import Mapping
 import dataclasses
 import importlib
 from typing import Any
@@ -11,7 +12,7 @@ import jax
 from inception_jax.data import labels
 from inception_jax.runs import checkpoint
 from inception_jax.runs import directory as directory_lib
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import errors, json_files, locks
 from inception_jax.weights import download as download_lib
 from inception_jax.weights import imported
 
@@ -63,10 +64,7 @@ def import_weights(
   workdir = epath.Path(workdir)
   if '://' not in str(workdir):
     workdir = workdir.expanduser().resolve()
-  if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-    raise errors.InputError(
-      f'--workdir={workdir} is there already; give another, or delete it'
-    )
+  _check_free(workdir)
   network = _read(source, path, label_file, download, weights)
   card = _write(network, workdir, source)
   logging.info(
@@ -84,6 +82,13 @@ def import_weights(
     'sha256': card.get('sha256'),
     'labels': card.get('labels'),
   }
+
+
+def _check_free(workdir: epath.Path) -> None:
+  if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    raise errors.InputError(
+      f'--workdir={workdir} is there already; give another, or delete it'
+    )
 
 
 def _read(
@@ -168,31 +173,48 @@ def _write(
   }
   partial = workdir.with_name(f'.{workdir.name}.partial')
   try:
-    if partial.exists():  # Of an import that was killed.
-      partial.rmtree()
-    partial.mkdir(parents=True)
-    directory = directory_lib.RunDirectory(partial, _config(network, source))
-    checkpoints = checkpoint.Checkpoints(partial / 'checkpoints')
-    checkpoints.save(0, network.variables, {'step': 0})
-    checkpoints.close()
-    json_files.write_json(partial / 'card.json', card)
-    directory.describe(
-      network.model_arguments,
-      network.preprocessing,
-      network.eval_crop,
-      network.labels,
-    )
-    if workdir.exists():
-      workdir.rmdir()
-    partial.rename(workdir)
+    with locks.hold(
+      partial.with_name(f'{partial.name}{locks.FILE}'),
+      f'imports to {workdir}',
+      'wait for it or give another --workdir',
+    ):
+      try:
+        _write_partial(network, partial, card, source)
+        _check_free(workdir)  # Others may have begun there.
+        if workdir.exists():
+          workdir.rmdir()
+        partial.rename(workdir)
+      finally:
+        if partial.exists():
+          partial.rmtree()
   except OSError as error:
     raise errors.cannot_write(
       f'--workdir={workdir}', error, 'give another folder'
     ) from error
-  finally:
-    if partial.exists():
-      partial.rmtree()
   return card
+
+
+def _write_partial(
+  network: imported.ImportedNetwork,
+  partial: epath.Path,
+  card: Mapping[str, Any],
+  source: str,
+) -> None:
+  """Writes a run directory, which may be left in part."""
+  if partial.exists():  # Of an import that was killed.
+    partial.rmtree()
+  partial.mkdir(parents=True)
+  directory = directory_lib.RunDirectory(partial, _config(network, source))
+  checkpoints = checkpoint.Checkpoints(partial / 'checkpoints')
+  checkpoints.save(0, network.variables, {'step': 0})
+  checkpoints.close()
+  json_files.write_json(partial / 'card.json', card)
+  directory.describe(
+    network.model_arguments,
+    network.preprocessing,
+    network.eval_crop,
+    network.labels,
+  )
 
 
 def _config(network: imported.ImportedNetwork, source: str) -> dict[str, Any]:

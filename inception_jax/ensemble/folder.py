@@ -4,7 +4,7 @@ ensemble.json        the members, in order
 MEMBER/              the run directory of each
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 
 from absl import logging
@@ -48,6 +48,22 @@ def describe(folder: epath.Path, members: Sequence[str]) -> None:
       f'--workdir={folder}', error, 'give another folder'
     ) from error
   json_files.write_json(path, {'members': list(members)})
+
+
+def held_elsewhere(
+  held: Mapping[str, str], num_members: int
+) -> errors.PartialError:
+  """The error for members that other commands train.
+
+  Args:
+    held: who trains it, by name of the member.
+    num_members: that this command was to train.
+  """
+  return errors.PartialError(
+    f'{len(held)} of {num_members} members are trained by others'
+    f' ({"; ".join(held.values())}) and all the rest is trained; wait for them,'
+    ' or run the same command again if one stops'
+  )
 
 
 def list_runs(workdir: epath.PathLike) -> list[epath.Path]:

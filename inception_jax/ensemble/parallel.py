@@ -17,7 +17,9 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from inception_jax.runtime import errors, signals
+from inception_jax.ensemble import folder as ensemble_folder
+from inception_jax.runs import claim
+from inception_jax.runtime import errors, locks, signals
 
 _LOG_FILE = 'train.log'
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -89,7 +91,7 @@ class _MemberProcess:
 
 
 class _Team:
-  """Members that wait, are in training, are trained or have failed."""
+  """Members that wait, train, are trained, have failed or are others'."""
 
   def __init__(
     self,
@@ -105,12 +107,19 @@ class _Team:
     self.running: list[_MemberProcess] = []
     self.results: dict[str, dict[str, Any]] = {}
     self.failed: dict[str, str] = {}
+    # Who trains it, by name.
+    self.held: dict[str, str] = {}
     self._seconds: list[float] = []
 
   def start(self) -> None:
     """Starts as many as there are devices for."""
     while self._waiting and self._free:
       name = self._waiting.pop(0)
+      self.held.pop(name, None)
+      if who := _holder(self._folder / name):
+        self.held[name] = who
+        logging.info('member %s is left to others: %s', name, who)
+        continue
       try:
         member = _start(
           name, self._configs[name], self._folder / name, self._free[0]
@@ -121,6 +130,11 @@ class _Team:
       del self._free[0]
       self.running.append(member)
       logging.info('member %s has started: %s', name, member.log)
+
+  def look_again(self) -> None:
+    """Starts those that others have left by now."""
+    self._waiting += self.held
+    self.start()
 
   def stop(self, signum: int) -> None:
     """Starts no more, and passes a signal on."""
@@ -171,6 +185,17 @@ class _Team:
       _clock(member.age),
       _clock(left),
     )
+
+
+def _holder(workdir: epath.Path) -> str | None:
+  """Who trains a member, whose log is not to be written to; None if nobody."""
+  try:
+    with claim.claim(workdir):  # Its own process is the one to keep it.
+      return None
+  except locks.HeldError as error:
+    return error.who
+  except errors.InputError:
+    return None  # It cannot be written, as will be said.
 
 
 def _start(
@@ -240,11 +265,12 @@ def train_members(
 
   Raises:
     TrainingError: if members failed; the others are trained.
+    PartialError: if other commands train some; the others are trained.
     Interrupted: after SIGTERM or SIGINT.
   """
   team = _Team(configs, folder, shares)
   with signals.collected() as received:
-    num_passed_on = 0
+    num_passed_on, has_looked_again = 0, False
     try:
       team.start()
       while team.running:
@@ -255,6 +281,9 @@ def train_members(
         team.look(received[0] if num_passed_on else None)
         if not received:
           team.start()
+          if not team.running and not has_looked_again:
+            has_looked_again = True
+            team.look_again()
     finally:
       team.kill()
   if received and len(team.results) < len(configs):
@@ -270,6 +299,8 @@ def train_members(
       f' ({"; ".join(team.failed.values())}); mend that, and the same command'
       ' goes on'
     )
+  if team.held:
+    raise ensemble_folder.held_elsewhere(team.held, len(configs))
   return [team.results[name] for name in configs]
 
 

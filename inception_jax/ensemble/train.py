@@ -17,7 +17,7 @@ from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import fields
 from inception_jax.runs import train
-from inception_jax.runtime import cluster, errors
+from inception_jax.runtime import cluster, errors, locks
 
 SECTION = config_lib.ENSEMBLE
 
@@ -129,6 +129,7 @@ def train_ensemble(
     InputError: if something given cannot be used; nothing is written then.
     TrainingError: if training cannot go on; of members that are trained at the
       same time the others are.
+    PartialError: if other commands train some of them; the others are trained.
     Interrupted: after SIGTERM or SIGINT, once the state is saved.
   """
   options, configs = member_configs(config)
@@ -154,12 +155,44 @@ def train_ensemble(
       {name: configs[name] for name in names}, folder, shares
     )
     return {'workdir': str(folder), 'members': results}
-  results = []
-  for name in names:
-    logging.info(
-      'member %s, %d of %d', name, list(configs).index(name) + 1, len(configs)
-    )
-    results.append(train.train(configs[name], folder / name))
-    # Each has programs of its own; all together they would fill the memory.
-    jax.clear_caches()
+  results = _train_in_turn({name: configs[name] for name in names}, folder)
   return {'workdir': str(folder), 'members': results}
+
+
+def _train_in_turn(
+  configs: Mapping[str, Mapping[str, Any]], folder: epath.Path
+) -> list[dict[str, Any]]:
+  """Trains one member after another with all devices.
+
+  Those that others train are left to them, and looked at again at the end.
+  """
+  results, held = {}, {}
+  for name in configs:
+    _train_unless_held(name, configs, folder, results, held)
+  for name in list(held):
+    _train_unless_held(name, configs, folder, results, held)
+  if held:
+    raise ensemble_folder.held_elsewhere(held, len(configs))
+  return [results[name] for name in configs]
+
+
+def _train_unless_held(
+  name: str,
+  configs: Mapping[str, Mapping[str, Any]],
+  folder: epath.Path,
+  results: dict[str, dict[str, Any]],
+  held: dict[str, str],
+) -> None:
+  """Trains a member, and adds to `results` or to what is `held`."""
+  logging.info(
+    'member %s, %d of %d', name, list(configs).index(name) + 1, len(configs)
+  )
+  try:
+    results[name] = train.train(configs[name], folder / name)
+  except locks.HeldError as error:
+    logging.info('member %s is left to others: %s', name, error.who)
+    held[name] = error.who
+    return
+  held.pop(name, None)
+  # Each has programs of its own; all together they would fill the memory.
+  jax.clear_caches()

@@ -14,7 +14,7 @@ import numpy as np
 from inception_jax.data import device, labels
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
-from inception_jax.runs import checkpoint, fine_tuning, resume, run
+from inception_jax.runs import checkpoint, claim, fine_tuning, resume, run
 from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
 from inception_jax.runtime import cluster, errors
@@ -38,12 +38,21 @@ def train(
     `workdir`, `step`, and `evaluation` by kind of weights.
 
   Raises:
-    InputError: if something given cannot be used; nothing is written then.
+    InputError: if something given cannot be used; nothing is written then. A
+      HeldError if another process trains in `workdir`.
     TrainingError: if training cannot go on.
     Interrupted: after SIGTERM or SIGINT, once the state is saved.
   """
   experiment = experiment_lib.create_experiment(config)
   _ = experiment.slots  # Raises before anything is written.
+  with claim.claim(workdir):
+    return _train(experiment, workdir)
+
+
+def _train(
+  experiment: experiment_lib.Experiment, workdir: epath.PathLike
+) -> dict[str, Any]:
+  """As `train`, in a run directory that is this run's."""
   source = resume.load_source(experiment, epath.Path(workdir))
   writes = cluster.is_main_process()
   directory = _open_directory(experiment, source, workdir, writes)

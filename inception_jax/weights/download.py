@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import tempfile
 from typing import Any, BinaryIO
+import uuid
 
 from absl import logging
 from etils import epath
@@ -222,14 +223,15 @@ def _folder_made(folder: epath.Path) -> Iterator[None]:
     yield
   except BaseException:
     for made in missing:
-      with contextlib.suppress(OSError):
+      with contextlib.suppress(OSError, ValueError):  # It is not empty.
         made.rmdir()
     raise
 
 
 def _copy(source: epath.Path, path: epath.Path) -> None:
   """Copies a file to a place that may be remote, whole or not at all."""
-  partial = path.with_name(f'.{path.name}.part')
+  # Others may be fetching the same file.
+  partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.part')
   try:
     with source.open('rb') as original, partial.open('wb') as copy:
       shutil.copyfileobj(original, copy)

@@ -6,6 +6,7 @@ import pathlib
 
 import jax
 import launch
+import lock_holder
 import numpy as np
 import pytest
 import tiny_config
@@ -16,7 +17,7 @@ from inception_jax.commands import import_weights as importing
 from inception_jax.data import labels
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.runs import checkpoint, run
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, locks
 from inception_jax.weights import google, imported
 
 MODEL_NAME = tiny_config.get_config().model.name
@@ -58,6 +59,35 @@ def source(trained, monkeypatch):
   )
   monkeypatch.setattr(google, 'read', lambda path, label_file=None: network)
   return network
+
+
+def test_two_imports_to_the_same_folder(source, tmp_path):
+  workdir = tmp_path / 'run'
+  partial = tmp_path / '.run.partial'
+  partial.mkdir()
+  with lock_holder.held(f'{partial}.lock') as other:
+    with pytest.raises(
+      errors.InputError, match=f'process {other.pid} .* imports to {workdir} s'
+    ):
+      importing.import_weights('google', workdir, path='x.pb')
+    assert partial.exists()
+  importing.import_weights('google', workdir, path='x.pb')
+  assert list(tmp_path.iterdir()) == [workdir]
+
+
+def test_training_has_begun_in_the_folder(source, tmp_path, monkeypatch):
+  workdir = tmp_path / 'run'
+  write = importing._write_partial
+
+  def write_partial(*arguments):
+    workdir.mkdir()
+    (workdir / locks.FILE).touch()
+    write(*arguments)
+
+  monkeypatch.setattr(importing, '_write_partial', write_partial)
+  with pytest.raises(errors.InputError, match='is there already'):
+    importing.import_weights('google', workdir, path='x.pb')
+  assert list(tmp_path.iterdir()) == [workdir]
 
 
 def test_import_makes_a_run(source, tmp_path):

@@ -10,6 +10,7 @@ import time
 
 from etils import epath
 import launch
+import lock_holder
 import pytest
 from same_runs import assert_same_run
 import tiny_config
@@ -79,6 +80,33 @@ def test_no_more_at_a_time_than_there_are_shares(folder, caplog):
   ends = [x.getMessage() for x in caplog.records if 'trained' in x.getMessage()]
   assert len(ends) == 5 and 'trained, 5 of 5' in ends[-1]
   assert 'about 0:00:00 left' in ends[-1]
+
+
+def test_members_of_other_commands_are_left_to_them(folder):
+  configs = {name: {'seconds': 0.1} for name in 'abc'}
+  with lock_holder.held(folder / 'b' / '.lock') as other:
+    with pytest.raises(
+      errors.PartialError,
+      match=f'^1 of 3 members are trained by others .process {other.pid} of',
+    ):
+      member_processes.train_members(configs, folder, [{}])
+    assert [x.name for x in (folder / 'b').iterdir()] == ['.lock']
+    assert (folder / 'a' / 'begun').exists()
+    assert (folder / 'c' / 'begun').exists()
+    # Those that are free by the time that the others are trained.
+    look, looks = member_processes._Team.look, []
+
+    def look_and_end(self, stopped_by):
+      looks.append(dict(self.held))
+      other.kill()
+      other.wait()
+      look(self, stopped_by)
+
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(member_processes._Team, 'look', look_and_end)
+      results = member_processes.train_members(configs, folder, [{}, {}])
+  assert 'b' in looks[0]
+  assert [x['workdir'] for x in results] == [str(folder / x) for x in 'abc']
 
 
 def test_each_has_its_share(folder, monkeypatch):

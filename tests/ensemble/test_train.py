@@ -10,7 +10,7 @@ from inception_jax.ensemble import train as train_ensemble
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import experiment
 from inception_jax.runs import train
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, locks
 
 
 def config(**section):
@@ -72,6 +72,36 @@ def test_members_are_trained_one_after_the_other(tmp_path, monkeypatch):
   del other.ensemble.members.m2
   with pytest.raises(errors.InputError, match='ensemble of other members'):
     train_ensemble.train_ensemble(other, tmp_path / 'e')
+
+
+@pytest.mark.parametrize('ends', [False, True])
+def test_members_of_other_commands_are_left_to_them(
+  ends, tmp_path, monkeypatch
+):
+  trained, held = [], ['m2']
+
+  def fake(member, workdir):
+    if workdir.name in held:
+      raise locks.HeldError('process 7 of host box-1 trains in m2', 'wait')
+    trained.append(workdir.name)
+    if ends and workdir.name == 'wide':
+      held.clear()
+    return {'workdir': str(workdir)}
+
+  monkeypatch.setattr(train, 'train', fake)
+  if ends:  # By the time that the others are trained.
+    result = train_ensemble.train_ensemble(config(), tmp_path / 'e')
+    assert trained == ['m1', 'wide', 'm2']
+    assert [x['workdir'] for x in result['members']] == [
+      str(tmp_path / 'e' / name) for name in ('m1', 'm2', 'wide')
+    ]
+    return
+  with pytest.raises(
+    errors.PartialError,
+    match=r'^1 of 3 members .* others \(process 7 of host box-1 trains in m2\)',
+  ):
+    train_ensemble.train_ensemble(config(), tmp_path / 'e')
+  assert trained == ['m1', 'wide']
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import errno
 
 from etils import epath
-import pytest
 
 from inception_jax.runs import recorder as recorder_lib
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 
 import jax
+import lock_holder
 import numpy as np
 from PIL import Image
 import pytest
@@ -22,7 +23,7 @@ from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment
 from inception_jax.runs import directory, run, train
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, locks
 from inception_jax.training import loop
 
 
@@ -93,6 +94,39 @@ def test_same_command_again_does_not_train_again(trained):
   before = (workdir / 'metrics.jsonl').read_bytes()
   assert train.train(tiny_config.get_config(), workdir) == result
   assert (workdir / 'metrics.jsonl').read_bytes() == before
+
+
+def test_another_command_does_not_train_in_the_same_folder(trained, tmp_path):
+  workdir = tmp_path / 'run'
+  shutil.copytree(trained[0], workdir)
+  shutil.rmtree(workdir / 'checkpoints' / '12')  # There is work left.
+  with lock_holder.held(workdir / '.lock') as other:
+    before = contents(workdir)
+    with pytest.raises(
+      locks.HeldError,
+      match=f'^process {other.pid} of host .* trains in {workdir} since .*;'
+      ' wait for it or give another --workdir$',
+    ):
+      train.train(tiny_config.get_config(), workdir)
+    assert contents(workdir) == before
+  train.train(tiny_config.get_config(), workdir)
+  assert_same_run(trained[0], workdir)
+  assert not (workdir / '.lock').exists()
+
+
+def contents(folder):
+  return {
+    path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes())
+    for path in folder.rglob('*')
+  }
+
+
+def test_a_new_folder_is_not_left_after_an_error(tmp_path):
+  config = tiny_config.get_config()
+  config.init_from = str(tmp_path / 'nothing')
+  with pytest.raises(errors.InputError, match='init_from'):
+    train.train(config, tmp_path / 'new' / 'run')
+  assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupted_run_ends_as_unbroken(trained, tmp_path, monkeypatch):

@@ -135,6 +135,7 @@ def _prepare_registered(
   _check_place(builder.data_path)
   manual.check(builder, source)
   with staging.stage(root, name) as stage:
+    _check_still_wanted(epath.Path(builder.data_path))
     builder = records_lib.find_builder(name, stage)
     expected = manual.expected_splits(builder, source)
     _check_open_files(name, expected)
@@ -172,6 +173,7 @@ def _prepare_folder(
   }
   _check_open_files(name, expected)
   with staging.stage(root, name) as stage:
+    _check_still_wanted(place)
     builder = tfds.dataset_builders.AdhocBuilder(
       name=name,
       version=VERSION,
@@ -208,6 +210,15 @@ def _check_place(place: epath.Path) -> None:
     raise errors.InputError(
       f'{place} is there but holds no prepared dataset; delete it, or set'
       ' data.data_dir or data.name to another'
+    )
+
+
+def _check_still_wanted(place: epath.Path) -> None:
+  """Checks, now that nobody else can, that nobody else has."""
+  if place.exists():
+    raise errors.InputError(
+      f'another process has prepared {place} just now; run the same command'
+      ' again'
     )
 
 

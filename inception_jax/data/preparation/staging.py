@@ -2,22 +2,21 @@
 
 from collections.abc import Iterator
 import contextlib
-import json
 import os
 import re
-import socket
+import time
 
 from absl import logging
 from etils import epath
-import psutil
 
 from inception_jax.data import open_files
-from inception_jax.runtime import errors, signals
+from inception_jax.runtime import errors, locks, signals
 
-_OWNER = 'owner.json'
 # Files kept open, and closed when the folder is removed: that needs some, also
 # when no more may be opened.
 _NUM_SPARE_FILES = 16
+# Without locks, what nobody has written to for that long is left over.
+_SECONDS_UNTIL_LEFT = 3600
 
 
 @contextlib.contextmanager
@@ -34,45 +33,47 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
     `data_dir/.preparing_NAME`, a TFDS data directory of its own.
 
   Raises:
-    InputError: if another process is at it, or one of another host may be, or
-      `data_dir` cannot be written.
+    InputError: if another process is at it, or `data_dir` cannot be written.
     Interrupted: after SIGINT or SIGTERM.
   """
   folder = data_dir / f'.preparing_{re.sub("[^a-z0-9_.]", "_", name.lower())}'
-  try:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-      _check_abandoned(folder, name)
-      logging.info('removing what a stopped process left in %s', folder)
-      folder.rmtree()
-    spare = [open(os.devnull) for _ in range(_NUM_SPARE_FILES)]
-    folder.mkdir()
-  except OSError as error:
-    raise _unwritable(data_dir, error) from error
-  try:
-    with signals.as_exceptions():
-      _write_owner(folder)
-      yield folder
-  except KeyboardInterrupt as error:
-    raise signals.interrupted(
-      error,
-      'nothing of it was kept; run the same command again',
-      f'preparing {name!r} was ',
-    ) from error
-  finally:
-    for file in spare:
-      file.close()
+  with contextlib.ExitStack() as stack:
     try:
-      folder.rmtree()
+      data_dir.mkdir(parents=True, exist_ok=True)
+      is_sure = stack.enter_context(
+        locks.hold(
+          folder.with_name(f'{folder.name}{locks.FILE}'),
+          f'is preparing {name!r} in {folder}',
+          'wait for it or stop it',
+        )
+      )
+      if folder.exists():
+        if not is_sure:
+          _check_left(folder, name)
+        logging.info('removing what a stopped process left in %s', folder)
+        folder.rmtree()
+      spare = [
+        stack.enter_context(open(os.devnull)) for _ in range(_NUM_SPARE_FILES)
+      ]
+      folder.mkdir()
     except OSError as error:
-      logging.warning('%s cannot be removed (%s)', folder, error)
-
-
-def _write_owner(folder: epath.Path) -> None:
-  try:
-    (folder / _OWNER).write_text(json.dumps(_process(os.getpid())))
-  except OSError as error:
-    raise _unwritable(folder, error) from error
+      raise _unwritable(data_dir, error) from error
+    try:
+      with signals.as_exceptions():
+        yield folder
+    except KeyboardInterrupt as error:
+      raise signals.interrupted(
+        error,
+        'nothing of it was kept; run the same command again',
+        f'preparing {name!r} was ',
+      ) from error
+    finally:
+      for file in spare:
+        file.close()
+      try:
+        folder.rmtree()
+      except OSError as error:
+        logging.warning('%s cannot be removed (%s)', folder, error)
 
 
 def _unwritable(folder: epath.Path, error: OSError) -> errors.UserFacingError:
@@ -83,31 +84,22 @@ def _unwritable(folder: epath.Path, error: OSError) -> errors.UserFacingError:
   return errors.cannot_write(folder, error, remedy)
 
 
-def _check_abandoned(folder: epath.Path, name: str) -> None:
+def _check_left(folder: epath.Path, name: str) -> None:
+  """Checks, where there are no locks, that nobody writes in the folder."""
+  age = time.time() - _last_written(folder)
+  if age < _SECONDS_UNTIL_LEFT:
+    raise errors.InputError(
+      f'another process may be preparing {name!r}: {folder}, on a drive without'
+      f' locks, was written to {max(age, 0) / 60:.0f} minutes ago; wait for it,'
+      ' or delete that folder if it is gone'
+    )
+
+
+def _last_written(path: epath.Path) -> float:
+  """When a folder or what is in it was last written, seconds of the epoch."""
   try:
-    owner = json.loads((folder / _OWNER).read_text())
-    elsewhere = owner['host'] != socket.gethostname()
-    process = None if elsewhere else _process(owner['pid'])
-    # Clocks are set now and then, and with them the time of the start.
-    alive = not elsewhere and abs(owner['started'] - process['started']) < 5
-  except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-    return  # Killed before it could write, or no longer there.
-  if elsewhere:  # Whether it is alive cannot be seen from here.
-    raise errors.InputError(
-      f'process {owner["pid"]} of host {owner["host"]} is preparing {name!r} in'
-      f' {folder}; wait for it, or delete that folder if it is gone'
-    )
-  if alive:
-    raise errors.InputError(
-      f'process {owner["pid"]} is preparing {name!r} in {folder} just now; wait'
-      ' for it or stop it'
-    )
-
-
-def _process(pid: int) -> dict[str, str | int | float]:
-  """What tells a process from all others, later ones of its number too."""
-  return {
-    'host': socket.gethostname(),
-    'pid': pid,
-    'started': psutil.Process(pid).create_time(),
-  }
+    last = float(path.stat().mtime)
+    inside = list(path.iterdir()) if path.is_dir() else ()
+  except OSError:  # Just removed; or remote, where there are files only.
+    last, inside = 0.0, list(path.glob('*'))
+  return max([last, *map(_last_written, inside)])

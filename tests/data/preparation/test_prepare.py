@@ -1,5 +1,8 @@
 """Tests of preparing datasets: whole or not at all."""
 
+import contextlib
+import errno
+import fcntl
 import io
 import json
 import os
@@ -9,12 +12,13 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 
 from array_record.python import array_record_module
 from etils import epath
+import lock_holder
 import numpy as np
 from PIL import Image
-import psutil
 import pytest
 import requests
 import tensorflow as tf
@@ -371,50 +375,70 @@ def test_signals_leave_nothing(signum, pictures, tmp_path, monkeypatch):
   assert signal.getsignal(signum) == handler
 
 
-def leave_stage(data_dir, owner):
-  stage = data_dir / '.preparing_photos'
+@pytest.fixture
+def left_over(tmp_path):
+  """What a killed process has left: staging folder and lock."""
+  stage = tmp_path / 'data' / '.preparing_photos'
   # TFDS would take it for a dataset that is there already.
   (stage / 'photos' / '1.0.0').mkdir(parents=True)
-  (stage / 'owner.json').write_text(owner)
+  return stage
 
 
-def test_another_process_is_at_it(pictures, tmp_path):
-  data_dir = tmp_path / 'data'
-  other = psutil.Process(os.getppid())
-  owner = {
-    'host': os.uname().nodename,
-    'pid': other.pid,
-    'started': other.create_time(),
-  }
-  leave_stage(data_dir, json.dumps(owner))
-  with pytest.raises(errors.InputError, match=f'process {other.pid} is prepar'):
-    prepare.prepare('photos', data_dir, str(pictures))
-  assert (data_dir / '.preparing_photos' / 'photos').exists()
-
-
-def test_what_another_host_is_preparing_is_never_removed(pictures, tmp_path):
-  data_dir = tmp_path / 'data'
-  owner = {'host': 'elsewhere', 'pid': 1, 'started': 0.0}
-  leave_stage(data_dir, json.dumps(owner))
-  with pytest.raises(errors.InputError, match='of host elsewhere .* delete'):
-    prepare.prepare('photos', data_dir, str(pictures))
-  assert (data_dir / '.preparing_photos' / 'photos').exists()
-
-
-@pytest.mark.parametrize('change', ['started', 'cut', 'dead'])
-def test_what_a_dead_process_left_is_removed(change, pictures, tmp_path):
-  data_dir = tmp_path / 'data'
-  with subprocess.Popen([sys.executable, '-c', '']) as dead:
-    pass
-  owner = {
-    'host': os.uname().nodename,
-    'pid': dead.pid if change == 'dead' else os.getpid(),
-    # The same number, given to a later process.
-    'started': psutil.Process().create_time() - 1000 * (change == 'started'),
-  }
-  leave_stage(data_dir, '{' if change == 'cut' else json.dumps(owner))
+def test_another_process_is_at_it(pictures, left_over):
+  data_dir = left_over.parent
+  with lock_holder.held(f'{left_over}.lock') as other:
+    with pytest.raises(
+      errors.InputError,
+      match=f"process {other.pid} of host .* is preparing 'photos' in .* since",
+    ):
+      prepare.prepare('photos', data_dir, str(pictures))
+    assert (left_over / 'photos').exists()
   prepare.prepare('photos', data_dir, str(pictures))
   assert inside(data_dir) == ['photos']
+
+
+def test_another_process_was_faster(pictures, tmp_path, monkeypatch):
+  data_dir = tmp_path / 'data'
+  stage = staging.stage
+
+  @contextlib.contextmanager
+  def wait_and_stage(*arguments):
+    monkeypatch.setattr(staging, 'stage', stage)
+    prepare.prepare('photos', data_dir, str(pictures))
+    with stage(*arguments) as folder:
+      yield folder
+
+  monkeypatch.setattr(staging, 'stage', wait_and_stage)
+  with pytest.raises(errors.InputError, match='just now; run the same command'):
+    prepare.prepare('photos', data_dir, str(pictures))
+  prepare.prepare('photos', data_dir, str(pictures))
+  assert inside(data_dir) == ['photos']
+
+
+def test_what_another_host_name_left_is_removed(pictures, left_over, caplog):
+  owner = {'host': 'container-1', 'pid': 1, 'time': 'yesterday'}
+  pathlib.Path(f'{left_over}.lock').write_text(json.dumps(owner))
+  prepare.prepare('photos', left_over.parent, str(pictures))
+  assert 'process 1 of host container-1 is preparing' in caplog.text
+  assert inside(left_over.parent) == ['photos']
+
+
+def test_without_locks_only_what_is_old_is_removed(
+  pictures, left_over, monkeypatch
+):
+  def refuse(*unused):
+    raise OSError(errno.ENOLCK, 'No locks available')
+
+  monkeypatch.setattr(fcntl, 'flock', refuse)
+  old = time.time() - 2 * 3600
+  os.utime(left_over, (old, old))
+  with pytest.raises(errors.InputError, match='written to 0 minutes ago; wait'):
+    prepare.prepare('photos', left_over.parent, str(pictures))
+  assert (left_over / 'photos').exists()
+  for path in left_over.rglob('*'):
+    os.utime(path, (old, old))
+  prepare.prepare('photos', left_over.parent, str(pictures))
+  assert inside(left_over.parent) == ['photos']
 
 
 @pytest.fixture
