@@ -1,5 +1,6 @@
 """The flags of the command line."""
 
+import os
 import re
 import sys
 
@@ -66,6 +67,14 @@ def parse(argv: list[str]) -> list[str]:
   Raises:
     Exception: whatever the flags or the config's file raise.
   """
+  # The library of configs opens the file itself.
+  argv = [
+    re.sub(
+      r'^(-{1,2}config=)(~.*)$', lambda x: x[1] + os.path.expanduser(x[2]), x
+    )
+    for x in argv
+  ]
+  sys.argv[:] = argv
   for old, new in config_lib.RENAMED.items():
     given = re.compile(rf'-{{1,2}}config\.{re.escape(old)}(?==|$)')
     if any(map(given.match, argv)) and not _has(argv, old):

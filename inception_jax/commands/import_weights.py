@@ -12,7 +12,7 @@ import jax
 from inception_jax.data import labels
 from inception_jax.runs import checkpoint
 from inception_jax.runs import directory as directory_lib
-from inception_jax.runtime import errors, json_files, locks
+from inception_jax.runtime import durable, errors, json_files, locks, paths
 from inception_jax.weights import download as download_lib
 from inception_jax.weights import imported
 
@@ -61,9 +61,10 @@ def import_weights(
       f'--source must be one of {", ".join(SOURCES)}, not'
       f' {source!r}{errors.suggestion(source, SOURCES)}'
     )
-  workdir = epath.Path(workdir)
-  if '://' not in str(workdir):
-    workdir = workdir.expanduser().resolve()
+  workdir = epath.Path(paths.expand(workdir, '--workdir'))
+  paths.check_folder(workdir, '--workdir')
+  if durable.is_local(workdir):
+    workdir = workdir.resolve()
   _check_free(workdir)
   network = _read(source, path, label_file, download, weights)
   card = _write(network, workdir, source)

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, paths
 
 Result = dict[str, Any]
 
@@ -43,6 +43,10 @@ class Command:
   arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+# What names a file or folder. Every other flag of text does not.
+PATHS = ('workdir', 'input', 'output', 'answers', 'labels')
+# Commands whose `--workdir` may name several runs, which they split.
+_TAKE_SEVERAL = ('evaluate', 'report')
 # They make one argument, an `evaluation.protocol.Protocol`.
 PROTOCOL_FLAGS = (
   'protocol',
@@ -188,10 +192,12 @@ def _arguments(
   command: Command, flags: absl_flags.FlagValues, files: Sequence[str]
 ) -> dict[str, Any]:
   """Keyword arguments of the command's function."""
-  values = {
-    command.arguments.get(name, name): flags[name].value
-    for name in (*command.needs, *command.takes)
-  }
+  given = {name: flags[name].value for name in (*command.needs, *command.takes)}
+  for name in PATHS:
+    splits = name == 'workdir' and flags.mode in _TAKE_SEVERAL
+    if given.get(name) is not None and not splits:
+      given[name] = paths.expand(given[name], f'--{name}')
+  values = {command.arguments.get(k, k): v for k, v in given.items()}
   if 'protocol' in values:
     from inception_jax.evaluation import protocol
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from inception_jax.data import ahead, crop_rules, tensorflow_modules
 from inception_jax.runtime import errors
+from inception_jax.runtime import paths as paths_lib
 
 # No photograph has more.
 _MAX_BYTES = 2**30
@@ -46,6 +47,9 @@ def list_files(files: Sequence[str]) -> list[str]:
   """
   found = []
   for name in files:
+    if paths_lib.unsupported(name):
+      found.append(name)
+      continue
     path = epath.Path(name).expanduser()
     try:
       found += _files_of(name, path) or [str(path)]
@@ -148,6 +152,8 @@ def _read_batch(
 def _read_bytes(name: str) -> bytes:
   from inception_jax.data import image_file
 
+  if reason := paths_lib.unsupported(name):
+    raise image_file.UnreadableError(reason)
   path = epath.Path(name)
   try:
     if path.is_dir():

@@ -11,7 +11,7 @@ from absl import logging
 from etils import epath
 
 from inception_jax.runs import checkpoint, run
-from inception_jax.runtime import durable, errors, json_files
+from inception_jax.runtime import durable, errors, json_files, paths
 
 ENSEMBLE_FILE = 'ensemble.json'
 
@@ -78,12 +78,8 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
       to its end.
   """
   found = []
-  for name in str(workdir).split(','):
-    if not name.strip():
-      raise errors.InputError(
-        f'--workdir={workdir} has a comma with no run beside it; leave it out'
-      )
-    folder = epath.Path(name.strip())
+  for name in paths.split(workdir, '--workdir'):
+    folder = epath.Path(name)
     if not (folder / ENSEMBLE_FILE).exists():
       found.append(folder)
       continue

@@ -17,7 +17,7 @@ from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import fields
 from inception_jax.runs import train
-from inception_jax.runtime import cluster, errors, locks
+from inception_jax.runtime import cluster, errors, locks, paths
 
 SECTION = config_lib.ENSEMBLE
 
@@ -132,6 +132,8 @@ def train_ensemble(
     PartialError: if other commands train some of them; the others are trained.
     Interrupted: after SIGTERM or SIGINT, once the state is saved.
   """
+  workdir = paths.expand(workdir, '--workdir')
+  paths.check_folder(workdir, '--workdir')
   options, configs = member_configs(config)
   folder = epath.Path(workdir)
   names = options.only or tuple(configs)

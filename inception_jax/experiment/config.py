@@ -6,7 +6,7 @@ from typing import Any
 import ml_collections
 
 from inception_jax.experiment import fields
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, paths
 
 SECTIONS = (
   'model',
@@ -77,6 +77,7 @@ def sections(
   for name in ('init_from', 'init_weights'):
     if not isinstance(config[name], str | None):
       raise errors.InputError(f'config.{name} must be a text, or None')
+  _expand_paths(config)
   globs = config['freeze']
   if globs is not None and not (
     isinstance(globs, list) and all(isinstance(x, str) for x in globs)
@@ -85,3 +86,14 @@ def sections(
       f'config.freeze must be a tuple of globs, not {globs!r}'
     )
   return config
+
+
+def _expand_paths(config: dict[str, Any]) -> None:
+  """Expands the fields that name folders: `init_from` and `data.data_dir`."""
+  if config['init_from'] is not None:
+    config['init_from'] = paths.expand(config['init_from'], 'config.init_from')
+  data_dir = config['data'].get('data_dir')
+  if data_dir is not None:
+    data_dir = paths.expand(data_dir, 'config.data.data_dir')
+    paths.check_folder(data_dir, 'config.data.data_dir')
+    config['data'] = {**config['data'], 'data_dir': data_dir}

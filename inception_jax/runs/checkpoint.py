@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from concurrent import futures
 import hashlib
 import json
+import os
 from typing import Any
 
 from absl import logging
@@ -33,7 +34,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from inception_jax.runs import named_arrays
-from inception_jax.runtime import durable, errors, read_failures
+from inception_jax.runtime import durable, errors, paths, read_failures
 
 # Among the digests of arrays, none of which has such a name.
 _METADATA = '.metadata'
@@ -67,6 +68,9 @@ class Checkpoints:
     if durable.is_local(directory):
       # Orbax refuses relative paths, and only once it writes.
       self.directory = self.directory.resolve()
+    # TensorStore takes a backslash for a slash, when it reads too.
+    if not read_only or '\\' in os.fspath(self.directory):
+      paths.check_folder(self.directory, 'the folder of checkpoints')
     self._keep = keep
     # Saves that are under way: at most one, by its step.
     self._pending: tuple[int, futures.Future] | None = None

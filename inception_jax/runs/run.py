@@ -26,7 +26,7 @@ import numpy as np
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules, labels
 from inception_jax.runs import checkpoint, description, named_arrays
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import errors, json_files, paths
 
 WEIGHTS = ('raw', 'ema', 'polyak')
 # Where each kind of weights lies in a checkpoint.
@@ -81,7 +81,7 @@ def load_run(
   Raises:
     InputError: if `workdir` is no run directory, or has no such weights.
   """
-  workdir = epath.Path(workdir)
+  workdir = epath.Path(paths.expand(workdir, '--workdir'))
   read_config(workdir)  # Says so if this is no run directory.
   checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
   steps = checkpoints.steps()

@@ -17,7 +17,7 @@ from inception_jax.experiment import preview
 from inception_jax.runs import checkpoint, claim, fine_tuning, resume, run
 from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
-from inception_jax.runtime import cluster, errors
+from inception_jax.runtime import cluster, errors, paths
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import freezing, train_state
 from inception_jax.training import loop as loop_lib
@@ -43,6 +43,8 @@ def train(
     TrainingError: if training cannot go on.
     Interrupted: after SIGTERM or SIGINT, once the state is saved.
   """
+  workdir = paths.expand(workdir, '--workdir')
+  paths.check_folder(workdir, '--workdir')
   experiment = experiment_lib.create_experiment(config)
   _ = experiment.slots  # Raises before anything is written.
   with claim.claim(workdir):

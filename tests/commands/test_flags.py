@@ -62,3 +62,9 @@ def test_other_fields_are_left_alone(parse, file):
   path = file({'averaging': {'polyak_start_epoch': 8.0}, 'train': {}})
   arguments = [f'--config={path}', f'{OLD}s=1.0', '--config.train.seed=3']
   assert parse(*arguments) == arguments
+
+
+def test_the_home_folder_of_a_config_is_found(parse, file, monkeypatch):
+  path = file({'train': {}})
+  monkeypatch.setenv('HOME', str(path.parent))
+  assert parse(f'--config=~/{path.name}') == [f'--config={path}']

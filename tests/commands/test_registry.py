@@ -142,3 +142,43 @@ def test_files_that_failed_make_an_error_of_the_whole():
         ]
       }
     )
+
+
+class Given(dict):
+  """Flags of which some are given."""
+
+  def __init__(self, mode, **values):
+    super().__init__(values)
+    self.mode = mode
+
+  def __getitem__(self, name):
+    return types.SimpleNamespace(value=self.get(name))
+
+
+def test_every_flag_that_is_a_path_is_known():
+  # A new flag of text is listed here or in `registry.PATHS`.
+  texts = {'protocol', 'aggregation', 'weights', 'source', 'format'}
+  known = {
+    name
+    for row in registry.COMMANDS.values()
+    for name in (*row.needs, *row.takes)
+    if flags_lib.FLAGS[name].flag_type() == 'string'
+  }
+  assert known - texts == set(registry.PATHS)
+
+
+@pytest.mark.parametrize('name', registry.PATHS)
+@pytest.mark.parametrize('mode', list(registry.COMMANDS))
+def test_every_path_is_expanded_and_checked(mode, name, monkeypatch, tmp_path):
+  row = registry.COMMANDS[mode]
+  if name not in (*row.needs, *row.takes):
+    return
+  monkeypatch.setenv('HOME', str(tmp_path))
+  monkeypatch.setattr(protocol, 'from_flags', lambda **flags: None)
+  run = lambda path: registry._arguments(row, Given(mode, **{name: path}), ())
+  splits = name == 'workdir' and mode in ('evaluate', 'report')
+  found = run('~/x')[row.arguments.get(name, name)]
+  assert found == ('~/x' if splits else f'{tmp_path}/x')
+  if not splits:
+    with pytest.raises(errors.InputError, match=f'--{name}=https://x.org: web'):
+      run('https://x.org')

@@ -93,3 +93,14 @@ def test_pixels_are_those_of_the_file(tmp_path):
     Image.fromarray(image).save(file)
   (read,) = pictures.read_pictures(files[::-1], CROP, 2)
   np.testing.assert_array_equal(read.images, pixels[::-1])
+
+
+def test_addresses_are_named_and_the_other_files_read(folder):
+  addresses = ['https://x.org/a.jpg', 's3://bucket/b.jpg']
+  names = pictures.list_files([addresses[0], str(folder), addresses[1]])
+  assert names[0] == addresses[0] and names[-1] == addresses[1]
+  found = list(pictures.read_pictures(names, CROP, 100))
+  reasons = {x['file']: x['reason'] for part in found for x in part.failed}
+  assert 'download it first' in reasons[addresses[0]]
+  assert 's3:// are not supported' in reasons[addresses[1]]
+  assert any(part.files for part in found)

@@ -70,3 +70,25 @@ def test_the_argument_is_left_alone():
   old, _ = old_and_new()
   config_lib.with_current_names(old)
   assert 'polyak_start_epoch' in old['train']
+
+
+def test_folders_are_expanded_and_checked(monkeypatch, tmp_path):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  given = tiny_config.get_config()
+  given.init_from = '~/a'
+  given.data.data_dir = '~/b'
+  found = config_lib.sections(given)
+  assert found['init_from'] == f'{tmp_path}/a'
+  assert found['data']['data_dir'] == f'{tmp_path}/b'
+  assert given.data.data_dir == '~/b'
+  for name, path in (
+    ('data_dir', str(tmp_path / '[x]')),
+    ('data_dir', 's3://x'),
+    ('init_from', 'https://x.org'),
+    ('init_from', ''),
+  ):
+    wrong = tiny_config.get_config()
+    with wrong.unlocked():
+      (wrong if name == 'init_from' else wrong.data)[name] = path
+    with pytest.raises(errors.InputError, match=name):
+      config_lib.sections(wrong)

@@ -376,3 +376,16 @@ def test_only_a_full_disk_asks_for_space():
   assert 'space' in errors.remedy_of_writing(wrapped)
   denied = PermissionError(errno.EACCES, 'Permission denied')
   assert 'space' not in errors.remedy_of_writing(denied)
+
+
+def test_good_checkpoints_under_an_odd_path_are_not_called_damaged(tmp_path):
+  saved(tmp_path / 'c', 1)
+  shutil.copytree(tmp_path / 'c', tmp_path / '[x]' / 'c')
+  shutil.copytree(tmp_path / 'c', tmp_path / 'a\\b' / 'c')
+  reader = checkpoint.Checkpoints(tmp_path / '[x]' / 'c', read_only=True)
+  assert_is_state(reader.restore(1)[0], 1)
+  for folder, read_only in (('[x]', False), ('a\\b', True), ('a\\b', False)):
+    with pytest.raises(errors.InputError, match='in its full path') as found:
+      checkpoint.Checkpoints(tmp_path / folder / 'c', read_only=read_only)
+    assert not isinstance(found.value, checkpoint.CorruptCheckpointError)
+  assert (tmp_path / 'a\\b' / 'c' / '1').exists()

@@ -378,3 +378,12 @@ def test_a_full_disk_at_the_plots_is_one_sentence(
   monkeypatch.setattr(train.plots, 'save_figure', full)
   with pytest.raises(errors.PartialError, match='free some space and run'):
     train.train(tiny_config.get_config(), workdir)
+
+
+@pytest.mark.parametrize('name', ['[x]', 'a\\b', 'a*b'])
+def test_a_folder_that_checkpoints_cannot_have_is_refused_at_once(
+  tmp_path, name
+):
+  with pytest.raises(errors.InputError, match='--workdir=.* in its full path'):
+    train.train(tiny_config.get_config(), tmp_path / name)
+  assert not list(tmp_path.iterdir())

@@ -1,0 +1,122 @@
+"""Names of files and folders as users give them, in flags and config fields.
+
+A leading `~` is the home folder. Remote places are `gs://BUCKET/…`; other
+addresses are not supported. Folders in which checkpoints or records are written
+must not have characters that a library below takes for a pattern or for a
+separator: what was written there could not be read again.
+"""
+
+import os
+import re
+
+from etils import epath
+
+from inception_jax.runtime import durable, errors
+
+_SCHEME = re.compile(r'^([a-zA-Z][a-zA-Z0-9+.-]*)://')
+_REMOTE = ('gs',)
+_NOT_IN_FOLDERS = '*?[]\\'
+
+
+def unsupported(path: epath.PathLike) -> str | None:
+  """Why an address cannot be used, with the remedy; None if it is a path."""
+  found = _SCHEME.match(os.fspath(path))
+  if not found or found[1] in _REMOTE:
+    return None
+  if found[1].lower() in ('http', 'https', 'ftp'):
+    return 'web addresses are not supported; download it first'
+  return (
+    f'addresses of {found[1]}:// are not supported; give a local path, or'
+    ' gs://BUCKET/PATH'
+  )
+
+
+def expand(path: epath.PathLike, name: str) -> str:
+  """A path with its `~` expanded.
+
+  Args:
+    path: what the user gave.
+    name: the flag or field, for messages.
+
+  Raises:
+    InputError: if it is empty, no text, or an address that is not supported.
+  """
+  if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+    raise errors.InputError(f'{name} must name a file or folder, not {path!r}')
+  if reason := unsupported(path):
+    raise errors.InputError(f'{name}={os.fspath(path)}: {reason}')
+  expanded = os.path.expanduser(os.fspath(path))
+  if expanded.startswith('~'):
+    user = expanded.split('/')[0]
+    if user != '~' and not os.path.exists(expanded):
+      raise errors.InputError(
+        f'{name}={os.fspath(path)}: there is no user {user[1:]!r}; write'
+        f' ./{expanded} for a folder of that name'
+      )
+  return expanded
+
+
+def check_folder(path: epath.PathLike, name: str) -> None:
+  """Checks a folder in which checkpoints or records are to be written.
+
+  Args:
+    path: expanded.
+    name: the flag or field, for messages.
+
+  Raises:
+    InputError: if it, or a folder above it, has a character that cannot be
+      used.
+  """
+  if not durable.is_local(path):
+    return
+  place = os.path.realpath(path)
+  bad = sorted({x for x in place if x in _NOT_IN_FOLDERS})
+  if bad:
+    raise errors.InputError(
+      f'{name}={os.fspath(path)} has {" and ".join(bad)} in its full path'
+      f' {place}, which checkpoints and records cannot have; give another'
+    )
+  try:
+    place.encode()
+  except UnicodeEncodeError:
+    raise errors.InputError(
+      f'{name}={place.encode(errors="backslashreplace").decode()} is not UTF-8;'
+      ' give another'
+    ) from None
+
+
+def split(paths: epath.PathLike, name: str) -> list[str]:
+  """Paths with commas between them; an existing folder is taken whole.
+
+  Args:
+    paths: what the user gave.
+    name: the flag, for messages.
+
+  Returns:
+    Expanded paths, in order.
+
+  Raises:
+    InputError: if one is empty or cannot be used.
+  """
+  text = os.fspath(paths)
+  if text and os.path.exists(os.path.expanduser(text)):
+    return [expand(text, name)]
+  parts = [part.strip() for part in text.split(',')]
+  if not all(parts):
+    raise errors.InputError(
+      f'{name}={text} has a comma with nothing beside it; leave it out'
+    )
+  return _joined([expand(part, name) for part in parts])
+
+
+def _joined(parts: list[str]) -> list[str]:
+  """Puts together neighbours whose names have commas, where that exists."""
+  found = []
+  while parts:
+    for count in range(len(parts), 0, -1):
+      whole = ','.join(parts[:count])
+      if count == 1 or os.path.exists(whole):
+        found.append(whole)
+        parts = parts[count:]
+        break
+  return found
