@@ -10,7 +10,7 @@ from etils import epath
 from inception_jax.export import checking, writing
 from inception_jax.export.formats import FORMATS, Request
 from inception_jax.runs import named_arrays, run
-from inception_jax.runtime import errors, json_files, optional
+from inception_jax.runtime import errors, json_files, optional, own_files
 from inception_jax.weights import exported
 
 
@@ -96,6 +96,7 @@ def _output_path(
       f'--output={output} does not name a file that ends in'
       f' {FORMATS[format].ending}; give one, or leave it out'
     )
+  own_files.check(path, '--output')
   return path
 
 

@@ -16,9 +16,15 @@ from inception_jax.data import ahead, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import durable, errors, own_files
 from inception_jax.visualisation import plots
 
+_FILES = (
+  'training_crops.png',
+  'evaluation_crops.png',
+  'augmentations.png',
+  'classes.csv',
+)
 _NUM_CROPS = 32
 _NUM_COLUMNS = 8
 # How long the input alone is measured, and what is not measured before.
@@ -50,10 +56,12 @@ def inspect(
   name = experiment.config['data']['name']
   folder = epath.Path(output or f'inspection/{name}')
   try:
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.check_writable(folder)
+    files = own_files.OwnFiles(folder, '--output')
+    files.check(_FILES)
     # First what a bad image cannot stop.
-    splits = _take_census(experiment, folder)
-    _save_crops(experiment, folder)
+    splits = _take_census(experiment, files)
+    _save_crops(experiment, files)
   except OSError as error:
     raise errors.cannot_write(
       f'--output={folder}', error, 'give another folder'
@@ -96,38 +104,39 @@ def measure_input(experiment: experiment_lib.Experiment) -> float:
 
 
 def _save_crops(
-  experiment: experiment_lib.Experiment, folder: epath.Path
+  experiment: experiment_lib.Experiment, files: own_files.OwnFiles
 ) -> None:
+  save = lambda name, figure: files.write({name: plots.to_png(figure)})
   names = experiment.dataset.class_names
   images, labels = preview.training_crops(experiment, step=0, count=_NUM_CROPS)
-  plots.save_figure(
+  save(
+    'training_crops.png',
     plots.image_grid(images, [names[label] for label in labels]),
-    folder / 'training_crops.png',
   )
   batch_size = experiment.options.eval_batch_size
   slots = np.arange(min(_NUM_CROPS, batch_size, len(experiment.dataset.eval)))
   batch = next(
     experiment.dataset.eval_batches(batch_size=batch_size, slots=slots)
   )
-  plots.save_figure(
+  save(
+    'evaluation_crops.png',
     plots.image_grid(
       batch['image'], [names[label] for label in batch['label']]
     ),
-    folder / 'evaluation_crops.png',
   )
   images, titles = [], []
   for title, variant in preview.pieces(experiment).items():
     row, _ = preview.training_crops(variant, step=0, count=_NUM_COLUMNS)
     images += list(row)
     titles += [title] + [''] * (len(row) - 1)
-  plots.save_figure(
+  save(
+    'augmentations.png',
     plots.image_grid(images, titles, columns=min(_NUM_COLUMNS, len(row))),
-    folder / 'augmentations.png',
   )
 
 
 def _take_census(
-  experiment: experiment_lib.Experiment, folder: epath.Path
+  experiment: experiment_lib.Experiment, files: own_files.OwnFiles
 ) -> dict[str, Any]:
   """Prints and writes what the prepared dataset holds."""
   data = experiment.config['data']
@@ -145,7 +154,7 @@ def _take_census(
   counts = [of_split['class_counts'] for of_split in splits.values()]
   for name in experiment.dataset.class_names:
     writer.writerow([name, *(of_split.get(name, 0) for of_split in counts)])
-  json_files.write_atomically(folder / 'classes.csv', table.getvalue())
+  files.write({'classes.csv': table.getvalue().encode()})
   return {
     split: {k: v for k, v in of_split.items() if k != 'class_counts'}
     for split, of_split in splits.items()

@@ -11,7 +11,7 @@ import numpy as np
 
 from inception_jax.data import pictures
 from inception_jax.runs import run
-from inception_jax.runtime import errors, json_files, progress
+from inception_jax.runtime import errors, json_files, own_files, progress
 from inception_jax.visualisation import plots
 
 _TOP_K = 5
@@ -166,27 +166,31 @@ def _check_output(output: epath.Path | None) -> None:
     )
   if not output.parent.is_dir():
     raise errors.InputError(f'the folder of --output={output} does not exist')
+  own_files.check(output, '--output')
 
 
 def _write(
   output: epath.Path, result: dict[str, Any], sheet: list[np.ndarray]
 ) -> None:
   if output.suffix == '.json':
-    json_files.write_json(output, result)
+    contents = json_files.to_text(result)
   elif output.suffix == '.csv':
-    json_files.write_atomically(output, to_csv(result))
+    contents = to_csv(result)
   elif sheet:
     titles = [
       f'{_shortened(x["top"][0]["name"])}\n{x["top"][0]["probability"]:.1%}'
       for x in result['predictions']
     ]
     figure = plots.image_grid(sheet, titles, columns=min(8, len(sheet)))
-    try:
-      plots.save_figure(figure, output)
-    except OSError as error:
-      raise errors.cannot_write(
-        f'--output={output}', error, 'give another file'
-      ) from error
+    contents = plots.to_png(figure)
+  else:
+    return
+  try:
+    own_files.write(output, '--output', contents)
+  except OSError as error:
+    raise errors.cannot_write(
+      f'--output={output}', error, 'give another file'
+    ) from error
 
 
 def _shortened(name: str) -> str:

@@ -15,8 +15,14 @@ from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.evaluation import scores
 from inception_jax.report import contents as contents_lib
 from inception_jax.report import figures, text
-from inception_jax.runtime import cluster, errors, json_files
+from inception_jax.runtime import cluster, errors, json_files, own_files
 from inception_jax.visualisation import plots
+
+_FILES = (
+  *('report.json', 'report.md', 'table_2.csv', 'table_3.csv'),
+  *('classes.csv', 'confusions.csv', 'error_against_cost.png'),
+  *('reliability.png', 'confusion.png', 'classes.png', 'mistakes.png'),
+)
 
 
 def report(
@@ -55,6 +61,7 @@ def report(
   workdirs = ensemble_folder.list_runs(workdir)
   default = workdirs[0] if len(workdirs) == 1 else workdirs[0].parent
   folder = epath.Path(output or default / 'report')
+  own_files.OwnFiles(folder, '--output').check(_FILES)
   predictions = predictions_lib.predict_set(
     workdirs, protocol, weights, config, answers
   )
@@ -78,50 +85,50 @@ def _write(
   """Writes all files of the report; returns the result of the command."""
   contents = contents_lib.compile_contents(predictions, protocol)
   output = {'output': str(folder)}
-  json_files.write_json(
-    folder / 'report.json', {**output, **contents.everything}
+  files = {
+    'report.json': json_files.to_text({**output, **contents.everything}),
+    **_texts(contents, predictions),
+    **_figures(contents, predictions),
+  }
+  own_files.OwnFiles(folder, '--output').write(
+    {
+      name: x.encode() if isinstance(x, str) else x
+      for name, x in files.items()
+      if x is not None
+    },
+    removes=[name for name, x in files.items() if x is None],
   )
-  _write_texts(folder, contents, predictions)
-  _write_figures(folder, contents, predictions)
   print(text.to_markdown(contents.everything, contents.is_paper_task))
   logging.info('the report is in %s', folder)
   return {**output, **contents.result}
 
 
-def _write_texts(
-  folder: epath.Path,
-  contents: contents_lib.Contents,
-  predictions: predictions_lib.SetPredictions,
-) -> None:
-  """Writes tables and Markdown; removes those that this report has not."""
+def _texts(
+  contents: contents_lib.Contents, predictions: predictions_lib.SetPredictions
+) -> dict[str, str | None]:
+  """Tables and Markdown, by name; None for those that this report has not."""
   labels = predictions.ensemble.labels
   confusions = contents.details.confusions
-  for name, lines in {
+  return {
     'table_3.csv': text.table_3_to_csv(contents.result['table_3']),
     'table_2.csv': text.table_2_to_csv(contents.result),
     'classes.csv': text.classes_to_csv(confusions, labels),
     'confusions.csv': text.confusions_to_csv(confusions, labels),
     'report.md': text.to_markdown(contents.everything, contents.is_paper_task),
-  }.items():
-    if lines is not None:
-      json_files.write_atomically(folder / name, lines)
-    else:
-      (folder / name).unlink(missing_ok=True)
+  }
 
 
-def _write_figures(
-  folder: epath.Path,
-  contents: contents_lib.Contents,
-  predictions: predictions_lib.SetPredictions,
-) -> None:
-  """As `_write_texts`, of figures."""
+def _figures(
+  contents: contents_lib.Contents, predictions: predictions_lib.SetPredictions
+) -> dict[str, bytes | None]:
+  """As `_texts`, of figures."""
   details = contents.details
   # Matplotlib takes what stands between two dollars for a formula.
   names = [
     label.name.replace('$', r'\$')
     for label in predictions.ensemble.labels.labels
   ]
-  for name, figure in {
+  found = {
     'error_against_cost': figures.error_against_cost(
       contents.rows, contents.is_paper_task
     ),
@@ -129,12 +136,11 @@ def _write_figures(
     'confusion': figures.confusion(details.confusions, names),
     'classes': figures.class_accuracy(details.confusions, names),
     'mistakes': _mistakes_figure(predictions, details.mistakes, names),
-  }.items():
-    path = folder / f'{name}.png'
-    if figure is not None:
-      plots.save_figure(figure, path)
-    else:
-      path.unlink(missing_ok=True)
+  }
+  return {
+    f'{name}.png': None if figure is None else plots.to_png(figure)
+    for name, figure in found.items()
+  }
 
 
 def _mistakes_figure(

@@ -13,7 +13,7 @@ from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.paper import claims as paper_claims
 from inception_jax.paper import summary
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import errors, own_files
 
 _ENDINGS = ('.txt', '.json', '.csv')
 
@@ -57,7 +57,12 @@ def summarize(
       '.json': json.dumps(result, indent=2) + '\n',
       '.csv': summary.to_csv(table),
     }
-    json_files.write_atomically(output, contents[output.suffix])
+    try:
+      own_files.write(output, '--output', contents[output.suffix])
+    except OSError as error:
+      raise errors.cannot_write(
+        f'--output={output}', error, 'give another file'
+      ) from error
   print(text)
   return result
 
@@ -71,6 +76,7 @@ def _check_output(output: epath.Path | None) -> None:
     )
   if not output.parent.is_dir():
     raise errors.InputError(f'the folder of --output={output} does not exist')
+  own_files.check(output, '--output')
 
 
 def _create_model(config: Mapping[str, Any]) -> tuple[models.GoogLeNet, int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from inception_jax.data import pictures as pictures_lib
 from inception_jax.runs import run
-from inception_jax.runtime import errors
+from inception_jax.runtime import durable, errors, own_files
 from inception_jax.visualisation import activations as figures
 from inception_jax.visualisation import features as features_lib
 from inception_jax.visualisation import look as look_lib
@@ -74,10 +74,11 @@ def visualise(
   pictures = _read(files, loaded)
   folder = epath.Path(output or epath.Path(workdir) / 'visualisation')
   try:
-    _make(folder)
+    durable.check_writable(folder)
     written = []
+    files = own_files.OwnFiles(folder, '--output')
     for name, figure in _figures(loaded, pictures, end_points, features):
-      plots.save_figure(figure, folder / name)
+      files.write({name: plots.to_png(figure)})
       written.append(str(folder / name))
       logging.info('wrote %s', written[-1])
   except OSError as error:
@@ -124,13 +125,6 @@ def _read(files: Sequence[str], loaded: run.Run) -> pictures_lib.Pictures:
       f' {first["reason"]}; give others'
     )
   return pictures
-
-
-def _make(folder: epath.Path) -> None:
-  folder.mkdir(parents=True, exist_ok=True)
-  probe = folder / '.probe'
-  probe.write_text('')
-  probe.unlink()
 
 
 def _figures(

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 import contextlib
+import hashlib
 import json
 from typing import Any
 
 from etils import epath
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, own_files
 
 CHECK_FILE = 'check.json'
 
@@ -46,23 +47,31 @@ def write(
   try:
     made = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
+    if made:
+      leftovers.append(path.parent / own_files.LIST)
     earlier = _earlier_checks(check_file, path)
+    own = own_files.OwnFiles(path.parent, '--output')
+    own.check(file.name for file in files.values())
     for ending, part in parts.items():
       part.write_bytes(contents[ending])
     result = {**about, **check(parts)}
     checks = {**result, 'earlier': earlier} if earlier else result
     text = json.dumps(checks, indent=2, sort_keys=True)
     partial_check.write_text(text + '\n')
-    # At no moment does it speak of another file.
-    check_file.unlink(missing_ok=True)
-    for ending, part in parts.items():
-      part.replace(files[ending])
-      leftovers.append(files[ending])
-    partial_check.replace(check_file)
+    own.remember(
+      {
+        files[ending].name: hashlib.sha256(contents[ending]).hexdigest()
+        for ending in files
+      }
+    )
+    named = {files[ending].name: part for ending, part in parts.items()}
+    own_files.replace_all({**named, CHECK_FILE: partial_check}, path.parent)
     leftovers, made = [], []
   except OSError as error:
     raise errors.cannot_write(
-      f'--output={path}', error, 'make room there, or give another'
+      f'--output={path}',
+      error,
+      f'{errors.remedy_of_writing(error)}, or give another',
     ) from error
   finally:
     _remove(leftovers, made)

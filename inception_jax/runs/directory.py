@@ -7,7 +7,6 @@ from typing import Any
 from absl import logging
 from etils import epath
 from flax import traverse_util
-import jax
 
 from inception_jax import preprocess
 from inception_jax.data import crop_rules, labels
@@ -38,10 +37,7 @@ class RunDirectory:
     self._config = json.loads(json.dumps(config))
     try:
       self._check_config()
-      durable.make_folder(self.path)
-      probe = self.path / f'.probe_{jax.process_index()}'
-      probe.write_text('')
-      probe.unlink()
+      durable.check_writable(self.path)
     except OSError as error:
       raise errors.cannot_write(
         f'--workdir={self.path}', error, 'give another folder'

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import contextlib
 import errno
 import os
+import uuid
 
 from absl import logging
 from etils import epath
@@ -78,6 +79,15 @@ def make_folder(path: epath.Path) -> None:
   path.mkdir(parents=True, exist_ok=True)
   for folder in reversed(missing):
     sync_folder(folder.parent)
+
+
+def check_writable(folder: epath.Path) -> None:
+  """Makes a folder, and raises OSError unless files can be written in it."""
+  make_folder(folder)
+  # Not a name that anything of the user's has.
+  probe = folder / f'.probe_{uuid.uuid4().hex}'
+  probe.write_text('')
+  probe.unlink()
 
 
 def replace(

@@ -130,7 +130,12 @@ def _parse(
 
 def write_json(path: epath.Path, value: Any) -> None:
   """Writes a file that `json` can read, atomically."""
-  write_atomically(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
+  write_atomically(path, to_text(value))
+
+
+def to_text(value: Any) -> str:
+  """The text of a JSON file, for people too."""
+  return json.dumps(value, indent=2, sort_keys=True) + '\n'
 
 
 def write_atomically(path: epath.Path, contents: str | bytes) -> None:

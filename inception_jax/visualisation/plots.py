@@ -10,11 +10,16 @@ from matplotlib import figure as mpl_figure
 import numpy as np
 
 
-def save_figure(figure: mpl_figure.Figure, path: epath.PathLike) -> None:
-  """Writes a figure as PNG, to a local or remote path."""
+def to_png(figure: mpl_figure.Figure) -> bytes:
+  """A figure as the contents of a PNG file."""
   buffer = io.BytesIO()
   figure.savefig(buffer, format='png', dpi=110)
-  epath.Path(path).write_bytes(buffer.getvalue())
+  return buffer.getvalue()
+
+
+def save_figure(figure: mpl_figure.Figure, path: epath.PathLike) -> None:
+  """Writes a figure as PNG, to a local or remote path."""
+  epath.Path(path).write_bytes(to_png(figure))
 
 
 def learning_curves(

@@ -8,6 +8,7 @@ import time
 
 import jax
 import launch
+import listing
 import numpy as np
 import pytest
 import random_runs
@@ -232,7 +233,7 @@ def test_report_of_two_runs(trained, other, tmp_path, monkeypatch):
     tmp_path / 'answers',
   )
   result = report.report(*arguments)
-  names = {path.name for path in (tmp_path / 'report').iterdir()}
+  names = set(listing.names(tmp_path / 'report'))
   assert names == {
     'report.md',
     'report.json',
@@ -339,7 +340,7 @@ def test_ensembles_are_named_by_their_folder(trained, tmp_path):
   for twice in (f'{tmp_path / "m1"}', f'{tmp_path}/m2/../m1'):
     with pytest.raises(errors.InputError, match='names a run twice'):
       ensemble_folder.list_runs(f'{tmp_path},{twice}')
-  with pytest.raises(errors.InputError, match='comma with no run beside it'):
+  with pytest.raises(errors.InputError, match='comma with nothing beside it'):
     ensemble_folder.list_runs(f'{tmp_path},')
   for damaged in (
     '{}',

@@ -5,6 +5,7 @@ import json
 
 import jax
 import launch
+import listing
 import numpy as np
 from PIL import Image
 import pytest
@@ -139,7 +140,7 @@ def test_outputs(trained, digits, pictures, tmp_path):
   assert float(rows[2]['probability']) == best['top'][0]['probability']
   with Image.open(tmp_path / 'x.png') as sheet:
     assert sheet.format == 'PNG' and sheet.width > 300
-  assert len(list(tmp_path.iterdir())) == 3
+  assert len(listing.names(tmp_path)) == 3
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,9 @@ def test_killed_in_the_middle_and_prepared_again(tmp_path, pictures):
     assert process.poll() is None, launch.finish(process)
   process.kill()
   launch.finish(process)
-  assert [p.name for p in (tmp_path / 'data').iterdir()] == [
-    '.preparing_folder'
+  assert sorted(p.name for p in (tmp_path / 'data').iterdir()) == [
+    '.preparing_folder',
+    '.preparing_folder.lock',
   ]
   result = prepare.prepare('folder', tmp_path / 'data', str(pictures))
   assert result['splits']['train']['num_images'] == 271

@@ -1,9 +1,9 @@
 """Files that are written all or none; full disks are the command's tests."""
 
 import json
-import os
 
 from etils import epath
+from listing import contents, names
 import pytest
 
 from inception_jax.export import checking, writing
@@ -13,10 +13,6 @@ CONTENTS = {'.a': b'first', '.b': b'second'}
 
 def write(path, check, contents=CONTENTS):
   return writing.write(path, contents, {'path': str(path)}, check)
-
-
-def names(folder):
-  return sorted(os.listdir(folder))
 
 
 def test_files_are_checked_as_written_before_they_have_their_names(tmp_path):
@@ -46,8 +42,8 @@ def test_check_that_fails_leaves_what_was_there(tmp_path, error):
     write(epath.Path(tmp_path) / 'new' / 'folder' / 'x.a', fail)
   assert not names(tmp_path)
   write(path, lambda files: {'max_abs_diff': 0.0})
-  before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+  before = contents(tmp_path)
   assert len(before) == 3
   with pytest.raises(error):
     write(path, fail, {'.a': b'third', '.c': b'fourth'})
-  assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+  assert before == contents(tmp_path)
