@@ -50,6 +50,14 @@ class Dataset:
   def class_names(self) -> tuple[str, ...]:
     return tuple(self.train.class_names)
 
+  @property
+  def identity(self) -> dict[str, Any]:
+    """Of `train` and `eval` the name and what `identity.describe` says."""
+    return {
+      'train': {'name': self.train.name, **self.train.identity},
+      'eval': {'name': self.eval.name, **self.eval.identity},
+    }
+
   def train_batches(
     self,
     *,

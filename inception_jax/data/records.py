@@ -1,6 +1,6 @@
 """Random access to the encoded images of a prepared TFDS dataset."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import hashlib
@@ -14,7 +14,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from inception_jax.data import ahead, dataset_folder, digits, open_files
+from inception_jax.data import (
+  ahead,
+  dataset_folder,
+  digits,
+  identity,
+  open_files,
+)
 from inception_jax.runtime import errors, progress
 
 # Name by which configs ask for the embedded digits.
@@ -36,11 +42,13 @@ class Records:
     name: dataset and split, for messages.
     source: TFDS data source, read by lists of indices.
     class_names: name of each class, in the order of the labels.
+    identity: see `identity.describe`.
   """
 
   name: str
   source: Any
   class_names: Sequence[str]
+  identity: Mapping[str, Any]
 
   def __len__(self) -> int:
     return len(self.source)
@@ -187,7 +195,12 @@ def open_records(
     split, decoders={'image': tfds.decode.SkipDecoding()}
   )
   dataset_folder.check_files(name, info)
-  return Records(name=f'{name} {split}', source=source, class_names=names)
+  return Records(
+    name=f'{name} {split}',
+    source=source,
+    class_names=names,
+    identity=identity.describe(builder, info),
+  )
 
 
 def class_names(
@@ -267,7 +280,10 @@ def prepared_builder(
   if not builder.is_prepared():
     dataset_folder.check_descriptions(name, data_dir)
   if name == DIGITS and not builder.is_prepared():
+    from inception_jax.data.preparation import census  # Which imports this.
+
     _prepare_digits(builder)
+    census.load_or_take(name, data_dir)
     builder = find_builder(name, data_dir)
   if not builder.is_prepared():
     raise errors.InputError(

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 import dataclasses
+from typing import Any
 
 import numpy as np
+
+from inception_jax.data import identity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +27,16 @@ class SyntheticRecords:
   def fingerprint(self) -> str:
     """See `records.Records.fingerprint`."""
     return f'noise {self.num_records} {self.num_classes}'
+
+  @property
+  def name(self) -> str:
+    return 'noise'
+
+  @property
+  def identity(self) -> dict[str, Any]:
+    """See `identity.describe`."""
+    noise = {'num_images': len(self), identity.DIGEST: self.fingerprint()}
+    return {'num_images': len(self), 'splits': {'noise': noise}}
 
   @property
   def class_names(self) -> tuple[str, ...]:

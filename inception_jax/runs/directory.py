@@ -11,7 +11,7 @@ from flax import traverse_util
 from inception_jax import preprocess
 from inception_jax.data import crop_rules, labels
 from inception_jax.experiment import config as config_lib
-from inception_jax.runs import checkpoint, description
+from inception_jax.runs import checkpoint, description, trained_data
 from inception_jax.runtime import durable, errors, json_files
 
 # Fields that say where things are, how fast, or whether to stop at a bad image,
@@ -102,6 +102,7 @@ class RunDirectory:
     eval_crop: crop_rules.EvaluationCrop,
     label_map: labels.LabelMap,
     num_train_steps: int | None = None,
+    data: Mapping[str, Any] | None = None,
   ) -> None:
     """Writes what `load_run` needs beside the weights; config.json last.
 
@@ -111,12 +112,16 @@ class RunDirectory:
       eval_crop: picture to pixels.
       label_map: what each output means.
       num_train_steps: step at which training ends; None of imported weights.
+      data: what it is trained with, see `trained_data`; None likewise.
 
     Raises:
-      InputError: if there are weights already, for other classes.
+      InputError: if there are weights already, for other classes or of other
+        data.
     """
     self._check_labels(label_map)
-    if num_train_steps is not None:
+    if num_train_steps is not None and data is not None:
+      data = trained_data.check(self.path, data, num_train_steps)
+      trained_data.keep(self.path, data)
       json_files.write_json(
         self.path / 'training.json', {'num_train_steps': num_train_steps}
       )

@@ -5,6 +5,7 @@ model.json           arguments of `models.create_model`
 preprocessing.json   picture to pixels to network input
 labels.json          what each output means: index, synset, name
 training.json        the step at which training ends
+data.json            what tells its data from other data (see `trained_data`)
 checkpoints/STEP/    weights, optimizer, averages (see `checkpoint`)
 metrics.jsonl        losses and accuracies; the same in every repetition
 timing.jsonl         images a second; never the same

@@ -112,6 +112,7 @@ def _open_directory(
         experiment.dataset.class_names, experiment.model.num_classes
       ),
       experiment.num_train_steps,
+      experiment.dataset.identity,
     )
   return directory
 
@@ -142,6 +143,7 @@ def _create_loop(
     metadata = {
       **loop_metadata,
       'config': experiment.config,
+      'data': experiment.dataset.identity,
       'lines': list(recorder.metrics),
     }
     checkpoints.save(loop_metadata['step'], state, metadata)

@@ -343,7 +343,7 @@ def test_files_that_a_loss_of_power_emptied_are_written_anew(
   shutil.copytree(trained[0], workdir)
   files = {path: path.read_bytes() for path in workdir.glob('*.json*')}
   files.pop(workdir / 'timing.jsonl')
-  assert len(files) == 6
+  assert len(files) == 7
   for path in files:
     path.write_bytes(b'')
   train.train(tiny_config.get_config(), workdir)

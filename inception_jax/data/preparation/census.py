@@ -1,5 +1,6 @@
 """What a prepared dataset holds: counts, sizes, and what cannot be decoded."""
 
+import hashlib
 import json
 import os
 from typing import Any, NamedTuple
@@ -8,11 +9,11 @@ from absl import logging
 from etils import epath
 import numpy as np
 
-from inception_jax.data import ahead, dataset_folder, image_file
+from inception_jax.data import ahead, dataset_folder, identity, image_file
 from inception_jax.data import records as records_lib
-from inception_jax.runtime import progress
+from inception_jax.runtime import errors, json_files, progress
 
-FILE = 'census.json'
+FILE = identity.CENSUS_FILE
 # Records that are read at once.
 _CHUNK = 16
 # Classes and files that the text names one by one.
@@ -28,12 +29,14 @@ class _Examined(NamedTuple):
     sizes: width and height of each image, int32 `[n, 2]`; 0 where the image
       cannot be decoded.
     num_bytes: bytes of all encoded images.
+    digest: SHA-256 of the classes, and of all labels and images in order.
     unreadable: `{index, file_name, reason}` of each bad image.
   """
 
   labels: np.ndarray
   sizes: np.ndarray
   num_bytes: int
+  digest: str
   unreadable: list[dict[str, Any]]
 
 
@@ -62,19 +65,21 @@ def load_or_take(
   for split in numbers:
     dataset_folder.check_files(name, builder.info.splits[split])
   kept = _load(path)
-  found = {s: of_split.get('num_images') for s, of_split in kept.items()}
+  found = {
+    s: of_split.get('num_images')
+    for s, of_split in kept.items()
+    if identity.DIGEST in of_split  # Earlier versions took none.
+  }
   if found == numbers:
     return kept
   splits = {
     split: take(records_lib.open_records(name, split, data_dir))
     for split in numbers
   }
-  temporary = path.with_name(f'.{FILE}.tmp')
   try:
-    temporary.write_text(json.dumps(splits, indent=2) + '\n')
-    temporary.replace(path)
-  except OSError as error:
-    logging.warning('%s cannot be kept (%s)', path, error.strerror or error)
+    json_files.write_atomically(path, json.dumps(splits, indent=2) + '\n')
+  except errors.TrainingError as error:
+    logging.warning('%s cannot be kept (%s)', path, error.__cause__)
   return splits
 
 
@@ -95,7 +100,8 @@ def take(records: records_lib.Records) -> dict[str, Any]:
 
   Returns:
     `num_images, num_classes, class_counts: {name: n}, num_unlabelled,
-    num_bytes` (of the encoded images), `smallest` and `largest` (by area:
+    num_bytes` (of the encoded images), `sha256` (of the classes, and of all
+    labels and encoded images in order), `smallest` and `largest` (by area:
     `{width, height, file_name}`), `median_width, median_height`, and
     `unreadable: [{index, file_name, reason}]`. Sizes are of what could be
     decoded; they are None where nothing could.
@@ -114,6 +120,7 @@ def take(records: records_lib.Records) -> dict[str, Any]:
     ),
     'num_unlabelled': int((labels < 0).sum()),
     'num_bytes': examined.num_bytes,
+    identity.DIGEST: examined.digest,
     **_describe_sizes(records, examined.sizes),
     'unreadable': examined.unreadable,
   }
@@ -125,21 +132,23 @@ def _examine_all(records: records_lib.Records) -> _Examined:
   labels = np.zeros(total, np.int32)
   sizes = np.zeros((total, 2), np.int32)
   unreadable, num_bytes = [], 0
+  found = hashlib.sha256(repr(tuple(records.class_names)).encode())
   checked = progress.progress_bar(
     ahead.map_ahead(_examine, _read(records)),
     desc=f'Checking {records.name}',
     total=total,
     unit='images',
   )
-  for index, (example, size, reason) in enumerate(checked):
+  for index, (example, digest, size, reason) in enumerate(checked):
     labels[index] = example['label']
+    found.update(f'{example["label"]} '.encode() + digest)
     num_bytes += len(example['image'])
     if reason is None:
       sizes[index] = size
     else:
       file = records_lib.file_name(example)
       unreadable.append({'index': index, 'file_name': file, 'reason': reason})
-  return _Examined(labels, sizes, num_bytes, unreadable)
+  return _Examined(labels, sizes, num_bytes, found.hexdigest(), unreadable)
 
 
 def _describe_sizes(
@@ -178,11 +187,13 @@ def _read(records: records_lib.Records):
 
 
 def _examine(example: dict[str, Any]):
-  """The example with either its size or why it cannot be decoded."""
+  """The example, its digest, and its size or why it cannot be decoded."""
+  image = example['image']
+  digest = hashlib.sha256(image).digest()
   try:
-    return example, image_file.decoded_size(example['image']), None
+    return example, digest, image_file.decoded_size(image), None
   except image_file.UnreadableError as error:
-    return example, None, str(error)
+    return example, digest, None, str(error)
 
 
 def to_text(splits: dict[str, dict[str, Any]]) -> str:

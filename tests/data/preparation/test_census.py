@@ -1,5 +1,6 @@
 """Tests of counting what a prepared dataset holds."""
 
+import hashlib
 import io
 import json
 import re
@@ -67,6 +68,10 @@ def test_counts_sizes_and_unreadable_records(some):
   opened = records.open_records('some', 'train', some)
   taken = census.take(opened)
   unreadable = taken.pop('unreadable')
+  found = hashlib.sha256(b"('cat', 'dog', 'none')")
+  for x in opened.read_examples(np.arange(len(opened))):
+    found.update(b'%d ' % x['label'] + hashlib.sha256(x['image']).digest())
+  assert taken.pop('sha256') == found.hexdigest()
   assert taken == {
     'num_images': 8,
     'num_classes': 3,
@@ -112,7 +117,7 @@ def test_kept_and_taken_again_only_if_it_does_not_fit(some, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path, caplog):
   build(tmp_path, {'a': EXAMPLES['a.png']}, ['cat', 'dog'], with_names=False)
   # As root may write anywhere: a folder in the file's place.
-  (tmp_path / 'some' / '1.0.0' / '.census.json.tmp').mkdir()
+  (tmp_path / 'some' / '1.0.0' / 'census.json').mkdir()
   taken = census.load_or_take('some', tmp_path)
   assert taken['train']['smallest'] == {
     'width': 7,
