@@ -8,9 +8,10 @@ from typing import Any
 
 from etils import epath
 
-from inception_jax.runtime import errors, own_files
+from inception_jax.runtime import errors, locks, own_files
 
 CHECK_FILE = 'check.json'
+_LOCK_FILE = '.export.lock'
 
 
 def write(
@@ -35,20 +36,44 @@ def write(
     files in the folder.
 
   Raises:
+    HeldError: if another command exports to the folder.
     InputError: if the files cannot be written, or a `check.json` is there that
       is not of an export. Nothing is left then, nor when `check` raises, and
       an earlier file stays as it was.
   """
+  is_new = not path.parent.exists()
+  try:
+    # It makes the folder, too, which goes again if nothing is left in it.
+    with locks.hold(
+      path.with_name(_LOCK_FILE),
+      f'exports to {path.parent}',
+      'wait for it or give --output in another folder',
+    ):
+      return _write(path, contents, about, check, is_new)
+  except OSError as error:
+    raise errors.cannot_write(
+      f'--output={path}',
+      error,
+      f'{errors.remedy_of_writing(error)}, or give another',
+    ) from error
+
+
+def _write(
+  path: epath.Path,
+  contents: Mapping[str, bytes],
+  about: Mapping[str, Any],
+  check: Callable[[Mapping[str, epath.Path]], Mapping[str, Any]],
+  is_new: bool,
+) -> dict[str, Any]:
+  """As `write`, in a folder, new or not, that nobody else writes to."""
   files = {ending: path.with_suffix(ending) for ending in contents}
   parts = {ending: _partial(file) for ending, file in files.items()}
   check_file = path.with_name(CHECK_FILE)
   partial_check = _partial(check_file)
-  leftovers, made = [*parts.values(), partial_check], []
+  leftovers = [*parts.values(), partial_check]
+  if is_new:
+    leftovers.append(path.parent / own_files.LIST)
   try:
-    made = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if made:
-      leftovers.append(path.parent / own_files.LIST)
     earlier = _earlier_checks(check_file, path)
     own = own_files.OwnFiles(path.parent, '--output')
     own.check(file.name for file in files.values())
@@ -66,30 +91,16 @@ def write(
     )
     named = {files[ending].name: part for ending, part in parts.items()}
     own_files.replace_all({**named, CHECK_FILE: partial_check}, path.parent)
-    leftovers, made = [], []
-  except OSError as error:
-    raise errors.cannot_write(
-      f'--output={path}',
-      error,
-      f'{errors.remedy_of_writing(error)}, or give another',
-    ) from error
+    leftovers = []
   finally:
-    _remove(leftovers, made)
+    for file in leftovers:
+      with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
   return result
 
 
 def _partial(file: epath.Path) -> epath.Path:
   return file.with_name(f'.{file.name}.partial')
-
-
-def _remove(files: list[epath.Path], folders: list[epath.Path]) -> None:
-  """Removes what is there of the files, and the folders that are empty."""
-  for file in files:
-    with contextlib.suppress(OSError):
-      file.unlink(missing_ok=True)
-  for folder in folders:
-    with contextlib.suppress(OSError):
-      folder.rmdir()
 
 
 def _earlier_checks(

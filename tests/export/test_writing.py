@@ -7,6 +7,7 @@ from listing import contents, names
 import pytest
 
 from inception_jax.export import checking, writing
+from inception_jax.runtime import locks
 
 CONTENTS = {'.a': b'first', '.b': b'second'}
 
@@ -47,3 +48,17 @@ def test_check_that_fails_leaves_what_was_there(tmp_path, error):
   with pytest.raises(error):
     write(path, fail, {'.a': b'third', '.c': b'fourth'})
   assert before == contents(tmp_path)
+
+
+def test_two_at_once_do_not_lose_what_the_other_found(tmp_path):
+  path = epath.Path(tmp_path) / 'x.a'
+
+  def check(files):
+    before = contents(tmp_path)
+    with pytest.raises(locks.HeldError, match='exports to .*; wait for it or'):
+      write(path.with_name('y.a'), None)
+    assert contents(tmp_path) == before
+    return {'max_abs_diff': 0.5}
+
+  write(path, check)
+  assert names(tmp_path) == ['check.json', 'x.a', 'x.b']

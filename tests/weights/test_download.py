@@ -4,8 +4,10 @@ import dataclasses
 import errno
 import hashlib
 import http.server
+import shutil
 import threading
 
+from etils import epath
 import pytest
 
 from inception_jax.commands import import_weights as importing
@@ -187,3 +189,21 @@ def test_no_network(tmp_path):
   message = r'127.0.0.1:9/x could not be .* \(Connection refused\)'
   with pytest.raises(errors.InputError, match=message):
     download.fetch(nowhere, tmp_path / 'x')
+
+
+def test_two_at_once_leave_the_whole_file(tmp_path, monkeypatch):
+  source, path = epath.Path(tmp_path) / 'from', epath.Path(tmp_path) / 'to'
+  source.write_bytes(b'all of it')
+  copy = shutil.copyfileobj
+
+  def copy_second(original, target):
+    target.write(b'all')
+    monkeypatch.setattr(shutil, 'copyfileobj', copy)
+    download._copy(source, path)  # Another process.
+    assert path.read_bytes() == b'all of it'
+    target.write(b' of it')
+
+  monkeypatch.setattr(shutil, 'copyfileobj', copy_second)
+  download._copy(source, path)
+  assert path.read_bytes() == b'all of it'
+  assert len(list(tmp_path.iterdir())) == 2
