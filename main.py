@@ -35,7 +35,8 @@ def main(argv: list[str]) -> int:
     print(json.dumps(result), flush=True)
     registry.check_whole(result)
   except errors.UserFacingError as error:
-    print(f'error: {error}', file=sys.stderr, flush=True)
+    sentence = errors.on_one_line(f'error: {error}')
+    print(sentence, file=sys.stderr, flush=True)
     if isinstance(error.__cause__, KeyboardInterrupt):
       # All is tidied up; but the threads of libraries, cut short in their work,
       # can crash the interpreter when it ends.

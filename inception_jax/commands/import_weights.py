@@ -136,6 +136,14 @@ def _read(
       f'{error}; if the download is at fault, delete {path} and run the same'
       ' command again'
     ) from error
+  except Exception as error:  # Of remote files, of several kinds.
+    remote = [x for x in (path, label_file) if x and not durable.is_local(x)]
+    if not remote:
+      raise
+    raise errors.InputError(
+      f'{remote[0]} cannot be read ({errors.first_line(error)}); copy it here'
+      ' and give the copy'
+    ) from error
   if label_file is None:
     return network
   return _with_labels(network, epath.Path(label_file))
@@ -147,7 +155,7 @@ def _with_labels(
   """The network with its outputs named by a file."""
   try:
     label_map = labels.from_lines(path.read_text(), len(network.labels))
-  except (OSError, ValueError) as error:
+  except Exception as error:  # Of remote files, of several kinds.
     reason = getattr(error, 'strerror', None) or errors.first_line(error)
     raise errors.InputError(
       f'--labels={path} cannot be used ({reason}); give a text file with a line'

@@ -50,18 +50,19 @@ def list_files(files: Sequence[str]) -> list[str]:
     if paths_lib.unsupported(name):
       found.append(name)
       continue
-    path = epath.Path(name).expanduser()
+    name = os.path.expanduser(name)
     try:
-      found += _files_of(name, path) or [str(path)]
+      found += _files_of(name) or [name]
     except Exception:  # Of remote folders, of several kinds.
-      found.append(str(path))
+      found.append(name)
   return list(dict.fromkeys(found))
 
 
-def _files_of(name: str, path: epath.Path) -> list[str]:
+def _files_of(name: str) -> list[str]:
+  path = epath.Path(name)
   matches = [str(path)]
   if not path.exists() and glob.has_magic(name):
-    matches = sorted(glob.glob(os.path.expanduser(name), recursive=True))
+    matches = _matches(name)
   found, seen = [], set()
   for match in matches:
     if epath.Path(match).is_dir():
@@ -69,6 +70,22 @@ def _files_of(name: str, path: epath.Path) -> list[str]:
     else:
       found.append(match)
   return found
+
+
+def _matches(pattern: str) -> list[str]:
+  """What a pattern stands for, sorted.
+
+  Folders that are there may have the characters of a pattern in their names:
+  as many as there are at its beginning are taken as they are.
+  """
+  parts = pattern.split('/')
+  for count in range(len(parts) - 1, 0, -1):
+    folder = '/'.join(parts[:count])
+    if os.path.isdir(folder):
+      rest = '/'.join(parts[count:])
+      pattern = f'{glob.escape(folder)}/{rest}'
+      break
+  return sorted(glob.glob(pattern, recursive=True))
 
 
 def _files_below(folder: epath.Path, seen: set[str]) -> list[str]:

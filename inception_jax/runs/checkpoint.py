@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from concurrent import futures
 import hashlib
 import json
-import os
 from typing import Any
 
 from absl import logging
@@ -68,9 +67,7 @@ class Checkpoints:
     if durable.is_local(directory):
       # Orbax refuses relative paths, and only once it writes.
       self.directory = self.directory.resolve()
-    # TensorStore takes a backslash for a slash, when it reads too.
-    if not read_only or '\\' in os.fspath(self.directory):
-      paths.check_folder(self.directory, 'the folder of checkpoints')
+    paths.check_folder(self.directory.parent, '--workdir', read_only)
     self._keep = keep
     # Saves that are under way: at most one, by its step.
     self._pending: tuple[int, futures.Future] | None = None

@@ -19,6 +19,14 @@ from inception_jax.runtime import durable, errors, json_files
 _FREE_FIELDS = frozenset(
   {'data.data_dir', 'data.num_threads', 'data.on_bad_image'}
 )
+# What a run writes after config.json.
+_LATER = (
+  'metrics.jsonl',
+  'timing.jsonl',
+  'plots/learning_curves.png',
+  'plots/learning_rate.png',
+  'plots/training_crops.png',
+)
 
 
 class RunDirectory:
@@ -116,22 +124,50 @@ class RunDirectory:
 
     Raises:
       InputError: if there are weights already, for other classes or of other
-        data.
+        data; or no run, but files of the names that one has.
     """
     self._check_labels(label_map)
+    parts = {
+      'model.json': model,
+      'preprocessing.json': description.pixels(preprocessing, eval_crop),
+      'labels.json': label_map.to_json(),
+      'config.json': self._config,
+    }
     if num_train_steps is not None and data is not None:
       data = trained_data.check(self.path, data, num_train_steps)
-      trained_data.keep(self.path, data)
-      json_files.write_json(
-        self.path / 'training.json', {'num_train_steps': num_train_steps}
-      )
-    for name, value in (
-      ('model.json', model),
-      ('preprocessing.json', description.pixels(preprocessing, eval_crop)),
-      ('labels.json', label_map.to_json()),
-      ('config.json', self._config),
-    ):
+      training = {'num_train_steps': num_train_steps}
+      parts = {trained_data.FILE: data, 'training.json': training, **parts}
+    self._check_foreign(parts)
+    for name, value in parts.items():
       json_files.write_json(self.path / name, value)
+
+  def _check_foreign(self, parts: Mapping[str, Any]) -> None:
+    """Raises InputError if a new run would overwrite what no run has written.
+
+    What a start that was interrupted has left is empty, or the same.
+    """
+    if (self.path / 'checkpoints').exists():
+      return
+    # It is written last: what a loss of power did to it has others beside it.
+    config = self.path / 'config.json'
+    if config.exists() and (
+      (self.path / 'model.json').exists()
+      or json_files.read_dict_or_none(config) is not None
+    ):
+      return
+    names = [name for name in _LATER if not config.exists()]
+    for name in (*parts, *names):
+      path = self.path / name
+      if not path.exists() or path.is_file() and not path.stat().length:
+        continue
+      if name == trained_data.FILE and trained_data.is_whole(path):
+        continue  # Preparing can have taken a digest since.
+      wanted = json.loads(json.dumps(parts.get(name)))
+      if name in names or json_files.read_or_none(path) != wanted:
+        raise errors.InputError(
+          f'{path} is there, though {self.path} holds no run, and would be'
+          ' overwritten; move it away or give another --workdir'
+        )
 
   def _check_labels(self, label_map: labels.LabelMap) -> None:
     path = self.path / 'labels.json'

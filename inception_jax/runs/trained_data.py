@@ -31,7 +31,8 @@ def check(
     num_train_steps: step at which training is to end.
 
   Returns:
-    What the run is to keep: `data`, with what is known of it from before.
+    What the run is to keep in `FILE`: `data`, with what is known of it from
+      before.
 
   Raises:
     InputError: if the data is not that of the run, with what differs.
@@ -60,9 +61,10 @@ def check(
   }
 
 
-def keep(workdir: epath.Path, data: Mapping[str, Any]) -> None:
-  """Writes what `check` returned."""
-  json_files.write_json(workdir / FILE, data)
+def is_whole(path: epath.Path) -> bool:
+  """Whether a file holds the data of a run, whichever that is."""
+  kept = json_files.read_dict_or_none(path)
+  return kept is not None and _is_whole(kept)
 
 
 def _kept(workdir: epath.Path) -> dict[str, Any] | None:

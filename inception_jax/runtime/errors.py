@@ -86,3 +86,10 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def first_line(error: BaseException) -> str:
   """What an error of a library says, short enough for a sentence."""
   return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def on_one_line(text: str) -> str:
+  """Text on one line, whatever characters the paths in it have."""
+  return ''.join(
+    x if x.isprintable() else x.encode('unicode_escape').decode() for x in text
+  )

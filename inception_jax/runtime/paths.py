@@ -16,6 +16,10 @@ from inception_jax.runtime import durable, errors
 _SCHEME = re.compile(r'^([a-zA-Z][a-zA-Z0-9+.-]*)://')
 _REMOTE = ('gs',)
 _NOT_IN_FOLDERS = '*?[]\\'
+# TensorStore takes it for a slash, when it reads too.
+_NOT_TO_READ = '\\'
+_MAX_BYTES_OF_NAME = 255
+_MAX_BYTES = 4096
 
 
 def unsupported(path: epath.PathLike) -> str | None:
@@ -39,7 +43,8 @@ def expand(path: epath.PathLike, name: str) -> str:
     name: the flag or field, for messages.
 
   Raises:
-    InputError: if it is empty, no text, or an address that is not supported.
+    InputError: if it is empty, no text, an address that is not supported, or
+      nothing that a file system takes.
   """
   if not isinstance(path, str | os.PathLike) or not os.fspath(path):
     raise errors.InputError(f'{name} must name a file or folder, not {path!r}')
@@ -53,15 +58,41 @@ def expand(path: epath.PathLike, name: str) -> str:
         f'{name}={os.fspath(path)}: there is no user {user[1:]!r}; write'
         f' ./{expanded} for a folder of that name'
       )
+  if durable.is_local(expanded):
+    _check_bytes(expanded, name)
   return expanded
 
 
-def check_folder(path: epath.PathLike, name: str) -> None:
+def _check_bytes(path: str, name: str) -> None:
+  """Raises InputError if no file can have such a path."""
+  try:
+    encoded = os.fsencode(path)
+  except UnicodeEncodeError:
+    encoded = b'\0'
+  if b'\0' in encoded:
+    raise errors.InputError(
+      f'{name}={path!r} has a character that no file has in its name; give'
+      ' another'
+    )
+  longest = max(map(len, encoded.split(b'/')))
+  if longest > _MAX_BYTES_OF_NAME or len(encoded) >= _MAX_BYTES:
+    raise errors.InputError(
+      f'{name}={path[:40]}… is too long, with {len(encoded):,} bytes of which'
+      f' {longest:,} are one name; file systems take {_MAX_BYTES - 1:,} and'
+      f' {_MAX_BYTES_OF_NAME}: give another'
+    )
+
+
+def check_folder(
+  path: epath.PathLike, name: str, reads_only: bool = False
+) -> None:
   """Checks a folder in which checkpoints or records are to be written.
 
   Args:
     path: expanded.
     name: the flag or field, for messages.
+    reads_only: whether they are there, and only to be read; that is possible
+      where writing is not.
 
   Raises:
     InputError: if it, or a folder above it, has a character that cannot be
@@ -70,7 +101,8 @@ def check_folder(path: epath.PathLike, name: str) -> None:
   if not durable.is_local(path):
     return
   place = os.path.realpath(path)
-  bad = sorted({x for x in place if x in _NOT_IN_FOLDERS})
+  not_there = _NOT_TO_READ if reads_only else _NOT_IN_FOLDERS
+  bad = sorted({x for x in place if x in not_there})
   if bad:
     raise errors.InputError(
       f'{name}={os.fspath(path)} has {" and ".join(bad)} in its full path'

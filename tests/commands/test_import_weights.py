@@ -221,3 +221,14 @@ def test_the_released_network_from_the_command_line(tmp_path):
   assert len(result['unused']) == 10 and len(result['sha256']) == 64
   loaded = run.load_run(tmp_path / 'run')
   assert loaded.labels[1].name == 'kit fox, Vulpes macrotis'
+
+
+def test_a_remote_file_that_cannot_be_read_is_a_sentence(tmp_path, monkeypatch):
+  def fail(*arguments):
+    raise KeyError('of some library')
+
+  monkeypatch.setattr(google, 'read', fail)
+  with pytest.raises(errors.InputError, match='gs://b/x cannot be read .*copy'):
+    importing.import_weights('google', tmp_path / 'w', path='gs://b/x')
+  with pytest.raises(KeyError):
+    importing.import_weights('google', tmp_path / 'w', path='x')

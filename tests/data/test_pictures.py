@@ -104,3 +104,22 @@ def test_addresses_are_named_and_the_other_files_read(folder):
   assert 'download it first' in reasons[addresses[0]]
   assert 's3:// are not supported' in reasons[addresses[1]]
   assert any(part.files for part in found)
+
+
+@pytest.mark.parametrize(
+  'name', ['a[1]b', 'a*b', '[x', 'a?', 'a\nb', '~x', '-']
+)
+def test_patterns_below_a_folder_of_any_name(tmp_path, monkeypatch, name):
+  for folder in (name, 'a1b'):
+    (tmp_path / folder / 'c').mkdir(parents=True, exist_ok=True)
+    for file in ('1.png', '2.png', '3.jpg'):
+      (tmp_path / folder / 'c' / file).touch()
+  monkeypatch.chdir(tmp_path)
+  for place in (str(tmp_path / name), f'./{name}'):
+    wanted = [f'{place}/c/{x}.png' for x in (1, 2)]
+    for pattern in ('c/*.png', '*/[12].png', '**/?.png'):
+      found = pictures.list_files([f'{place}/{pattern}'])
+      assert found == wanted, pattern
+  assert pictures.list_files(['~nobody_of_this_name/*.png']) == [
+    '~nobody_of_this_name/*.png'
+  ]

@@ -382,10 +382,18 @@ def test_good_checkpoints_under_an_odd_path_are_not_called_damaged(tmp_path):
   saved(tmp_path / 'c', 1)
   shutil.copytree(tmp_path / 'c', tmp_path / '[x]' / 'c')
   shutil.copytree(tmp_path / 'c', tmp_path / 'a\\b' / 'c')
+  other = os.fsdecode(b'a\xffb')
+  shutil.copytree(tmp_path / 'c', tmp_path / other / 'c')
   reader = checkpoint.Checkpoints(tmp_path / '[x]' / 'c', read_only=True)
   assert_is_state(reader.restore(1)[0], 1)
-  for folder, read_only in (('[x]', False), ('a\\b', True), ('a\\b', False)):
-    with pytest.raises(errors.InputError, match='in its full path') as found:
+  for folder, read_only in (
+    ('[x]', False),
+    ('a\\b', True),
+    ('a\\b', False),
+    (other, True),
+    (other, False),
+  ):
+    with pytest.raises(errors.InputError, match='--workdir=.*give') as found:
       checkpoint.Checkpoints(tmp_path / folder / 'c', read_only=read_only)
     assert not isinstance(found.value, checkpoint.CorruptCheckpointError)
   assert (tmp_path / 'a\\b' / 'c' / '1').exists()

@@ -208,3 +208,51 @@ def test_a_field_that_is_none_is_as_good_as_absent(tmp_path):
   config['init_from'] = 'weights/google'
   with pytest.raises(errors.InputError, match='init_from is absent there'):
     directory.RunDirectory(tmp_path, config)
+
+
+NAMES = ('data', 'training', 'model', 'preprocessing', 'labels')
+SET = {'name': 'x', 'num_images': 3, 'splits': {}}
+DATA = {'train': SET, 'eval': SET}
+
+
+def describe(folder, loaded):
+  directory.RunDirectory(folder, {'data': {'name': 'x'}}).describe(
+    {'name': 'y'},
+    loaded.preprocessing,
+    loaded.eval_crop,
+    loaded.labels,
+    num_train_steps=8,
+    data=DATA,
+  )
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    *[f'{name}.json' for name in (*NAMES, 'config')],
+    *('metrics.jsonl', 'timing.jsonl', 'plots/learning_curves.png'),
+    *('plots/learning_rate.png', 'plots/training_crops.png'),
+  ],
+)
+def test_files_that_no_run_has_written_stay(tmp_path, name):
+  loaded = random_runs.random_run('inception_v1_bn_shallow', 32)
+  path = tmp_path / name
+  path.parent.mkdir(exist_ok=True)
+  path.write_text('[1, "of the user"]')
+  with pytest.raises(errors.InputError, match=f'{path} is there, though'):
+    describe(tmp_path, loaded)
+  assert path.read_text() == '[1, "of the user"]'
+  assert [x for x in tmp_path.rglob('*') if x.is_file()] == [path]
+
+
+def test_a_start_that_was_interrupted_goes_on(tmp_path):
+  loaded = random_runs.random_run('inception_v1_bn_shallow', 32)
+  describe(tmp_path, loaded)
+  whole = {x: x.read_bytes() for x in tmp_path.iterdir()}
+  names = [f'{name}.json' for name in (*NAMES, 'config')]
+  for count, name in enumerate(names):  # They are written in this order.
+    (tmp_path / name).write_bytes(b'')
+    for later in names[count + 1 :]:
+      (tmp_path / later).unlink()
+    describe(tmp_path, loaded)
+    assert whole == {x: x.read_bytes() for x in tmp_path.iterdir()}

@@ -11,7 +11,7 @@ import tiny_config
 from inception_jax.data import dataset, records
 from inception_jax.data.preparation import census, prepare
 from inception_jax.runs import train, trained_data
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, json_files
 
 
 def write_pictures(folder, num_train=6, num_eval=2, shade=0):
@@ -53,7 +53,7 @@ def begin(workdir, data_dir, num_train_steps=6, **options):
   data = trained_data.check(
     workdir, open_pets(data_dir, **options).identity, num_train_steps
   )
-  trained_data.keep(workdir, data)
+  json_files.write_json(workdir / trained_data.FILE, data)
   (workdir / 'training.json').write_text(
     json.dumps({'num_train_steps': num_train_steps})
   )

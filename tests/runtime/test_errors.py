@@ -34,3 +34,10 @@ def test_suggestions():
     "'momentum'?"
   )
   assert errors.suggestion('qqq', ['momentum']) == ''
+
+
+def test_a_path_with_odd_characters_leaves_one_line():
+  text = "error: --x=a\nb\udcff\x1b[1m 'ü $x$'; give another"
+  found = errors.on_one_line(text)
+  assert found == "error: --x=a\\nb\\udcff\\x1b[1m 'ü $x$'; give another"
+  found.encode()

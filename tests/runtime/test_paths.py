@@ -56,6 +56,35 @@ def test_folders_that_libraries_cannot_take(tmp_path, name):
       paths.check_folder(path, '--workdir')
 
 
+@pytest.mark.parametrize(
+  ('path', 'words'),
+  [
+    ('a\0b', 'a character that no file has in its name'),
+    ('a\ud800b', 'a character that no file has in its name'),
+    (f'/tmp/{"x" * 256}', 'is too long, with 261 bytes of which 256 are one'),
+    (f'/tmp/{"é" * 128}', 'of which 256 are one name'),
+    ('/x' * 2048, 'is too long, with 4,096 bytes'),
+  ],
+)
+def test_what_no_file_system_takes(path, words):
+  with pytest.raises(errors.InputError, match='--x=') as found:
+    paths.expand(path, '--x')
+  assert words in str(found.value)
+  assert paths.expand('x' * 255, '--x') and paths.expand(
+    'gs://' + path[:9], 'x'
+  )
+
+
+@pytest.mark.parametrize('name', ODD)
+def test_what_is_there_can_be_read_where_nothing_can_be_written(tmp_path, name):
+  path = tmp_path / ODD[name]
+  if name in ('backslash', 'no utf-8'):
+    with pytest.raises(errors.InputError, match='--workdir='):
+      paths.check_folder(path, '--workdir', reads_only=True)
+  else:
+    paths.check_folder(path, '--workdir', reads_only=True)
+
+
 def test_the_full_path_counts(tmp_path, monkeypatch):
   (tmp_path / '[x]').mkdir()
   monkeypatch.chdir(tmp_path / '[x]')
