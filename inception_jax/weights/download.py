@@ -235,7 +235,7 @@ def _copy(source: epath.Path, path: epath.Path) -> None:
   try:
     with source.open('rb') as original, partial.open('wb') as copy:
       shutil.copyfileobj(original, copy)
-    partial.rename(path)
+    partial.replace(path)
   finally:
     with contextlib.suppress(OSError):
       partial.unlink(missing_ok=True)
