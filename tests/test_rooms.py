@@ -28,6 +28,7 @@ LAYERS = (
 # Tests of more than one module of their room, or of none.
 OF_NO_MODULE = {
   'commands/test_main.py': 'main.py',
+  'commands/test_overwriting.py': 'all commands that write',
   'runs/test_earlier_version.py': 'folders that an earlier version left',
   'runs/test_kill.py': 'a process that is killed',
   'weights/test_fuzz.py': 'all importers',

@@ -16,8 +16,6 @@ from etils import epath
 from inception_jax.runtime import durable, errors, json_files
 
 LIST = '.inception_jax_files.json'
-# What a kill can leave: the file of before, or the new one.
-_NUM_DIGESTS = 2
 
 
 def write(path: epath.PathLike, flag: str, contents: str | bytes) -> None:
@@ -113,13 +111,18 @@ class OwnFiles:
   def remember(self, digests: Mapping[str, str]) -> None:
     """Puts files on the list that are about to be written.
 
+    Those that are there stay on it: writing can fail, or be killed.
+
     Args:
       digests: SHA-256 of each, by name.
     """
     known = self._known()
     for name, digest in digests.items():
-      earlier = [x for x in known.get(name, ()) if x != digest]
-      known[name] = [digest, *earlier][:_NUM_DIGESTS]
+      path, earlier = self._folder / name, known.get(name, ())
+      if earlier and _exists(path) and not _is_special(path):
+        there = _digest_of(path)
+        earlier = [x for x in earlier if x == there != digest]
+      known[name] = [digest, *earlier]
     durable.make_folder(self._folder)
     try:
       json_files.write_json(self._folder / LIST, known)

@@ -91,3 +91,12 @@ def test_links_folders_and_pipes(tmp_path):
       own_files.write(tmp_path / path, '--output', 'text')
   with pytest.raises(errors.InputError, match='no regular file'):
     own_files.write(pathlib.Path('/dev/null'), '--output', 'text')
+
+
+def test_failing_twice_does_not_forget_whose_a_file_is(tmp_path):
+  own_files.write(tmp_path / 'x', '--output', 'old')
+  own = own_files.OwnFiles(tmp_path, '--output')
+  for digest in ('first', 'second', 'third'):  # None of which is written.
+    own.remember({'x': digest})
+  own_files.write(tmp_path / 'x', '--output', 'new')
+  assert (tmp_path / 'x').read_text() == 'new' and names(tmp_path) == ['x']
