@@ -10,7 +10,7 @@ from etils import epath
 from inception_jax.export import checking, writing
 from inception_jax.export.formats import FORMATS, Request
 from inception_jax.runs import named_arrays, run
-from inception_jax.runtime import errors, json_files, optional, own_files
+from inception_jax.runtime import errors, json_files, optional, own_files, paths
 from inception_jax.weights import exported
 
 
@@ -47,6 +47,7 @@ def export(
     ExportError: if the file does not compute what the network does. Either
       way nothing is left, and an earlier file stays as it was.
   """
+  workdir = paths.expand(workdir, '--workdir')
   options = {'uint8_input': uint8_input, 'softmax': softmax}
   _check_request(format, options)
   path = _output_path(workdir, format, output)
@@ -90,7 +91,7 @@ def _output_path(
   if output is None:
     folder = epath.Path(workdir) / 'export' / format
     return folder / f'model{FORMATS[format].ending}'
-  path = epath.Path(output)
+  path = epath.Path(paths.expand(output, '--output'))
   if path.suffix != FORMATS[format].ending or path.is_dir():
     raise errors.InputError(
       f'--output={output} does not name a file that ends in'

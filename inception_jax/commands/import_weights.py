@@ -65,6 +65,10 @@ def import_weights(
   paths.check_folder(workdir, '--workdir')
   if durable.is_local(workdir):
     workdir = workdir.resolve()
+  if path is not None:
+    path = paths.expand(path, '--input')
+  if label_file is not None:
+    label_file = paths.expand(label_file, '--labels')
   _check_free(workdir)
   network = _read(source, path, label_file, download, weights)
   card = _write(network, workdir, source)

@@ -16,7 +16,7 @@ from inception_jax.data import ahead, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
-from inception_jax.runtime import durable, errors, own_files
+from inception_jax.runtime import durable, errors, own_files, paths
 from inception_jax.visualisation import plots
 
 _FILES = (
@@ -54,7 +54,8 @@ def inspect(
   """
   experiment = experiment_lib.create_experiment(config)
   name = experiment.config['data']['name']
-  folder = epath.Path(output or f'inspection/{name}')
+  folder = f'inspection/{name}' if output is None else output
+  folder = epath.Path(paths.expand(folder, '--output'))
   try:
     durable.check_writable(folder)
     files = own_files.OwnFiles(folder, '--output')

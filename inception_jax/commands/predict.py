@@ -11,7 +11,7 @@ import numpy as np
 
 from inception_jax.data import pictures
 from inception_jax.runs import run
-from inception_jax.runtime import errors, json_files, own_files, progress
+from inception_jax.runtime import errors, json_files, own_files, paths, progress
 from inception_jax.visualisation import plots
 
 _TOP_K = 5
@@ -49,7 +49,8 @@ def predict(
     InputError: if something given cannot be used; a picture that cannot be read
       is no error but one of `failed`.
   """
-  output = None if output is None else epath.Path(output)
+  if output is not None:
+    output = epath.Path(paths.expand(output, '--output'))
   _check_output(output)
   loaded = run.load_run(workdir, weights)
   if top_k is None:
@@ -59,14 +60,14 @@ def predict(
       f'--top_k={top_k} must be from 1 to the {len(loaded.labels)} outputs of'
       ' the network'
     )
-  paths = pictures.list_files(files)
+  listed = pictures.list_files(files)
   classify = create_classify_fn(loaded, top_k)
   predictions, failed, sheet = [], [], []
-  batch_size = min(_BATCH_SIZE, len(paths))
+  batch_size = min(_BATCH_SIZE, len(listed))
   with progress.progress_bar(
-    desc='predict', total=len(paths), unit='img'
+    desc='predict', total=len(listed), unit='img'
   ) as bar:
-    for batch in pictures.read_pictures(paths, loaded.eval_crop, batch_size):
+    for batch in pictures.read_pictures(listed, loaded.eval_crop, batch_size):
       tops = classify(_padded(batch.images, batch_size))
       predictions += [
         {'file': file, 'top': top}

@@ -13,7 +13,7 @@ from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.paper import claims as paper_claims
 from inception_jax.paper import summary
-from inception_jax.runtime import errors, own_files
+from inception_jax.runtime import errors, own_files, paths
 
 _ENDINGS = ('.txt', '.json', '.csv')
 
@@ -37,7 +37,8 @@ def summarize(
   Raises:
     InputError: if a field or `output` cannot be used.
   """
-  output = None if output is None else epath.Path(output)
+  if output is not None:
+    output = epath.Path(paths.expand(output, '--output'))
   _check_output(output)
   model, image_size = _create_model(config_lib.sections(config))
   try:

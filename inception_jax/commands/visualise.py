@@ -13,7 +13,7 @@ import numpy as np
 
 from inception_jax.data import pictures as pictures_lib
 from inception_jax.runs import run
-from inception_jax.runtime import durable, errors, own_files
+from inception_jax.runtime import durable, errors, own_files, paths
 from inception_jax.visualisation import activations as figures
 from inception_jax.visualisation import features as features_lib
 from inception_jax.visualisation import look as look_lib
@@ -72,7 +72,9 @@ def visualise(
       for text in features
     ]
   pictures = _read(files, loaded)
-  folder = epath.Path(output or epath.Path(workdir) / 'visualisation')
+  if output is None:
+    output = epath.Path(workdir) / 'visualisation'
+  folder = epath.Path(paths.expand(output, '--output'))
   try:
     durable.check_writable(folder)
     written = []
@@ -109,15 +111,17 @@ def _check_end_points(
 
 
 def _read(files: Sequence[str], loaded: run.Run) -> pictures_lib.Pictures:
-  paths = pictures_lib.list_files(files)
-  if not paths:
+  listed = pictures_lib.list_files(files)
+  if not listed:
     raise errors.InputError('visualising needs pictures; name some files')
-  if len(paths) > MAX_PICTURES:
+  if len(listed) > MAX_PICTURES:
     raise errors.InputError(
-      f'{len(paths)} files are more than the {MAX_PICTURES} that are visualised'
-      ' at a time; name fewer'
+      f'{len(listed)} files are more than the {MAX_PICTURES} that are'
+      ' visualised at a time; name fewer'
     )
-  (pictures,) = pictures_lib.read_pictures(paths, loaded.eval_crop, len(paths))
+  (pictures,) = pictures_lib.read_pictures(
+    listed, loaded.eval_crop, len(listed)
+  )
   if not pictures.files:
     first = pictures.failed[0]
     raise errors.InputError(

@@ -14,7 +14,7 @@ import pytest
 from inception_jax.commands import flags as flags_lib
 from inception_jax.commands import registry
 from inception_jax.evaluation import protocol
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, paths
 
 
 def parse(*arguments):
@@ -182,3 +182,30 @@ def test_every_path_is_expanded_and_checked(mode, name, monkeypatch, tmp_path):
   if not splits:
     with pytest.raises(errors.InputError, match=f'--{name}=https://x.org: web'):
       run('https://x.org')
+
+
+def test_functions_expand_paths_themselves(monkeypatch, tmp_path):
+  from inception_jax.commands import (
+    export,
+    import_weights,
+    predict,
+    summary,
+  )
+
+  monkeypatch.chdir(tmp_path)
+
+  def stop(path, name):
+    raise errors.InputError(f'{name} is {path}')
+
+  monkeypatch.setattr(paths, 'expand', stop)
+  config = {'model': {}, 'data': {}}
+  for call in (
+    lambda: export.export('~/x', 'npz'),
+    lambda: export._output_path('x', 'npz', '~/x'),
+    lambda: predict.predict('x', [], output='~/x'),
+    lambda: summary.summarize(config, '~/x'),
+    lambda: import_weights.import_weights('google', '~/x'),
+  ):
+    with pytest.raises(errors.InputError, match='is ~/x'):
+      call()
+  assert not list(tmp_path.iterdir())
