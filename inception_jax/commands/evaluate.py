@@ -11,7 +11,7 @@ from inception_jax.ensemble import predictions as predictions_lib
 from inception_jax.ensemble import together as ensemble
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.evaluation import scores
-from inception_jax.runtime import cluster
+from inception_jax.runtime import agreement
 
 
 def evaluate(
@@ -45,7 +45,7 @@ def evaluate(
   found = None
   if predictions.ensemble is not None:
     found = _score(predictions, protocol.aggregation)
-  together, *members = cluster.broadcast(found)
+  together, *members = agreement.broadcast(found)
   results = [
     {
       'workdir': str(path),

@@ -150,16 +150,38 @@ def run(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
   Raises:
     UserFacingError: if something given cannot be used, or the command fails.
   """
-  from inception_jax.runtime import cluster, signals  # JAX, not for --help.
+  # JAX, not for --help.
+  from inception_jax.runtime import agreement, cluster, signals
 
   command = COMMANDS[flags.mode]
-  _check(command, flags, files)
   cluster.initialize()
   try:
     with signals.as_exceptions():
+      _check(command, flags, files)
+      agreement.agree('--mode', flags.mode)
+      agreement.agree('', _shared(command, flags))
       return _function(command)(**_arguments(command, flags, files))
   except KeyboardInterrupt as error:
-    raise signals.interrupted(error, 'run the same command again') from error
+    ended = signals.interrupted(error, 'run the same command again')
+    agreement.tell_failure(str(ended))
+    raise ended from error
+  except errors.UserFacingError as error:
+    agreement.tell_failure(str(error))
+    raise
+  except Exception as error:
+    if lost := cluster.lost(error):
+      raise lost from error
+    agreement.tell_failure(errors.first_line(error))
+    raise
+
+
+def _shared(command: Command, flags: absl_flags.FlagValues) -> Result:
+  """What all processes of a run must have been given alike."""
+  given = {name: flags[name].value for name in (*command.needs, *command.takes)}
+  # Folders may lie elsewhere on another machine; that of a run is looked at
+  # (`runs.claim`), and a config where it is read.
+  free = {'config', *PATHS}
+  return {f'--{name}': x for name, x in given.items() if name not in free}
 
 
 def _check(

@@ -15,7 +15,7 @@ from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.evaluation import scores
 from inception_jax.report import contents as contents_lib
 from inception_jax.report import figures, text
-from inception_jax.runtime import cluster, errors, json_files, own_files
+from inception_jax.runtime import agreement, errors, json_files, own_files
 from inception_jax.visualisation import plots
 
 _FILES = (
@@ -74,7 +74,7 @@ def report(
       raise errors.cannot_write(
         f'--output={folder}', error, 'give another folder'
       ) from error
-  return cluster.broadcast(found)
+  return agreement.broadcast(found)
 
 
 def _write(

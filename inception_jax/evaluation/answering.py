@@ -8,7 +8,7 @@ import numpy as np
 
 from inception_jax.data import device
 from inception_jax.evaluation import answers as answers_lib
-from inception_jax.runtime import cluster, progress
+from inception_jax.runtime import agreement, cluster, progress
 
 HostBatch = dict[str, np.ndarray]
 
@@ -36,7 +36,7 @@ def complete(
     InputError: if an answer is not a number, or a picture cannot be decoded.
     TrainingError: if answers cannot be written.
   """
-  gaps = cluster.broadcast(answers.missing() if answers else None)
+  gaps = agreement.broadcast(answers.missing() if answers else None)
   total = answers.num_images if answers else 0
   with progress.progress_bar(
     desc=f'evaluate {name}',

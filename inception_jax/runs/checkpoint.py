@@ -33,7 +33,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from inception_jax.runs import named_arrays
-from inception_jax.runtime import durable, errors, paths, read_failures
+from inception_jax.runtime import (
+  cluster,
+  durable,
+  errors,
+  paths,
+  read_failures,
+)
 
 # Among the digests of arrays, none of which has such a name.
 _METADATA = '.metadata'
@@ -277,6 +283,8 @@ class Checkpoints:
     return target
 
   def _failed(self, step: int, error: BaseException) -> errors.TrainingError:
+    if lost := cluster.lost(error):
+      return lost
     kept = ', '.join(str(x) for x in self.steps() if x != step) or 'none'
     return errors.cannot_write(
       f'checkpoint {step} of {self.directory}',

@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 import contextlib
+import socket
+import time
+import uuid
 
 from etils import epath
+import jax
 
-from inception_jax.runtime import cluster, errors, locks
+from inception_jax.runtime import agreement, cluster, errors, locks
 
+_SECONDS_TO_APPEAR = 15.0
 _REMEDY = 'wait for it or give another --workdir'
 
 
@@ -40,7 +45,41 @@ def claim(workdir: epath.PathLike) -> Iterator[None]:
         raise errors.cannot_write(
           f'--workdir={workdir}', error, 'give another folder'
         ) from error
-    held = cluster.broadcast(held)
+    held = agreement.broadcast(held)
     if held is not None:
       raise locks.HeldError(held, _REMEDY)
+    _check_shared(epath.Path(workdir))
     yield
+
+
+def _check_shared(workdir: epath.Path) -> None:
+  """Raises InputError, on all processes, unless they see the same folder."""
+  if jax.process_count() == 1:
+    return
+  name = agreement.broadcast(f'.shared_{uuid.uuid4().hex}')
+  token = workdir / name
+  if cluster.is_main_process():
+    token.write_text('')
+  agreement.exchange(None)  # It is there.
+  found = agreement.exchange(
+    [_appears(token), f'{workdir} of host {socket.gethostname()}']
+  )
+  if cluster.is_main_process():
+    token.unlink()
+  for process, (seen, place) in enumerate(found):
+    if not seen:
+      raise errors.InputError(
+        f'--workdir must be one folder for all processes of a run, but'
+        f' {found[0][1]}, of process 0, is not {place}, of process {process};'
+        ' give a folder on a drive that they share'
+      )
+
+
+def _appears(path: epath.Path) -> bool:
+  # Network drives may show a new file to others after some seconds.
+  deadline = time.monotonic() + _SECONDS_TO_APPEAR
+  while not path.exists():
+    if time.monotonic() > deadline:
+      return False
+    time.sleep(0.1)
+  return True

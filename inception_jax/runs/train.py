@@ -1,11 +1,13 @@
 """Trains one run: a config and a folder to a trained run directory."""
 
 from collections.abc import Mapping
+import json
 import math
 from typing import Any
 
 from absl import logging
 from etils import epath
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -17,7 +19,7 @@ from inception_jax.experiment import preview
 from inception_jax.runs import checkpoint, claim, fine_tuning, resume, run
 from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
-from inception_jax.runtime import cluster, errors, paths
+from inception_jax.runtime import agreement, cluster, errors, paths
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import freezing, train_state
 from inception_jax.training import loop as loop_lib
@@ -47,6 +49,8 @@ def train(
   paths.check_folder(workdir, '--workdir')
   experiment = experiment_lib.create_experiment(config)
   _ = experiment.slots  # Raises before anything is written.
+  agreement.agree('config', _shared_config(experiment.config))
+  agreement.agree('data', experiment.dataset.identity)
   with claim.claim(workdir):
     return _train(experiment, workdir)
 
@@ -69,6 +73,7 @@ def _train(
     # Without a checkpoint there is nothing to go on from.
     metadata.get('lines') if metadata else [],
   )
+  agreement.agree('checkpoint', int(state.step))
   loop = _create_loop(experiment, checkpoints, recorder, metadata)
   batches = device.prefetch(experiment.train_batches(int(state.step)))
   try:
@@ -86,6 +91,13 @@ def _train(
     'step': int(state.step),
     'evaluation': recorder.last_evaluation(),
   }
+
+
+def _shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Fields of a config that all processes of a run must have alike."""
+  fields = traverse_util.flatten_dict(json.loads(json.dumps(config)), sep='.')
+  free = ('data.data_dir', 'data.num_threads')  # Hosts may differ in these.
+  return {name: x for name, x in fields.items() if name not in free}
 
 
 def _open_directory(

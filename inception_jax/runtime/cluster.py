@@ -1,7 +1,9 @@
 """Start-up of several processes; the only place that knows of hosts."""
 
-import json
+import ctypes
 import os
+import re
+import signal
 import threading
 from typing import Any
 
@@ -13,6 +15,18 @@ import numpy as np
 from inception_jax.runtime import errors
 
 _SECONDS_TO_LEAVE = 10.0
+# JAX ends the others when one has not been heard of for so long.
+_HEARTBEAT_SECONDS = 30
+_LOST = (
+  'another process of this run has ended or cannot be reached: see its own'
+  ' messages, then start all of them again by the same command'
+)
+_OF_OTHERS = re.compile(
+  'gloo|nccl|connection|barrier|heartbeat|coordinat|UNAVAILABLE|'
+  'DEADLINE_EXCEEDED',
+  re.IGNORECASE,
+)
+_kept: list[Any] = []
 # Set on each process of a hand-made cluster.
 _VARIABLES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 
@@ -29,7 +43,8 @@ def initialize() -> None:
   values = [os.environ.get(name) for name in _VARIABLES]
   if not any(values):
     if _is_pod():
-      jax.distributed.initialize()
+      jax.distributed.initialize(heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
+      _say_so_when_aborted()
     return
   for name, value in zip(_VARIABLES, values, strict=True):
     if not value:
@@ -45,12 +60,18 @@ def initialize() -> None:
       f' {values[1]!r} and {values[2]!r}'
     ) from error
   try:
-    jax.distributed.initialize(values[0], num_processes, process_id)
+    jax.distributed.initialize(
+      values[0],
+      num_processes,
+      process_id,
+      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+    )
   except (RuntimeError, ValueError) as error:
     raise errors.InputError(
       f'process {process_id} of {num_processes} cannot join the coordinator at'
       f' {values[0]}: {error}'
     ) from error
+  _say_so_when_aborted()
   logging.info('process %d of %d', process_id, num_processes)
 
 
@@ -60,6 +81,38 @@ def _is_pod() -> bool:
   # Of the step that srun started, not of the allocation around it.
   tasks = os.environ.get('SLURM_STEP_NUM_TASKS', '1')
   return len(workers) > 1 or (tasks.isdigit() and int(tasks) > 1)
+
+
+def _say_so_when_aborted() -> None:
+  """Makes the sentence of `_LOST` the last one when JAX aborts this process.
+
+  JAX's client aborts, from a thread of its own and below Python, when the
+  coordinator or another process is gone.
+  """
+
+  def on_abort(_):
+    os.write(2, f'\nerror: {_LOST}\n'.encode())
+    os._exit(1)
+
+  handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(on_abort)
+  ctypes.CDLL(None).signal(signal.SIGABRT, handler)
+  _kept.append(handler)  # Else it would be freed.
+
+
+def lost(error: Exception) -> errors.TrainingError | None:
+  """The error for a failure of JAX that another process has caused.
+
+  Args:
+    error: what JAX or Orbax raised.
+
+  Returns:
+    None where there is one process, and for other failures.
+  """
+  if not jax.distributed.is_initialized() or jax.process_count() == 1:
+    return None
+  if not _OF_OTHERS.search(str(error)):
+    return None
+  return errors.TrainingError(_LOST)
 
 
 def is_main_process() -> bool:
@@ -83,20 +136,6 @@ def leave_soon(status: int) -> None:
   timer = threading.Timer(_SECONDS_TO_LEAVE, os._exit, (status,))
   timer.daemon = True
   timer.start()
-
-
-def broadcast(value: Any) -> Any:
-  """What the main process has, on every process; anything JSON can hold."""
-  if jax.process_count() == 1:
-    return value
-  contents = np.frombuffer(json.dumps(value).encode(), np.uint8)
-  length = multihost_utils.broadcast_one_to_all(np.int32(len(contents)))
-  padded = np.zeros(int(length), np.uint8)
-  if is_main_process():
-    padded[:] = contents
-  return json.loads(
-    np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()
-  )
 
 
 def gather(tree: Any) -> Any:
