@@ -124,10 +124,8 @@ def _figures(
   """As `_texts`, of figures."""
   details = contents.details
   # Matplotlib takes what stands between two dollars for a formula.
-  names = [
-    label.name.replace('$', r'\$')
-    for label in predictions.ensemble.labels.labels
-  ]
+  plain = [label.name for label in predictions.ensemble.labels.labels]
+  names = [name.replace('$', r'\$') for name in plain]
   found = {
     'error_against_cost': figures.error_against_cost(
       contents.rows, contents.is_paper_task
@@ -135,7 +133,7 @@ def _figures(
     'reliability': figures.reliability(details.calibration),
     'confusion': figures.confusion(details.confusions, names),
     'classes': figures.class_accuracy(details.confusions, names),
-    'mistakes': _mistakes_figure(predictions, details.mistakes, names),
+    'mistakes': _mistakes_figure(predictions, details.mistakes, plain),
   }
   return {
     f'{name}.png': None if figure is None else plots.to_png(figure)

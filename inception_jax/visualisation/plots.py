@@ -134,5 +134,5 @@ def image_grid(
     axes.axis('off')
   for axes, image, title in zip(grid, images, titles, strict=False):
     axes.imshow(image, interpolation='nearest')
-    axes.set_title(title, fontsize=8)
+    axes.set_title(title, fontsize=8, parse_math=False)
   return figure

@@ -139,3 +139,10 @@ def test_one_image_makes_a_grid(tmp_path):
   image = np.full((1, 4, 4, 3), 9, np.uint8)
   plots.save_figure(plots.image_grid(image, ['one']), tmp_path / 'grid.png')
   assert pixels(tmp_path / 'grid.png').min() < 10
+
+
+@pytest.mark.parametrize('title', ['$x^$', r'$\foo$', 'a$b', '5 % {} _ \\'])
+def test_any_name_of_a_class_is_a_title(title, tmp_path):
+  figure = plots.image_grid(np.zeros((1, 4, 4, 3), np.uint8), [title])
+  plots.save_figure(figure, tmp_path / 'x.png')
+  assert figure.axes[0].get_title() == title
