@@ -11,7 +11,13 @@ from absl import logging
 from etils import epath
 
 from inception_jax.runs import checkpoint, run
-from inception_jax.runtime import durable, errors, json_files, paths
+from inception_jax.runtime import (
+  durable,
+  errors,
+  json_files,
+  paths,
+  read_failures,
+)
 
 ENSEMBLE_FILE = 'ensemble.json'
 
@@ -80,7 +86,7 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
   found = []
   for name in paths.split(workdir, '--workdir'):
     folder = epath.Path(name)
-    if not (folder / ENSEMBLE_FILE).exists():
+    if not read_failures.exists(folder / ENSEMBLE_FILE):
       found.append(folder)
       continue
     listed = json_files.read_json(folder / ENSEMBLE_FILE)
@@ -108,7 +114,7 @@ def _check_trained(folder: epath.Path, member: epath.Path) -> None:
     ' to evaluate as they are'
   )
   progress = None
-  if (member / 'config.json').exists():
+  if read_failures.exists(member / 'config.json'):
     progress = read_progress(member)
   if progress is None or progress.step is None:
     raise errors.InputError(
@@ -155,7 +161,7 @@ def read_progress(workdir: epath.PathLike) -> Progress:
   steps = checkpoints.steps()
   checkpoints.close()
   path = workdir / 'training.json'
-  stored = json_files.read_json(path) if path.exists() else train
+  stored = json_files.read_json(path) if read_failures.exists(path) else train
   last = stored.get('num_train_steps') if isinstance(stored, dict) else None
   if isinstance(last, int) or (last is None and stored is train):
     return Progress(steps[-1] if steps else None, last)

@@ -22,8 +22,6 @@ which makes a checkpoint independent of devices, hosts and library classes.
 
 from collections.abc import Mapping
 from concurrent import futures
-import hashlib
-import json
 from typing import Any
 
 from absl import logging
@@ -32,17 +30,15 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from inception_jax.runs import named_arrays
+from inception_jax.runs import named_arrays, verification
 from inception_jax.runtime import (
+  agreement,
   cluster,
   durable,
   errors,
   paths,
   read_failures,
 )
-
-# Among the digests of arrays, none of which has such a name.
-_METADATA = '.metadata'
 
 
 class CorruptCheckpointError(errors.InputError):
@@ -80,16 +76,40 @@ class Checkpoints:
     self._has_saved = False
     self._background = futures.ThreadPoolExecutor(1, 'checkpoint')
     self._is_unsynced = not read_only  # What an earlier process has left.
+    self._manager = self._open(read_only)
+
+  def _open(self, read_only: bool) -> ocp.CheckpointManager:
+    """Opens the folder; raises UnreadableCheckpointError if it cannot be."""
     policy = ocp.checkpoint_managers.preservation_policy
-    self._manager = ocp.CheckpointManager(
-      self.directory,
-      options=ocp.CheckpointManagerOptions(
-        # Orbax deletes before the newest is synced.
-        preservation_policy=policy.LatestN(keep + 1),
-        create=not read_only,
-        cleanup_tmp_directories=not read_only,
-      ),
-    )
+    try:
+      found = self._folders()
+      manager = ocp.CheckpointManager(
+        self.directory,
+        options=ocp.CheckpointManagerOptions(
+          # Orbax deletes before the newest is synced.
+          preservation_policy=policy.LatestN(self._keep + 1),
+          create=not read_only,
+          cleanup_tmp_directories=not read_only,
+        ),
+      )
+      # To Orbax what cannot be looked at just now does not exist, and a run
+      # would begin again or go on from an older step.
+      missing = found - set(manager.all_steps())
+      if unlisted := missing & self._folders():
+        raise OSError(f'checkpoint {max(unlisted)} cannot be looked at')
+    except Exception as error:  # Of Orbax and remote folders, of many kinds.
+      reason = read_failures.cause(error, self.directory)
+      raise UnreadableCheckpointError(
+        f'the checkpoints of {self.directory} cannot be read just now'
+        f' ({reason or errors.first_line(error)[:300]}); they are left as they'
+        ' are: mend that and run the same command again'
+      ) from error
+    return manager
+
+  def _folders(self) -> set[int]:
+    """Steps that have a folder on this machine; raises OSError."""
+    names = read_failures.folders(self.directory)
+    return {int(x) for x in names if x.isdecimal() and str(int(x)) == x}
 
   def steps(self) -> list[int]:
     """Steps that have a checkpoint, ascending."""
@@ -110,10 +130,8 @@ class Checkpoints:
     # Copies: the caller's buffers are donated to the next step.
     flat = {
       name: np.array(leaf)
-      for name, leaf in named_arrays.flatten(_to_host(tree)).items()
+      for name, leaf in named_arrays.flatten(named_arrays.to_host(tree)).items()
     }
-    digests = {name: named_arrays.digest(value) for name, value in flat.items()}
-    digests[_METADATA] = _digest_json(metadata)
     try:
       if self._is_unsynced:
         for old in self.steps():
@@ -123,7 +141,7 @@ class Checkpoints:
         step,
         args=ocp.args.Composite(
           arrays=ocp.args.StandardSave(flat),
-          digests=ocp.args.JsonSave(digests),
+          digests=ocp.args.JsonSave(verification.digests(flat, metadata)),
           metadata=ocp.args.JsonSave(dict(metadata)),
         ),
         force=True,
@@ -196,6 +214,18 @@ class Checkpoints:
       CorruptCheckpointError: if it is damaged or of another step.
       UnreadableCheckpointError: if reading failed for another reason.
     """
+    for is_last in (False, True):
+      try:
+        arrays, metadata = self._read(step)
+        break
+      except CorruptCheckpointError:
+        # What only failed to be found, or was read wrongly, is there now.
+        if is_last:
+          raise
+    arrays = {k: v for k, v in arrays.items() if k.startswith(prefix)}
+    return arrays, metadata
+
+  def _read(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     path = self.directory / str(step)
     try:
       restored = self._manager.restore(
@@ -207,21 +237,26 @@ class Checkpoints:
         ),
       )
       arrays = {k: np.asarray(v) for k, v in restored['arrays'].items()}
-      damage = _damage(step, arrays, restored['digests'], restored['metadata'])
+      damage = verification.damage(
+        step, arrays, restored['digests'], restored['metadata']
+      )
     except Exception as error:
-      reason = read_failures.cause(error, path)
-      if reason is not None:
-        raise UnreadableCheckpointError(
-          f'checkpoint {path} cannot be read just now ({reason}); it is left as'
-          ' it is: mend that and run the same command again'
-        ) from error
+      self._check_passing(step, error)
       raise CorruptCheckpointError(
         f'checkpoint {path} is damaged: {errors.first_line(error)[:150]}'
       ) from error
     if damage:
       raise CorruptCheckpointError(f'checkpoint {path} is damaged: {damage}')
-    arrays = {k: v for k, v in arrays.items() if k.startswith(prefix)}
     return arrays, restored['metadata']
+
+  def _check_passing(self, step: int, error: Exception) -> None:
+    """Raises UnreadableCheckpointError unless `error` tells of damage."""
+    path = self.directory / str(step)
+    if reason := read_failures.cause(error, path):
+      raise UnreadableCheckpointError(
+        f'checkpoint {path} cannot be read just now ({reason}); it is left as'
+        ' it is: mend that and run the same command again'
+      ) from error
 
   def restore_newest_good(
     self,
@@ -237,38 +272,48 @@ class Checkpoints:
     """
     damaged = []
     for step in reversed(self.steps()):
+      error = None
       try:
         arrays, metadata = self.restore(step)
-      except CorruptCheckpointError as error:
-        damaged.append((step, error))
+      except CorruptCheckpointError as found:
+        error = found
+      # All take the same, whoever may have read it otherwise.
+      said = agreement.exchange(error and str(error))
+      if texts := [x for x in said if x]:
+        damaged.append((step, error or CorruptCheckpointError(texts[0])))
         continue
       for bad, error in damaged:
-        place = self._set_aside(bad)
+        place = self._set_aside(bad, error)
         logging.error('%s; it was moved to %s', error, place)
       return step, arrays, metadata
     if damaged:
       step, error = damaged[0]
       raise CorruptCheckpointError(
-        f'all checkpoints of {self.directory} are damaged (the newest,'
-        f' {error}); give another --workdir, or delete that folder to begin'
-        ' again'
+        f'all checkpoints of {self.directory} are damaged and left as they are'
+        f' (the newest, {error}); give another --workdir, or delete that folder'
+        ' to begin again'
       ) from error
     return None
 
   def read_metadata(self) -> dict[str, Any] | None:
-    """Metadata of the newest checkpoint that has any to read, unverified."""
+    """Metadata of the newest checkpoint that has any, unverified.
+
+    Raises:
+      UnreadableCheckpointError: if reading failed for another reason.
+    """
     for step in reversed(self.steps()):
       try:
         found = self._manager.restore(
           step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
         )['metadata']
-      except Exception:  # Of Orbax, of many kinds; `restore` names them.
+      except Exception as error:  # Of Orbax, of many kinds.
+        self._check_passing(step, error)
         continue
       if isinstance(found, dict):
         return found
     return None
 
-  def _set_aside(self, step: int) -> epath.Path:
+  def _set_aside(self, step: int, error: CorruptCheckpointError) -> epath.Path:
     """Moves a checkpoint out of the way without losing it; returns where."""
     aside = self.directory.parent / 'corrupt_checkpoints'
     number, target = 0, aside / str(step)
@@ -276,8 +321,15 @@ class Checkpoints:
       number += 1
       target = aside / f'{step}_{number}'
     if jax.process_index() == 0:
-      aside.mkdir(parents=True, exist_ok=True)
-      (self.directory / str(step)).rename(target)
+      try:
+        aside.mkdir(parents=True, exist_ok=True)
+        (self.directory / str(step)).rename(target)
+      except OSError as failure:
+        raise errors.InputError(
+          f'{error}; it cannot be moved to {target}'
+          f' ({failure.strerror or failure}): move it away and run the same'
+          ' command again'
+        ) from failure
     ocp.multihost.sync_global_processes('checkpoint set aside')
     self._manager.reload()
     return target
@@ -293,43 +345,3 @@ class Checkpoints:
       f' (whole checkpoints: {kept})',
       errors.TrainingError,
     )
-
-
-def _damage(
-  step: int,
-  arrays: Mapping[str, np.ndarray],
-  digests: Mapping[str, str],
-  metadata: Mapping[str, Any],
-) -> str | None:
-  """What is wrong with the contents of a checkpoint; None if nothing is."""
-  digests = dict(digests)
-  # Those of earlier versions have none.
-  if digests.pop(_METADATA, None) not in (None, _digest_json(metadata)):
-    return 'its metadata are not what was saved'
-  if arrays.keys() != digests.keys():
-    return 'arrays or digests are missing'
-  for name, value in arrays.items():
-    if named_arrays.digest(value) != digests[name]:
-      return f'{name!r} is not what was saved'
-  for found in (arrays.get('step', step), metadata.get('step', step)):
-    if int(found) != step:
-      return f'it holds step {int(found)}'
-  return None
-
-
-def _digest_json(value: Any) -> str:
-  # As it is when read again: lists for tuples, and keys that are strings.
-  text = json.dumps(json.loads(json.dumps(value)), sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _to_host(tree: Any) -> Any:
-  """Host copies of replicated arrays, from one local device each."""
-  return jax.tree.map(
-    lambda x: (
-      np.asarray(x.addressable_shards[0].data)
-      if isinstance(x, jax.Array)
-      else np.asarray(x)
-    ),
-    tree,
-  )

@@ -12,7 +12,7 @@ from inception_jax import preprocess
 from inception_jax.data import crop_rules, labels
 from inception_jax.experiment import config as config_lib
 from inception_jax.runs import checkpoint, description, trained_data
-from inception_jax.runtime import durable, errors, json_files
+from inception_jax.runtime import durable, errors, json_files, read_failures
 
 # Fields that say where things are, how fast, or whether to stop at a bad image,
 # not what is computed.
@@ -81,7 +81,7 @@ class RunDirectory:
     """
     path, folder = self.path / 'config.json', self.path / 'checkpoints'
     # Looked at first: another process may be making both just now.
-    has_checkpoints = folder.exists()
+    has_checkpoints = read_failures.exists(folder)
     found = json_files.read_dict_or_none(path)
     if found is not None or not (has_checkpoints or path.exists()):
       return found
@@ -146,7 +146,7 @@ class RunDirectory:
 
     What a start that was interrupted has left is empty, or the same.
     """
-    if (self.path / 'checkpoints').exists():
+    if read_failures.exists(self.path / 'checkpoints'):
       return
     # It is written last: what a loss of power did to it has others beside it.
     config = self.path / 'config.json'

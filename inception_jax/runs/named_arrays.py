@@ -58,6 +58,18 @@ def unflatten(target: Any, flat: Mapping[str, Any], source: str) -> Any:
   return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
 
+def to_host(tree: Any) -> Any:
+  """Host copies of replicated arrays, from one local device each."""
+  return jax.tree.map(
+    lambda x: (
+      np.asarray(x.addressable_shards[0].data)
+      if isinstance(x, jax.Array)
+      else np.asarray(x)
+    ),
+    tree,
+  )
+
+
 def digest(value: np.ndarray) -> str:
   """SHA-256 of an array's type, shape and bytes."""
   value = np.ascontiguousarray(value)

@@ -1,8 +1,9 @@
 """What a run reports: JSON lines and TensorBoard events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from absl import logging
 from etils import epath
 
 from inception_jax.runs import events
@@ -21,8 +22,11 @@ class Recorder:
     workdir: run directory.
     step: step to resume at.
     writes: whether this process writes; the others only keep their lines.
-    known: lines of the checkpoint of this step; None if it holds none, as those
-      of earlier versions. Then the file's own are taken.
+    known: the lines in the checkpoint of this step; None if it holds none, as
+      those of earlier versions. Then the file's own are taken.
+
+  Raises:
+    InputError: if a file cannot be read, or its own lines are damaged.
   """
 
   def __init__(
@@ -30,12 +34,20 @@ class Recorder:
     workdir: epath.PathLike,
     step: int,
     writes: bool,
-    known: Sequence[dict[str, Any]] | None = None,
+    known: str | None = None,
   ):
     workdir = epath.Path(workdir)
     self._writes = writes
-    self.metrics = json_files.JsonLines(workdir / 'metrics.jsonl', known)
+    path = workdir / 'metrics.jsonl'
+    self.metrics = json_files.JsonLines(path, known, is_valid=_is_metrics)
     self.metrics.drop_after(step)
+    if known is None and step and not self.metrics.text:
+      logging.warning(
+        '%s is missing or empty, and the checkpoint of an earlier version does'
+        ' not hold its lines; it begins after step %d',
+        path,
+        step,
+      )
     self._timing = json_files.JsonLines(
       workdir / 'timing.jsonl', skips_damage=True
     )
@@ -85,3 +97,22 @@ class Recorder:
     if self._events is not None:
       for name, value in values.items():
         self._events.add_scalar(f'{group}/{name}', value, step)
+
+
+def _is_metrics(line: Mapping[str, Any]) -> bool:
+  """Whether a line of `metrics.jsonl` is one that a run has written."""
+  evaluation = line.get('evaluation', {})
+  return (
+    not line.keys() - {'step', 'train', 'evaluation'}
+    and _is_numbers(line.get('train', {}))
+    and isinstance(evaluation, dict)
+    and all(_is_numbers(scores) for scores in evaluation.values())
+  )
+
+
+def _is_numbers(values: Any) -> bool:
+  # Of all whole numbers that JSON can hold, not all are floats.
+  return isinstance(values, dict) and all(
+    isinstance(x, float) or isinstance(x, int) and abs(x) < 1 << 53
+    for x in values.values()
+  )

@@ -24,6 +24,7 @@ import jax
 from inception_jax.data import device
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import checkpoint, fine_tuning, named_arrays, run
+from inception_jax.runtime import read_failures
 from inception_jax.training import train_state
 
 
@@ -47,7 +48,7 @@ def load_source(
   folder = workdir / 'checkpoints'
   if path is None:
     return None
-  if folder.exists():
+  if read_failures.exists(folder):
     checkpoints = checkpoint.Checkpoints(folder, read_only=True)
     steps = checkpoints.steps()
     checkpoints.close()

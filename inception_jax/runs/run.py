@@ -27,7 +27,7 @@ import numpy as np
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules, labels
 from inception_jax.runs import checkpoint, description, named_arrays
-from inception_jax.runtime import errors, json_files, paths
+from inception_jax.runtime import errors, json_files, paths, read_failures
 
 WEIGHTS = ('raw', 'ema', 'polyak')
 # Where each kind of weights lies in a checkpoint.
@@ -194,7 +194,9 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
   """
   path = epath.Path(workdir) / 'config.json'
   try:
-    exists = path.exists()
+    exists = read_failures.exists(path)
+  except errors.InputError:
+    raise
   except Exception as error:  # Of remote folders, of several kinds.
     raise errors.InputError(
       f'{workdir} cannot be reached ({errors.first_line(error)}); check'

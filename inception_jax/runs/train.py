@@ -71,7 +71,7 @@ def _train(
     metadata.get('step', 0),
     writes,
     # Without a checkpoint there is nothing to go on from.
-    metadata.get('lines') if metadata else [],
+    metadata.get('lines') if metadata else '',
   )
   agreement.agree('checkpoint', int(state.step))
   loop = _create_loop(experiment, checkpoints, recorder, metadata)
@@ -156,7 +156,7 @@ def _create_loop(
       **loop_metadata,
       'config': experiment.config,
       'data': experiment.dataset.identity,
-      'lines': list(recorder.metrics),
+      'lines': recorder.metrics.text,
     }
     checkpoints.save(loop_metadata['step'], state, metadata)
 

@@ -14,7 +14,7 @@ from etils import epath
 
 from inception_jax.data import identity as identity_lib
 from inception_jax.runs import checkpoint
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import errors, json_files, read_failures
 
 FILE = 'data.json'
 _SETS = {'train': 'training', 'eval': 'evaluation'}
@@ -74,7 +74,7 @@ def _kept(workdir: epath.Path) -> dict[str, Any] | None:
   if kept is not None and _is_whole(kept):
     return kept
   metadata = {}
-  if folder.exists():
+  if read_failures.exists(folder):
     checkpoints = checkpoint.Checkpoints(folder, read_only=True)
     metadata = checkpoints.read_metadata() or {}
     checkpoints.close()

@@ -1,6 +1,6 @@
 """Files of JSON, written whole or line by line."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 import contextlib
 import json
 from typing import Any
@@ -9,7 +9,7 @@ import uuid
 from absl import logging
 from etils import epath
 
-from inception_jax.runtime import durable, errors
+from inception_jax.runtime import durable, errors, read_failures
 
 
 class JsonLines:
@@ -18,53 +18,62 @@ class JsonLines:
   Each line is a dict with a whole number `step`. New lines are appended to a
   local file. A remote file cannot be appended to, so it is replaced whole, and
   only by a `flush` that syncs; so is a file whose lines were dropped. The half
-  line that a kill can leave at the end is dropped when reading.
+  line, without its end, that a kill can leave is dropped when reading.
 
   Args:
     path: the file.
-    known: what its lines must begin with; they are taken instead of those of
-      the file, which is written anew, with a warning, if it differs. None is
-      the lines of the file, if it exists.
+    known: the text that it must begin with; its lines are taken instead of
+      those of the file, which is written anew, with a warning, if it differs.
+      None is the lines of the file, if it exists.
     skips_damage: with `known=None`, whether a damaged line is left out with a
       warning and not an error.
+    is_valid: whether a line is one of this file; what is not is damaged.
 
   Raises:
-    InputError: if the file cannot be read, or a line before the last is
-      damaged.
+    InputError: if the file cannot be read, or a line is damaged.
   """
 
   def __init__(
     self,
     path: epath.Path,
-    known: Sequence[dict[str, Any]] | None = None,
+    known: str | None = None,
     skips_damage: bool = False,
+    is_valid: Callable[[dict[str, Any]], bool] = lambda line: True,
   ):
     self._path = path
     self._is_local = durable.is_local(path)
     self._num_written = -1  # Lines in the file; -1 if it must be replaced.
     contents = _read(path)
-    if known is None:
-      self._lines = _parse(path, contents, skips_damage)
-      return
-    self._lines = list(known)
-    if not contents.startswith(_to_text(self._lines).encode()):
+    if known is not None and not contents.startswith(known.encode()):
       logging.warning(
         '%s is missing, damaged or changed; its %d lines are written anew from'
         ' the checkpoint',
         path,
-        len(self._lines),
+        known.count('\n'),
       )
+    if known is not None:
+      contents = known.encode()
+    self._lines = _parse(path, contents, skips_damage, is_valid)
+    # Encoded once, however often all of them are wanted.
+    self._texts = [_to_text(line) for line in self._lines]
 
   def __iter__(self) -> Iterator[dict[str, Any]]:
     return iter(self._lines)
 
+  @property
+  def text(self) -> str:
+    """What the file holds after the next `flush`."""
+    return ''.join(self._texts)
+
   def append(self, line: dict[str, Any]) -> None:
     """Adds a line; `flush` writes it."""
     self._lines.append(line)
+    self._texts.append(_to_text(line))
 
   def drop_after(self, step: int) -> None:
     """Forgets the lines of later steps than `step`."""
     self._lines = [line for line in self._lines if line['step'] <= step]
+    self._texts = [_to_text(line) for line in self._lines]
     self._num_written = -1
 
   def flush(self, sync: bool = False) -> None:
@@ -82,24 +91,24 @@ class JsonLines:
     try:
       if appends:
         with self._path.open('a') as file:
-          file.write(_to_text(self._lines[self._num_written :]))
+          file.write(''.join(self._texts[self._num_written :]))
         if sync:
           durable.sync_file(self._path)
     except OSError as error:
       self._num_written = -1  # Half of it may be there.
       raise _cannot_write(self._path, error) from error
     if not appends:
-      write_atomically(self._path, _to_text(self._lines))
+      write_atomically(self._path, self.text)
     self._num_written = len(self._lines)
 
 
-def _to_text(lines: Iterable[dict[str, Any]]) -> str:
-  return ''.join(json.dumps(line) + '\n' for line in lines)
+def _to_text(line: dict[str, Any]) -> str:
+  return json.dumps(line) + '\n'
 
 
 def _read(path: epath.Path) -> bytes:
   try:
-    return path.read_bytes() if path.exists() else b''
+    return path.read_bytes() if read_failures.exists(path) else b''
   except OSError as error:
     raise errors.InputError(
       f'{path} cannot be read ({errors.first_line(error)}); mend that and run'
@@ -108,7 +117,10 @@ def _read(path: epath.Path) -> bytes:
 
 
 def _parse(
-  path: epath.Path, contents: bytes, skips_damage: bool
+  path: epath.Path,
+  contents: bytes,
+  skips_damage: bool,
+  is_valid: Callable[[dict[str, Any]], bool],
 ) -> list[dict[str, Any]]:
   lines, texts = [], contents.splitlines()
   for number, text in enumerate(texts, 1):
@@ -116,11 +128,13 @@ def _parse(
       line = json.loads(text)
       if not isinstance(line, dict) or type(line.get('step')) is not int:
         raise ValueError('it has no step')
+      if not is_valid(line):
+        raise ValueError('it is no such line')
       lines.append(line)
     except (ValueError, RecursionError) as error:
       if skips_damage:
         logging.warning('line %d of %s is damaged; left out', number, path)
-      elif number < len(texts):
+      elif number < len(texts) or contents.endswith(b'\n'):
         raise errors.InputError(
           f'{path} is damaged in line {number} ({errors.first_line(error)});'
           ' delete it to go on without it'

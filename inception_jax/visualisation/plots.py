@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 import io
+import math
 from typing import Any
 
 from etils import epath
@@ -64,7 +65,7 @@ def _plot_training(
   steps = [line['step'] for line in lines]
   names = {name for line in lines for name in line['train']}
   for name in sorted(names, reverse=True):
-    values = [line['train'][name] for line in lines]
+    values = [line['train'].get(name, math.nan) for line in lines]
     label = f'train {name[5:]}'
     if name.startswith('loss_'):
       losses.plot(steps, values, label=label)
@@ -73,12 +74,12 @@ def _plot_training(
 
 
 def _losses_of(lines: Sequence[Mapping[str, Any]]) -> list[float]:
-  """Losses of all heads at all steps."""
+  """Losses of all heads at all steps, those that are numbers."""
   return [
     value
     for line in lines
     for name, value in line['train'].items()
-    if name.startswith('loss_')
+    if name.startswith('loss_') and math.isfinite(value)
   ]
 
 
@@ -93,7 +94,7 @@ def _plot_evaluations(
     there = [line for line in lines if kind in line['evaluation']]
     steps = [line['step'] for line in there]
     for axes, name in ((losses, 'loss'), (accuracies, 'top1')):
-      values = [line['evaluation'][kind][name] for line in there]
+      values = [line['evaluation'][kind].get(name, math.nan) for line in there]
       axes.plot(steps, values, label=f'eval {kind}', **style)
 
 

@@ -1,8 +1,11 @@
 """Tests of checkpoints: round trips, damage, full disks."""
 
+import builtins
 import errno
+import io
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -227,7 +230,11 @@ def passing_failures():
     ),
     'tensorstore, system': (
       ValueError('Failed to open file: [OS error 24: Too many open files]'),
-      'OS error 24',
+      'Too many open',
+    ),
+    'tensorstore, newer': (
+      ValueError('UNKNOWN: Error opening "c/d/1" [os_error_code=\'5\']'),
+      'Input/output error',
     ),
   }
 
@@ -251,6 +258,115 @@ def test_a_passing_failure_moves_nothing_and_says_why(
   assert '/c/2 cannot be read just now' in message and '\n' not in message
   assert not (tmp_path / 'corrupt_checkpoints').exists()
   assert checkpoints.restore_newest_good()[0] == 2
+
+
+class Faults:
+  """Makes one call of the system fail, or all from that on.
+
+  Args:
+    monkeypatch: of the test.
+    folder: only calls about what lies in it count and fail.
+  """
+
+  def __init__(self, monkeypatch, folder):
+    self._folder = str(folder)
+    self.count, self._fails = 0, lambda number: False
+    for owner, name in (
+      (os, 'stat'),
+      (os, 'listdir'),
+      (os, 'scandir'),
+      (builtins, 'open'),
+      (io, 'open'),
+    ):
+      monkeypatch.setattr(owner, name, self._failing(getattr(owner, name)))
+
+  def begin(self, fails):
+    self.count, self._fails = 0, fails
+
+  def _failing(self, call):
+    def wrapped(path='.', *arguments, **options):
+      if not isinstance(path, int) and self._folder in os.fsdecode(path):
+        self.count += 1
+        if self._fails(self.count):
+          raise OSError(errno.EIO, 'Input/output error')
+      return call(path, *arguments, **options)
+
+    return wrapped
+
+
+@pytest.mark.parametrize('lasts', [False, True])
+def test_whichever_call_fails_a_good_checkpoint_stays_where_it_is(
+  tmp_path, monkeypatch, lasts
+):
+  saved(tmp_path / 'c', 1, 2)
+  before = sorted(tmp_path.rglob('*'))
+  faults = Faults(monkeypatch, tmp_path)
+  assert checkpoint.Checkpoints(tmp_path / 'c').restore_newest_good()[0] == 2
+  num_calls, outcomes = faults.count, []
+  assert num_calls > 30
+  for number in range(1, num_calls + 1):
+    faults.begin(lambda x, n=number: x >= n if lasts else x == n)
+    try:
+      checkpoints = checkpoint.Checkpoints(tmp_path / 'c')
+      assert checkpoints.restore_newest_good()[0] == 2
+      outcomes.append('good')
+    except checkpoint.UnreadableCheckpointError as error:
+      assert 'left as' in str(error)
+      outcomes.append('unreadable')
+    faults.begin(lambda x: False)
+    assert sorted(tmp_path.rglob('*')) == before
+  # What fails once need not stop it.
+  assert set(outcomes) == ({'unreadable'} if lasts else {'good', 'unreadable'})
+
+
+def test_without_file_descriptors_nothing_is_moved(tmp_path):
+  checkpoints = saved(tmp_path / 'c', 1, 2)
+  limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+  free = os.open(os.devnull, os.O_RDONLY)
+  os.close(free)
+  # Enough for the event loop of Orbax, not for TensorStore, which is no Python.
+  resource.setrlimit(resource.RLIMIT_NOFILE, (free + 3, limits[1]))
+  try:
+    with pytest.raises(
+      checkpoint.UnreadableCheckpointError, match='Too many open files'
+    ):
+      checkpoints.restore_newest_good()
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+  assert checkpoints.restore_newest_good()[0] == 2
+
+
+def test_a_damaged_checkpoint_that_cannot_be_moved_is_one_sentence(
+  tmp_path, monkeypatch
+):
+  saved(tmp_path / 'c', 1, 2)
+  for file in array_files(tmp_path / 'c' / '2'):
+    file.write_bytes(b'')
+  (tmp_path / 'corrupt_checkpoints').write_text('a file')
+  with pytest.raises(errors.InputError, match='/c/2 is damaged.*cannot be mo'):
+    checkpoint.Checkpoints(tmp_path / 'c').restore_newest_good()
+  assert checkpoint.Checkpoints(tmp_path / 'c').steps() == [1, 2]
+
+
+def test_files_among_the_checkpoints_are_none_of_them(tmp_path):
+  saved(tmp_path / 'c', 1)
+  (tmp_path / 'c' / '5').write_text('')
+  (tmp_path / 'c' / '007').mkdir()
+  assert checkpoint.Checkpoints(tmp_path / 'c').steps() == [1]
+
+
+def test_metadata_that_cannot_be_read_now_are_not_those_of_an_older(
+  tmp_path, monkeypatch
+):
+  checkpoints = saved(tmp_path / 'c', 1, 2)
+  failure = OSError(errno.EIO, 'Input/output error')
+
+  def fail(*arguments, **options):
+    raise failure
+
+  monkeypatch.setattr(ocp.CheckpointManager, 'restore', fail)
+  with pytest.raises(checkpoint.UnreadableCheckpointError, match='/c/2 cannot'):
+    checkpoints.read_metadata()
 
 
 def test_a_file_the_system_cannot_read_is_no_damage(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ def test_events_that_cannot_be_written_stop_no_run(
 ):
   from tensorboardX import event_file_writer
 
-  recorder = recorder_lib.Recorder(tmp_path, 0, True, [])
+  recorder = recorder_lib.Recorder(tmp_path, 0, True, '')
 
   def full(self):
     raise OSError(errno.ENOSPC, 'No space left on device')
@@ -30,7 +30,7 @@ def test_events_that_cannot_be_written_stop_no_run(
 
 def test_damaged_timings_are_left_out(tmp_path, caplog):
   (tmp_path / 'timing.jsonl').write_bytes(b'{"step": 1}\n\xff\n[1]\n{"st')
-  recorder = recorder_lib.Recorder(tmp_path, 5, True, [])
+  recorder = recorder_lib.Recorder(tmp_path, 5, True, '')
   recorder.timing(6, {'seconds': 1.0})
   recorder.close()
   steps = [
