@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 import machine  # noqa: E402
 
-from inception_jax.runs import checkpoint  # noqa: E402
+from inception_jax.runs import checkpoint, named_arrays  # noqa: E402
 
 NUM_STEPS = 400
 CONFIG = [
@@ -145,7 +145,7 @@ def final_state(workdir: pathlib.Path) -> dict[str, str]:
   checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
   arrays, _ = checkpoints.restore(checkpoints.steps()[-1])
   checkpoints.close()
-  found = {name: checkpoint.digest(value) for name, value in arrays.items()}
+  found = {name: named_arrays.digest(value) for name, value in arrays.items()}
   lines = (workdir / 'metrics.jsonl').read_bytes()
   return {**found, 'metrics.jsonl': hashlib.sha256(lines).hexdigest()}
 
