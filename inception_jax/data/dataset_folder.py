@@ -10,7 +10,7 @@ from array_record.python import array_record_module
 from etils import epath
 import tensorflow_datasets as tfds
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, read_failures
 
 # What TFDS wants to know before it opens a dataset.
 _DESCRIPTIONS = ('dataset_info.json', 'features.json')
@@ -58,7 +58,12 @@ def _check_description(folder: str, path: str) -> None:
       contents = json.load(file)
   except PermissionError as error:
     raise _locked(path) from error
-  except (OSError, ValueError):
+  except (OSError, ValueError) as error:
+    if reason := read_failures.cause(error, epath.Path(path)):
+      raise errors.InputError(
+        f'{path} cannot be read just now ({reason}); mend that and run the same'
+        ' command again'
+      ) from error
     contents = None
   if not contents or not isinstance(contents, dict):
     raise errors.InputError(
@@ -93,6 +98,11 @@ def check_files(name: str, split: Any) -> None:
         os.fspath(path)
       ).num_records()
     except (RuntimeError, OSError, ValueError) as error:
+      if passing := read_failures.cause(error, path):
+        return (
+          f'{path} cannot be read just now ({passing}); mend that and run the'
+          ' same command again'
+        )
       found, reason = 0, f'cannot be read: {errors.first_line(error)}'
     else:
       reason = (

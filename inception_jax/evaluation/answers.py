@@ -16,7 +16,7 @@ from etils import epath
 import numpy as np
 
 from inception_jax.evaluation import crop_views
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import errors, json_files, read_failures
 
 # Also of the pixels that were asked about: raised when those of a crop change.
 _FORMAT = 3
@@ -213,6 +213,11 @@ class Answers:
         arrays = {name: file[name] for name in wanted}
         place = str(file['digest']), int(file['start'])
     except Exception as e:  # Of as many kinds as there is damage.
+      if reason := read_failures.cause(e, path):
+        raise errors.InputError(
+          f'{path} cannot be read just now ({reason}); mend that and run the'
+          ' same command again'
+        ) from e
       raise errors.InputError(
         f'{path} is missing or damaged; delete it, and the same command answers'
         ' to its pictures again'

@@ -201,8 +201,9 @@ def read_or_none(path: epath.Path) -> Any:
   Raises:
     InputError: if the system cannot read it.
   """
+  contents = _read(path)  # Whose errors are of ValueError's kind too.
   try:
-    return json.loads(_read(path))
+    return json.loads(contents)
   except (ValueError, RecursionError):
     return None
 

@@ -67,8 +67,8 @@ def cause(error: BaseException, folder: epath.Path) -> str | None:
 
   Args:
     error: what a library raised, with what it was raised from.
-    folder: what was being read; each of its files is tried, since libraries do
-      not always say what the system said.
+    folder: what was being read, or a file; each of its files is tried, since
+      libraries do not always say what the system said.
 
   Returns:
     The reason in the system's or library's words; None if it is damage.

@@ -1,6 +1,7 @@
 """Tests of prepared datasets as random-access records."""
 
 import contextlib
+import errno
 import io
 import os
 import pathlib
@@ -13,7 +14,7 @@ import pytest
 from sklearn import datasets as sklearn_datasets
 import tensorflow_datasets as tfds
 
-from inception_jax.data import records
+from inception_jax.data import dataset_folder, records
 from inception_jax.data.preparation import prepare
 from inception_jax.runtime import errors
 
@@ -271,6 +272,26 @@ def test_damaged_descriptions(pictures, tmp_path):
       ):
         records.open_records('pets', 'train', tmp_path / 'data')
     path.write_text(whole)
+
+
+def test_a_description_that_cannot_be_read_just_now_is_not_damaged(
+  tmp_path, monkeypatch
+):
+  folder = tmp_path / 'pets' / '1.0.0'
+  folder.mkdir(parents=True)
+  (folder / 'dataset_info.json').write_text('{"name": "pets"}')
+  dataset_folder.check_descriptions('pets', tmp_path)
+  real = open
+
+  def failing(path, *arguments, **options):
+    if str(path).endswith('dataset_info.json'):
+      raise OSError(errno.EIO, 'Input/output error')
+    return real(path, *arguments, **options)
+
+  monkeypatch.setattr('builtins.open', failing)
+  with pytest.raises(errors.InputError, match='just now .Input/out') as found:
+    dataset_folder.check_descriptions('pets', tmp_path)
+  assert 'delete' not in str(found.value)
 
 
 def test_names_of_fewer_classes(pictures, tmp_path):

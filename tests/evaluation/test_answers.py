@@ -1,5 +1,7 @@
 """Tests of the answers on disk."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -118,6 +120,20 @@ def test_damaged_files_are_named(complete, tmp_path, contents):
   with pytest.raises(errors.InputError, match='00000080.npz .*; delete it'):
     complete.read(70, 100, 0)
   complete.read(0, 80, 0)  # The others are good.
+
+
+def test_a_file_that_cannot_be_read_just_now_is_not_to_be_deleted(
+  complete, monkeypatch
+):
+  def fail(path):
+    raise OSError(errno.EMFILE, 'Too many open files')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(type(complete.folder), 'read_bytes', fail)
+    with pytest.raises(errors.InputError, match='just now .Too many') as found:
+      complete.read(0, 10, 0)
+  assert 'delete' not in str(found.value)
+  complete.read(0, 10, 0)
 
 
 def test_every_bit_of_a_header_may_flip(complete):

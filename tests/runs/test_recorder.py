@@ -1,10 +1,15 @@
 """Tests of what a run reports while it trains."""
 
+import collections
 import errno
+import json
 
 from etils import epath
+import numpy as np
 
 from inception_jax.runs import recorder as recorder_lib
+from inception_jax.runtime import errors
+from inception_jax.visualisation import plots
 
 
 def test_events_that_cannot_be_written_stop_no_run(
@@ -41,3 +46,75 @@ def test_damaged_timings_are_left_out(tmp_path, caplog):
   ]
   assert steps == [1, 6]
   assert len([x for x in caplog.messages if 'left out' in x]) == 3
+
+
+def metrics(num_steps):
+  """The text of a `metrics.jsonl`."""
+  line = {'train': {'loss': 2.5, 'loss_main': 1.25, 'top1_main': 0.5}}
+  lines = [{'step': step, **line} for step in range(1, num_steps + 1)]
+  scores = {'loss': 1.0, 'top1': 0.5, 'num_images': 10}
+  lines.append({'step': num_steps, 'evaluation': {'raw': scores}})
+  return ''.join(json.dumps(x) + '\n' for x in lines)
+
+
+def flips(contents, num, rng):
+  """The contents with one bit flipped, so many times."""
+  for place in rng.choice(8 * len(contents), num, replace=False):
+    flipped = bytearray(contents)
+    flipped[place // 8] ^= 1 << place % 8
+    yield bytes(flipped)
+
+
+def test_any_damage_of_the_metrics_is_mended_from_the_checkpoint(
+  tmp_path, caplog
+):
+  path, known = tmp_path / 'metrics.jsonl', metrics(3)
+  damages = [*flips(known.encode(), 150, np.random.RandomState(0)), b'']
+  for damage in damages:
+    path.write_bytes(damage + b'{"step": 9}\n{"st')  # Of later steps.
+    caplog.clear()
+    recorder = recorder_lib.Recorder(tmp_path, 3, False, known)
+    recorder.metrics.flush()
+    assert path.read_text() == known
+    assert recorder.last_evaluation()['raw']['top1'] == 0.5
+    assert [x for x in caplog.messages if 'written anew from the checkp' in x]
+
+
+def test_damaged_metrics_of_an_earlier_version_are_one_sentence(tmp_path):
+  path, whole = tmp_path / 'metrics.jsonl', metrics(3)
+  outcomes = collections.Counter()
+  damages = [
+    *flips(whole.encode(), 150, np.random.RandomState(0)),
+    *(
+      whole.encode().replace(*x)
+      for x in (
+        (b'2.5', b'"x"'),
+        (b'2.5', b'1' + 400 * b'0'),
+        (b'{"loss": 2.5', b'{"lo": 2.5'),
+        (b'2.5', b'1e999'),
+        (b'1.25', b'NaN'),
+        (b'{"raw"', b'[], "x": {"raw"'),
+      )
+    ),
+  ]
+  for number, damage in enumerate(damages):
+    path.write_bytes(damage)
+    try:
+      recorder = recorder_lib.Recorder(tmp_path, 3, False)
+      if not number % 30 or number >= 150:
+        plots.to_png(plots.learning_curves(recorder.metrics, 2.3))
+      recorder.last_evaluation()
+      outcomes['taken'] += 1
+    except errors.InputError as error:
+      assert 'metrics.jsonl is damaged in line' in str(error)
+      outcomes['sentence'] += 1
+  assert outcomes['sentence'] > 70 and outcomes['taken'] > 20
+
+
+def test_empty_metrics_of_an_earlier_version_are_said(tmp_path, caplog):
+  (tmp_path / 'metrics.jsonl').write_bytes(b'')
+  recorder_lib.Recorder(tmp_path, 3, False)
+  assert 'it begins after step 3' in caplog.text
+  caplog.clear()
+  recorder_lib.Recorder(tmp_path, 0, False, '')
+  assert not caplog.messages

@@ -1,9 +1,12 @@
 """Tests of files of JSON, written whole or line by line."""
 
+import errno
+import os
+
 from etils import epath
 import pytest
 
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import durable, errors, json_files, read_failures
 
 
 def test_lines_are_appended_and_dropped(tmp_path):
@@ -31,6 +34,68 @@ def test_half_a_last_line_is_dropped_and_a_damaged_one_named(tmp_path):
   path.write_text('{"st\n{"step": 1}\n')
   with pytest.raises(errors.InputError, match='damaged in line 1'):
     json_files.JsonLines(path)
+
+
+def test_a_damaged_last_line_is_no_half_line(tmp_path):
+  path = epath.Path(tmp_path / 'x.jsonl')
+  path.write_text('{"step": 0}\n{"stup": 1}\n')
+  with pytest.raises(errors.InputError, match='damaged in line 2'):
+    json_files.JsonLines(path)
+
+
+def test_what_is_known_is_taken_for_what_the_file_holds(tmp_path, caplog):
+  path = epath.Path(tmp_path / 'x.jsonl')
+  path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n')
+  known = '{"step": 0}\n{"step": 1}\n'
+  lines = json_files.JsonLines(path, known)
+  assert lines.text == known and [x['step'] for x in lines] == [0, 1]
+  assert not caplog.messages
+  lines.append({'step': 5, 'x': 0.1})
+  lines.flush()
+  assert path.read_text() == lines.text == known + '{"step": 5, "x": 0.1}\n'
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_missing(tmp_path, monkeypatch):
+  path = epath.Path(tmp_path / 'x.jsonl')
+  path.write_text('{"step": 0}\n')
+  real = os.stat
+
+  def failing(name, *arguments, **options):
+    if not isinstance(name, int) and os.fspath(name) == str(path):
+      raise OSError(errno.EIO, 'Input/output error')
+    return real(name, *arguments, **options)
+
+  monkeypatch.setattr(os, 'stat', failing)
+  for read in (
+    json_files.JsonLines,
+    lambda x: json_files.JsonLines(x, ''),
+    json_files.read_or_none,
+    read_failures.exists,
+  ):
+    with pytest.raises(errors.InputError, match='x.jsonl cannot be .*Input/ou'):
+      read(path)
+  monkeypatch.undo()
+  assert read_failures.exists(path)
+  assert not read_failures.exists(path / 'in a file')
+  assert not read_failures.exists(epath.Path(tmp_path / 'nothing'))
+
+
+def test_a_remote_file_is_replaced_only_when_it_is_synced(
+  tmp_path, monkeypatch
+):
+  # To an object store nothing is appended.
+  monkeypatch.setattr(durable, 'is_local', lambda path: False)
+  path = epath.Path(tmp_path / 'x.jsonl')
+  lines = json_files.JsonLines(path, '')
+  lines.append({'step': 1})
+  lines.flush()
+  assert not path.exists()
+  lines.flush(sync=True)
+  lines.append({'step': 2})
+  lines.flush()
+  assert path.read_text() == '{"step": 1}\n'
+  lines.flush(sync=True)
+  assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
