@@ -7,6 +7,7 @@ import pathlib
 import tarfile
 
 import jax
+import listing
 import numpy as np
 import pytest
 import random_runs
@@ -177,7 +178,7 @@ def test_exported_file_describes_itself(lrn_workdir):
   assert result['max_abs_diff'] <= LOGITS_ATOL
   assert result['top1_agreement'] == 1 and result['num_images'] >= 8
   assert json.loads((path.parent / 'check.json').read_text()) == result
-  assert sorted(os.listdir(path.parent)) == ['check.json', 'model.onnx']
+  assert listing.names(path.parent) == ['check.json', 'model.onnx']
   metadata = session_of(str(path)).get_modelmeta().custom_metadata_map
   loaded = run.load_run(lrn_workdir)
   assert metadata['profile'] == 'inception_v1_google'
@@ -320,12 +321,12 @@ def test_failed_export_keeps_the_file_before_it(
 ):
   output = tmp_path / 'model.onnx'
   exporting.export(lrn_workdir, 'onnx', output=output)
-  before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+  before = listing.contents(tmp_path)
   assert set(before) == {'model.onnx', 'check.json'}
   without_alpha_factor(monkeypatch)
   with pytest.raises(checking.ExportError):
     exporting.export(lrn_workdir, 'onnx', output=output)
-  assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+  assert before == listing.contents(tmp_path)
 
 
 def test_file_that_the_runtime_refuses_is_a_sentence(

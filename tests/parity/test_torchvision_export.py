@@ -6,6 +6,7 @@ import json
 
 from imported_ends import ends_of
 import jax
+import listing
 import numpy as np
 import pytest
 import random_runs
@@ -55,7 +56,7 @@ def test_every_profile_comes_back_and_computes_the_same(name, tmp_path):
   endings = {'.safetensors', '.pt', '.json'}
   if name != 'inception_v1_torchvision':
     endings.add('.py')
-  assert {x.suffix for x in folder.iterdir()} == endings
+  assert {folder.joinpath(x).suffix for x in listing.names(folder)} == endings
   assert len(result['beside']) == len(endings) - 2
   # Every bit, and all that belongs to it.
   loaded = run.load_run(workdir)
@@ -190,7 +191,7 @@ def test_without_pytorch_there_is_no_pt(google, tmp_path, monkeypatch):
   path = tmp_path / 'a.safetensors'
   result = exporting.export(google, 'torchvision', output=path)
   assert result['max_abs_diff'] == 0
-  assert sorted(x.name for x in tmp_path.iterdir()) == [
+  assert listing.names(tmp_path) == [
     'a.py',
     'a.safetensors',
     'check.json',
