@@ -196,7 +196,7 @@ def _write(
         _check_free(workdir)  # Others may have begun there.
         if workdir.exists():
           workdir.rmdir()
-        partial.rename(workdir)
+        durable.move_folder(partial, workdir)
       finally:
         if partial.exists():
           partial.rmtree()

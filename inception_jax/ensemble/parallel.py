@@ -19,7 +19,7 @@ from etils import epath
 
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.runs import claim
-from inception_jax.runtime import errors, locks, signals
+from inception_jax.runtime import durable, errors, locks, signals
 
 _LOG_FILE = 'train.log'
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -209,7 +209,7 @@ def _start(
   path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
   log_file = workdir / _LOG_FILE
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(workdir)
     log = open(log_file, 'ab')
   except OSError as error:
     raise errors.cannot_write(

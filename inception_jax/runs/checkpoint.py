@@ -52,9 +52,9 @@ class UnreadableCheckpointError(errors.InputError):
 class Checkpoints:
   """The checkpoints of one folder.
 
-  At every moment there is a whole checkpoint that outlasts a loss of power: an
-  older one is only deleted when `keep` newer ones are on the disk. While a
-  checkpoint is being written there is therefore one more than `keep`.
+  At every moment there is a whole checkpoint that outlasts a loss of power: in
+  the background the new one is written, then synced to the disk, and only then
+  an older one is deleted. Until then there is one more than `keep`.
 
   Args:
     directory: folder, local or remote; made when first saved to.
@@ -73,9 +73,9 @@ class Checkpoints:
     self._keep = keep
     # Saves that are under way: at most one, by its step.
     self._pending: tuple[int, futures.Future] | None = None
-    self._has_saved = False
     self._background = futures.ThreadPoolExecutor(1, 'checkpoint')
-    self._is_unsynced = not read_only  # What an earlier process has left.
+    self._synced: set[int] = set()
+    self._deleted: set[int] = set()  # Of which Orbax does not know.
     self._manager = self._open(read_only)
 
   def _open(self, read_only: bool) -> ocp.CheckpointManager:
@@ -87,7 +87,9 @@ class Checkpoints:
         self.directory,
         options=ocp.CheckpointManagerOptions(
           # Orbax deletes before the newest is synced.
-          preservation_policy=policy.LatestN(self._keep + 1),
+          preservation_policy=policy.PreserveAll()
+          if durable.is_local(self.directory)
+          else policy.LatestN(self._keep),
           create=not read_only,
           cleanup_tmp_directories=not read_only,
         ),
@@ -113,7 +115,7 @@ class Checkpoints:
 
   def steps(self) -> list[int]:
     """Steps that have a checkpoint, ascending."""
-    return sorted(self._manager.all_steps())
+    return sorted(set(self._manager.all_steps()) - self._deleted)
 
   def save(self, step: int, tree: Any, metadata: Mapping[str, Any]) -> None:
     """Starts to save; writing goes on in the background.
@@ -133,10 +135,6 @@ class Checkpoints:
       for name, leaf in named_arrays.flatten(named_arrays.to_host(tree)).items()
     }
     try:
-      if self._is_unsynced:
-        for old in self.steps():
-          self._sync(old)
-        self._is_unsynced = False
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -148,16 +146,25 @@ class Checkpoints:
       )
     except Exception as error:  # Orbax wraps what went wrong in many kinds.
       raise self._failed(step, error) from error
-    self._has_saved = True
     self._pending = step, self._background.submit(self._finish, step)
 
   def _finish(self, step: int) -> None:
+    """Waits until a checkpoint is written, syncs it, deletes the oldest."""
     self._manager.wait_until_finished()
-    self._sync(step)
-
-  def _sync(self, step: int) -> None:
-    if jax.process_index() == 0:  # Which writes all of it.
-      durable.sync_tree(self.directory / str(step))
+    if not durable.is_local(self.directory):
+      return  # The store keeps what it has, and Orbax has deleted.
+    steps = self.steps()
+    writes = jax.process_index() == 0  # The first process writes all of it.
+    for kept in steps[-self._keep :]:
+      # What an earlier process has left may not be on the disk either.
+      if writes and kept not in self._synced:
+        durable.sync_tree(self.directory / str(kept))
+        durable.sync_folder(self.directory.parent)
+      self._synced.add(kept)
+    for old in steps[: -self._keep]:
+      if writes:
+        self._delete(old)
+      self._deleted.add(old)
 
   def wait(self) -> None:
     """Returns when everything is written and on the disk.
@@ -174,16 +181,9 @@ class Checkpoints:
       raise self._failed(step, error) from error
 
   def close(self) -> None:
-    """Waits, and deletes all but the newest.
-
-    Raises:
-      TrainingError: see `wait`.
-    """
+    """Waits; raises as `wait` does."""
     try:
       self.wait()
-      if self._has_saved and jax.process_index() == 0:
-        for step in self.steps()[: -self._keep]:
-          self._delete(step)
     finally:
       self._background.shutdown()
     self._manager.close()

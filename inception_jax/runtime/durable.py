@@ -5,7 +5,6 @@ failure, since the system writes it to the disk later. What must not be lost is
 synced: first the file, then the folder that names it.
 """
 
-from collections.abc import Callable
 import contextlib
 import errno
 import os
@@ -90,23 +89,27 @@ def check_writable(folder: epath.Path) -> None:
   probe.unlink()
 
 
-def replace(
-  temporary: epath.Path, path: epath.Path, sync: Callable = sync_file
-) -> None:
-  """Gives a finished file or folder its name, in place of an earlier file.
+def replace(temporary: epath.Path, path: epath.Path) -> None:
+  """Gives a finished file its name, in place of an earlier one.
 
   After a loss of power there is either the earlier one or the whole new one.
 
   Args:
-    temporary: beside `path`, or at least on the same file system.
+    temporary: beside `path`.
     path: the name it gets.
-    sync: `sync_file`, or `sync_tree` of a folder.
 
   Raises:
     OSError: if it cannot be done; `path` is as it was.
   """
-  sync(temporary)
+  sync_file(temporary)
   temporary.replace(path)
+  sync_folder(path.parent)
+
+
+def move_folder(folder: epath.Path, path: epath.Path) -> None:
+  """As `replace`, for a finished folder; at `path` there is nothing yet."""
+  sync_tree(folder)
+  folder.rename(path)
   sync_folder(path.parent)
 
 

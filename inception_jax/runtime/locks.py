@@ -20,7 +20,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import durable, errors
 
 try:
   import fcntl
@@ -229,7 +229,7 @@ def _folder_made(folder: epath.Path) -> Iterator[None]:
   """Makes a folder; what of it was not there goes again if it is empty."""
   made = [x for x in (folder, *folder.parents) if not x.exists()]
   try:
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     yield
   finally:
     for x in made:

@@ -14,7 +14,7 @@ from etils import epath
 import pooch
 import requests
 
-from inception_jax.runtime import errors, progress
+from inception_jax.runtime import durable, errors, progress
 
 # The published files have 27 to 54 MB.
 MAX_BYTES = 2**28
@@ -219,7 +219,7 @@ def _folder_made(folder: epath.Path) -> Iterator[None]:
   """Makes a folder, which goes again if what is done in it fails."""
   missing = [x for x in (folder, *folder.parents) if not x.exists()]
   try:
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     yield
   except BaseException:
     for made in missing:
@@ -235,7 +235,7 @@ def _copy(source: epath.Path, path: epath.Path) -> None:
   try:
     with source.open('rb') as original, partial.open('wb') as copy:
       shutil.copyfileobj(original, copy)
-    partial.replace(path)
+    durable.replace(partial, path)
   finally:
     with contextlib.suppress(OSError):
       partial.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 from flax import struct
@@ -444,7 +445,11 @@ def test_a_checkpoint_is_on_the_disk_before_an_older_one_is_deleted(
     checkpoints.save(step, make_state(step), {})
     checkpoints.wait()
     files = {str(x) for x in (folder / str(step)).rglob('*')}
-    present[step] = {*files, str(folder / str(step)), str(folder)}
+    above = (folder / str(step), folder, tmp_path)
+    present[step] = files.union(map(str, above))
+    # Deleted in the background, not only by the next save.
+    assert [x.name for x in folder.iterdir()] == [str(step)]
+    assert checkpoints.steps() == [step]
   checkpoints.close()
   assert checkpoint.Checkpoints(folder).steps() == [3]
   deletions = [
@@ -465,6 +470,65 @@ def test_checkpoints_that_a_kill_left_over_go_with_the_next_save(tmp_path):
   checkpoints.save(4, make_state(4), {})
   checkpoints.close()
   assert checkpoint.Checkpoints(tmp_path / 'c').steps() == [4]
+
+
+def test_what_a_killed_process_saved_is_synced_with_the_next(
+  tmp_path, monkeypatch
+):
+  saved(tmp_path / 'c', 1, 2)
+  synced = []
+  monkeypatch.setattr(durable, 'sync_tree', lambda path: synced.append(path))
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'c', keep=2)
+  for step in (3, 4):
+    checkpoints.save(step, make_state(step), {})
+    checkpoints.wait()
+  checkpoints.close()
+  assert [x.name for x in synced] == ['2', '3', '4']
+
+
+def test_a_save_is_synced_and_deletes_in_the_background(tmp_path, monkeypatch):
+  folder = tmp_path / 'c'
+  checkpoints = checkpoint.Checkpoints(folder, keep=1)
+  checkpoints.save(1, make_state(1), {})
+  checkpoints.wait()
+  goes_on = threading.Event()
+  sync_tree = durable.sync_tree
+
+  def slow(path):
+    assert goes_on.wait(30)
+    sync_tree(path)
+
+  monkeypatch.setattr(durable, 'sync_tree', slow)
+  checkpoints.save(2, make_state(2), {})  # Returns before it is synced.
+  while not (folder / '2').exists():
+    time.sleep(0.01)
+  assert (folder / '1').exists()  # The only one that is on the disk.
+  goes_on.set()
+  checkpoints.close()
+  assert [x.name for x in folder.iterdir()] == ['2']
+
+
+def test_a_deletion_that_was_cut_short_leaves_no_checkpoint(
+  tmp_path, monkeypatch
+):
+  folder = tmp_path / 'c'
+  checkpoints = checkpoint.Checkpoints(folder, keep=1)
+  checkpoints.save(1, make_state(1), {})
+  checkpoints.wait()
+
+  def broken(path, *arguments, **options):
+    raise OSError(errno.EIO, 'Input/output error')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(shutil, 'rmtree', broken)
+    checkpoints.save(2, make_state(2), {})
+    checkpoints.close()
+  assert len(list(folder.iterdir())) == 2
+  checkpoints = checkpoint.Checkpoints(folder, keep=1)
+  assert checkpoints.steps() == [2]
+  checkpoints.save(3, make_state(3), {})
+  checkpoints.close()
+  assert [x.name for x in folder.iterdir()] == ['3']
 
 
 def test_a_failed_save_is_named_by_its_own_step(tmp_path, monkeypatch):

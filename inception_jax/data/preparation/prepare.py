@@ -26,7 +26,7 @@ from inception_jax.data.preparation import (
   manual,
   staging,
 )
-from inception_jax.runtime import errors
+from inception_jax.runtime import durable, errors
 
 # Kept beside a folder's census: its listing and what was left out.
 FILE = 'preparation.json'
@@ -290,8 +290,8 @@ def _finish(name: str, root: epath.Path, stage: epath.Path) -> None:
   census.load_or_take(name, stage)
   builder = records_lib.prepared_builder(name, stage)
   relative = epath.Path(builder.data_dir).relative_to(stage)
-  (root / relative).parent.mkdir(parents=True, exist_ok=True)
-  (stage / relative).rename(root / relative)
+  durable.make_folder((root / relative).parent)
+  durable.move_folder(stage / relative, root / relative)
 
 
 def _load(place: epath.Path) -> dict[str, Any]:

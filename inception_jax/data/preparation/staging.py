@@ -10,7 +10,7 @@ from absl import logging
 from etils import epath
 
 from inception_jax.data import open_files
-from inception_jax.runtime import errors, locks, signals
+from inception_jax.runtime import durable, errors, locks, signals
 
 # Files kept open, and closed when the folder is removed: that needs some, also
 # when no more may be opened.
@@ -39,7 +39,7 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
   folder = data_dir / f'.preparing_{re.sub("[^a-z0-9_.]", "_", name.lower())}'
   with contextlib.ExitStack() as stack:
     try:
-      data_dir.mkdir(parents=True, exist_ok=True)
+      durable.make_folder(data_dir)
       is_sure = stack.enter_context(
         locks.hold(
           folder.with_name(f'{folder.name}{locks.FILE}'),
