@@ -32,11 +32,10 @@ def main(argv: list[str]) -> int:
   log.configure()
   try:
     result = registry.run(flags.FLAGS, argv[1:])
-    print(json.dumps(result), flush=True)
+    log.print_result(json.dumps(result))
     registry.check_whole(result)
   except errors.UserFacingError as error:
-    sentence = errors.on_one_line(f'error: {error}')
-    print(sentence, file=sys.stderr, flush=True)
+    log.say(errors.on_one_line(f'error: {error}'))
     if isinstance(error.__cause__, KeyboardInterrupt):
       # All is tidied up; but the threads of libraries, cut short in their work,
       # can crash the interpreter when it ends.

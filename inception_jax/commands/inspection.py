@@ -16,7 +16,7 @@ from inception_jax.data import ahead, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
-from inception_jax.runtime import durable, errors, own_files, paths
+from inception_jax.runtime import durable, errors, log, own_files, paths
 from inception_jax.visualisation import plots
 
 _FILES = (
@@ -148,7 +148,7 @@ def _take_census(
   )
 
   splits = census.load_or_take(data['name'], data.get('data_dir'))
-  print(census.to_text(splits))
+  log.print_result(census.to_text(splits))
   table = io.StringIO()
   writer = csv.writer(table, lineterminator='\n')
   writer.writerow(['class', *splits])

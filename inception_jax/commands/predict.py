@@ -11,7 +11,14 @@ import numpy as np
 
 from inception_jax.data import pictures
 from inception_jax.runs import run
-from inception_jax.runtime import errors, json_files, own_files, paths, progress
+from inception_jax.runtime import (
+  errors,
+  json_files,
+  log,
+  own_files,
+  paths,
+  progress,
+)
 from inception_jax.visualisation import plots
 
 _TOP_K = 5
@@ -78,7 +85,7 @@ def predict(
         sheet += list(batch.images[: _MAX_ON_SHEET - len(sheet)])
       bar.update(len(batch.files) + len(batch.failed))
   result = {'predictions': predictions, 'failed': failed}
-  print(to_text(result))
+  log.print_result(to_text(result))
   if output is not None:
     _write(output, result, sheet)
   return result

@@ -15,7 +15,7 @@ from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.evaluation import scores
 from inception_jax.report import contents as contents_lib
 from inception_jax.report import figures, text
-from inception_jax.runtime import agreement, errors, json_files, own_files
+from inception_jax.runtime import agreement, errors, json_files, log, own_files
 from inception_jax.visualisation import plots
 
 _FILES = (
@@ -98,7 +98,9 @@ def _write(
     },
     removes=[name for name, x in files.items() if x is None],
   )
-  print(text.to_markdown(contents.everything, contents.is_paper_task))
+  log.print_result(
+    text.to_markdown(contents.everything, contents.is_paper_task)
+  )
   logging.info('the report is in %s', folder)
   return {**output, **contents.result}
 

@@ -13,7 +13,7 @@ from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.paper import claims as paper_claims
 from inception_jax.paper import summary
-from inception_jax.runtime import errors, own_files, paths
+from inception_jax.runtime import errors, log, own_files, paths
 
 _ENDINGS = ('.txt', '.json', '.csv')
 
@@ -64,7 +64,7 @@ def summarize(
       raise errors.cannot_write(
         f'--output={output}', error, 'give another file'
       ) from error
-  print(text)
+  log.print_result(text)
   return result
 
 

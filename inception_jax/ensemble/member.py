@@ -26,14 +26,14 @@ def main() -> int:
   try:
     with signals.as_exceptions():
       result = train.train(given['config'], given['workdir'])
+    log.print_result(json.dumps(result))
   except errors.UserFacingError as error:
-    print(f'error: {error}', file=sys.stderr, flush=True)
+    log.say(f'error: {error}')
     return error.exit_status
   except KeyboardInterrupt as error:
     # Before or after the loop, which saves. The threads of libraries, cut short
     # in their work, can crash the interpreter when it ends.
     os._exit(128 + signals.number_of(error))
-  print(json.dumps(result), flush=True)
   return 0
 
 

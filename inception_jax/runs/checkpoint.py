@@ -22,6 +22,7 @@ which makes a checkpoint independent of devices, hosts and library classes.
 
 from collections.abc import Mapping
 from concurrent import futures
+import contextlib
 from typing import Any
 
 from absl import logging
@@ -186,7 +187,9 @@ class Checkpoints:
       self.wait()
     finally:
       self._background.shutdown()
-    self._manager.close()
+      # Orbax raises again what an earlier `wait` has raised.
+      with contextlib.suppress(Exception):
+        self._manager.close()
 
   def _delete(self, step: int) -> None:
     # Not half a checkpoint, even after a kill: Orbax clears this name away.

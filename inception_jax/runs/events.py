@@ -1,12 +1,14 @@
 """TensorBoard events of a run."""
 
+import contextlib
 import os
+import socket
 import time
 
 from absl import logging
 from etils import epath
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import durable, errors
 
 
 class Events:
@@ -24,15 +26,16 @@ class Events:
   def __init__(self, folder: epath.Path, step: int):
     # Slow to import; only the main process needs it. Its SummaryWriter has a
     # thread and a queue, and waits for ever once the thread finds a full disk.
-    from tensorboardX import event_file_writer
+    from tensorboardX import record_writer
     from tensorboardX.proto import event_pb2
 
     self._folder, self._writer, self._event = folder, None, event_pb2.Event
     try:
       folder.mkdir(parents=True, exist_ok=True)
-      self._writer = event_file_writer.EventsWriter(
-        os.path.join(folder, 'events')
-      )
+      # TensorBoard looks for this name.
+      name = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}'
+      self._writer = record_writer.RecordWriter(os.path.join(folder, name))
+      self._write(0, file_version='brain.Event:2')
       start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
       self._write(step, session_log=start)
     except OSError as error:
@@ -51,7 +54,9 @@ class Events:
       if self._writer is not None:
         self._writer.flush()
     except OSError as error:
-      self._give_up(error)
+      # It syncs, after writing, what need not be synced.
+      if not durable.is_refusal(error):
+        self._give_up(error)
 
   def close(self) -> None:
     try:
@@ -63,11 +68,14 @@ class Events:
 
   def _write(self, step: int, **fields) -> None:
     if self._writer is not None:
-      self._writer.write_event(
-        self._event(wall_time=time.time(), step=step, **fields)
-      )
+      event = self._event(wall_time=time.time(), step=step, **fields)
+      self._writer.write(event.SerializeToString())
 
   def _give_up(self, error: OSError) -> None:
+    if self._writer is not None:
+      # What it could not write, Python would try to when the program ends.
+      with contextlib.suppress(OSError):
+        self._writer.close()
     self._writer = None
     logging.warning(
       '%s cannot be written (%s); training goes on without TensorBoard events,'

@@ -29,6 +29,11 @@ _REFUSALS = frozenset(
 _refused: set[str] = set()  # One warning a process is enough.
 
 
+def is_refusal(error: OSError) -> bool:
+  """Whether a file system cannot sync; the disk neither fails nor is full."""
+  return error.errno in _REFUSALS
+
+
 def is_local(path: epath.PathLike) -> bool:
   """Whether a path is one of this machine's, not of an object store."""
   return '://' not in os.fspath(path)
@@ -122,7 +127,7 @@ def _sync(path: str, flags: int) -> None:
       with contextlib.suppress(OSError):
         os.close(descriptor)
   except OSError as error:
-    if error.errno not in _REFUSALS:
+    if not is_refusal(error):
       raise
     if not _refused:
       logging.warning(

@@ -1,9 +1,14 @@
 """Errors whose message is meant for the user."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 import difflib
 import errno
+import os
 import re
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_TEXT = re.compile('No space left|[Qq]uota|File too large')
+_OS_ERROR = re.compile(r"(?:\[OS error |os_error_code=')(\d+)")
 
 
 class UserFacingError(Exception):
@@ -60,21 +65,43 @@ def cannot_write(
   Returns:
     The error, to be raised from `error`.
   """
-  reason = getattr(error, 'strerror', None) or first_line(error)[:300]
+  reason = system_reason(error) or first_line(error)[:300]
   return kind(f'{target} cannot be written ({reason}); {remedy}')
+
+
+def system_reason(error: BaseException) -> str | None:
+  """What the system said, if an error or what caused it tells."""
+  for link in _chain(error):
+    if reason := getattr(link, 'strerror', None):
+      return reason
+    if found := os_error_numbers(str(link)):
+      return os.strerror(min(found))
+  return None
+
+
+def os_error_numbers(text: str) -> set[int]:
+  """The system's error numbers in what TensorStore says, in any version."""
+  return set(map(int, _OS_ERROR.findall(text)))
 
 
 def remedy_of_writing(error: BaseException) -> str:
   """What the user can do about a failed write: free space only if none is."""
-  link = error
-  while link is not None:
-    number = getattr(link, 'errno', None)
-    full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    # TensorStore gives the system's words only.
-    if full or re.search('No space left|[Qq]uota|File too large', str(link)):
+  for link in _chain(error):
+    numbers = {getattr(link, 'errno', None), *os_error_numbers(str(link))}
+    # Some libraries give the system's words only.
+    if numbers & _FULL or _FULL_TEXT.search(str(link)):
       return 'free some space'
-    link = link.__cause__ or link.__context__
   return 'mend that'
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+  """An error, what it was raised from, and so on."""
+  seen = set()
+  while error is not None and id(error) not in seen:
+    seen.add(id(error))
+    yield error
+    hidden = error.__suppress_context__
+    error = error.__cause__ or (None if hidden else error.__context__)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -1,9 +1,14 @@
-"""What goes to standard error."""
+"""What goes to standard error, and results to standard output."""
 
+import contextlib
 import logging as std_logging
+import os
 import pathlib
+import sys
 
 from absl import logging
+
+from inception_jax.runtime import errors
 
 _PACKAGE = str(pathlib.Path(__file__).parent.parent)
 
@@ -17,9 +22,39 @@ def configure() -> None:
   logging.set_stderrthreshold(logging.INFO)
   logging.use_absl_handler()
   handler = logging.get_absl_handler()
-  handler.addFilter(
-    lambda record: (
-      record.levelno >= std_logging.WARNING
-      or record.pathname.startswith(_PACKAGE)
-    )
-  )
+  handler.addFilter(is_shown)
+
+
+def is_shown(record: std_logging.LogRecord) -> bool:
+  """Whether a user is to see what was logged."""
+  if record.pathname.startswith(_PACKAGE):
+    return True
+  # With a traceback Orbax says what it raises too, which we put in a sentence.
+  is_raised = record.exc_info and 'orbax' in pathlib.Path(record.pathname).parts
+  return record.levelno >= std_logging.WARNING and not is_raised
+
+
+def say(text: str) -> None:
+  """Prints to standard error; a full disk there stops nothing."""
+  with contextlib.suppress(OSError):
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_result(text: str) -> None:
+  """Prints to standard output.
+
+  Raises:
+    PartialError: if that cannot be written.
+  """
+  try:
+    print(text, flush=True)
+  except OSError as error:
+    # Else Python tries again when it ends, and complains.
+    with contextlib.suppress(OSError, ValueError):
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise errors.cannot_write(
+      'standard output',
+      error,
+      f'{errors.remedy_of_writing(error)} and run the same command again',
+      errors.PartialError,
+    ) from error

@@ -1,6 +1,7 @@
 """Progress bars: how far long work is, and how long it will still take."""
 
 from collections.abc import Iterable
+import contextlib
 import sys
 from typing import Any
 
@@ -9,6 +10,21 @@ import tqdm
 # A log file needs fewer lines than a terminal.
 _SECONDS_ON_TERMINAL = 0.5
 _SECONDS_IN_FILE = 10.0
+
+
+class _StandardError:
+  """Standard error; what cannot be written there stops nothing."""
+
+  def write(self, text: str) -> None:
+    with contextlib.suppress(OSError):
+      sys.stderr.write(text)
+
+  def flush(self) -> None:
+    with contextlib.suppress(OSError):
+      sys.stderr.flush()
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(sys.stderr, name)
 
 
 def progress_bar(
@@ -47,7 +63,7 @@ def progress_bar(
     unit_scale=unit_scale,
     disable=disable,
     delay=delay,
-    file=sys.stderr,
+    file=_StandardError(),
     mininterval=_SECONDS_ON_TERMINAL if is_terminal else _SECONDS_IN_FILE,
     dynamic_ncols=True,
   )

@@ -18,8 +18,6 @@ _STATUS = re.compile(
   r'(?:^|: )(?:PERMISSION_DENIED|RESOURCE_EXHAUSTED|UNAVAILABLE|'
   r'DEADLINE_EXCEEDED|UNAUTHENTICATED|CANCELLED|ABORTED): '
 )
-# The number that the system gave, in the words of its several versions.
-_OS_ERROR = re.compile(r"(?:\[OS error |os_error_code=')(\d+)")
 
 
 def exists(path: epath.Path) -> bool:
@@ -81,7 +79,7 @@ def cause(error: BaseException, folder: epath.Path) -> str | None:
     if isinstance(link, OSError) and link.errno:
       if link.errno not in _DAMAGE:
         return link.strerror or errors.first_line(link)
-    elif found := set(map(int, _OS_ERROR.findall(str(link)))):
+    elif found := errors.os_error_numbers(str(link)):
       if passing := found - _DAMAGE:
         return os.strerror(min(passing))
     elif _STATUS.search(str(link)):

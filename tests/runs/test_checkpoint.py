@@ -548,6 +548,21 @@ def test_a_failed_save_is_named_by_its_own_step(tmp_path, monkeypatch):
   assert '(whole checkpoints: 1)' in str(found.value)
 
 
+def test_closing_after_a_failed_save_raises_nothing_more(tmp_path, monkeypatch):
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'c')
+
+  def full(*arguments, **options):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(type(checkpoints.directory), 'write_text', full)
+  with pytest.raises(errors.TrainingError, match='checkpoint 1 .*free some'):
+    try:
+      checkpoints.save(1, make_state(1), {})
+      checkpoints.wait()
+    finally:  # As training does; what it raised would be lost.
+      checkpoints.close()
+
+
 def test_only_a_full_disk_asks_for_space():
   full = OSError(errno.ENOSPC, 'No space left on device')
   wrapped = ValueError('Error writing')

@@ -3,26 +3,32 @@
 import collections
 import errno
 import json
+import os
 
 from etils import epath
 import numpy as np
+import tensorboard_events
 
 from inception_jax.runs import recorder as recorder_lib
-from inception_jax.runtime import errors
+from inception_jax.runtime import durable, errors
 from inception_jax.visualisation import plots
 
 
 def test_events_that_cannot_be_written_stop_no_run(
   tmp_path, monkeypatch, caplog
 ):
-  from tensorboardX import event_file_writer
+  from tensorboardX import record_writer
 
   recorder = recorder_lib.Recorder(tmp_path, 0, True, '')
 
   def full(self):
     raise OSError(errno.ENOSPC, 'No space left on device')
 
-  monkeypatch.setattr(event_file_writer.EventsWriter, 'flush', full)
+  closed = []
+  monkeypatch.setattr(record_writer.RecordWriter, 'flush', full)
+  monkeypatch.setattr(
+    record_writer.RecordWriter, 'close', lambda self: closed.append(self)
+  )
   for step in range(1, 40):  # More than a queue of events would hold.
     recorder.train_metrics(step, {'loss': 1.0})
     recorder.flush()
@@ -31,6 +37,28 @@ def test_events_that_cannot_be_written_stop_no_run(
   assert len(warnings) == 1 and 'No space left' in warnings[0]
   lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
   assert len(lines) == 39
+  # Else Python tries to write the rest when it ends, and complains.
+  assert len(closed) == 1
+
+
+def test_a_file_system_that_cannot_sync_has_events(
+  tmp_path, monkeypatch, caplog
+):
+  monkeypatch.setattr(durable, '_refused', {'warned of'})
+
+  def refuse(descriptor):
+    raise OSError(errno.EINVAL, 'Invalid argument')
+
+  monkeypatch.setattr(os, 'fsync', refuse)
+  recorder = recorder_lib.Recorder(tmp_path, 0, True, '')
+  for step in (1, 2):
+    recorder.train_metrics(step, {'loss': 1.0 * step})
+    recorder.flush(sync=True)
+  # Already now, not when it is closed.
+  found = tensorboard_events.scalars(tmp_path / 'tensorboard')
+  assert found == {('train/loss', 1): 1.0, ('train/loss', 2): 2.0}
+  recorder.close()
+  assert 'cannot be' not in caplog.text
 
 
 def test_damaged_timings_are_left_out(tmp_path, caplog):

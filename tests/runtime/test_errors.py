@@ -41,3 +41,24 @@ def test_a_path_with_odd_characters_leaves_one_line():
   found = errors.on_one_line(text)
   assert found == "error: --x=a\\nb\\udcff\\x1b[1m 'ü $x$'; give another"
   found.encode()
+
+
+def test_the_reason_is_what_the_system_said():
+  text = (
+    'RESOURCE_EXHAUSTED: Error opening "zarr" driver: Error writing "a" in'
+    ' OCDBT database: Failed to write 181 bytes to file 12: No space left on'
+    " device [os_error_code='28'] [tensorstore_spec='{}']"
+  )
+  wrapped = ValueError('Save failed')
+  wrapped.__cause__ = ValueError(text)
+  for error in (
+    OSError(errno.ENOSPC, 'No space left on device'),
+    ValueError(text),
+    wrapped,
+  ):
+    found = errors.cannot_write('x', error, errors.remedy_of_writing(error))
+    assert str(found) == (
+      'x cannot be written (No space left on device); free some space'
+    )
+  other = errors.cannot_write('x', ValueError('no such codec'), 'mend that')
+  assert str(other) == 'x cannot be written (no such codec); mend that'

@@ -1,6 +1,29 @@
 """Tests of progress bars."""
 
+import errno
+import sys
+
 from inception_jax.runtime import progress
+
+
+class Full:
+  """Standard error on a disk that is full."""
+
+  def __init__(self):
+    self.tries = 0
+
+  def write(self, text):
+    self.tries += 1
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  flush = isatty = lambda self: False
+
+
+def test_a_full_disk_stops_no_bar(monkeypatch):
+  monkeypatch.setattr(sys, 'stderr', Full())
+  with progress.progress_bar(desc='work', total=4, unit='img') as bar:
+    bar.update(4)
+  assert bar.n == 4 and sys.stderr.tries
 
 
 def test_bars_go_to_standard_error(capsys):

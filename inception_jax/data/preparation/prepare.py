@@ -26,7 +26,7 @@ from inception_jax.data.preparation import (
   manual,
   staging,
 )
-from inception_jax.runtime import durable, errors
+from inception_jax.runtime import durable, errors, log
 
 # Kept beside a folder's census: its listing and what was left out.
 FILE = 'preparation.json'
@@ -79,7 +79,7 @@ def prepare(
     'splits': splits,
     'left_out': _load(place).get('left_out', []),
   }
-  print(_to_text(result), file=sys.stderr)
+  log.say(_to_text(result))
   return result
 
 
