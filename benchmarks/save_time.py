@@ -8,6 +8,7 @@ checkpoint is written. Prints one JSON object.
 """
 
 import argparse
+import contextlib
 import pathlib
 import statistics
 import sys
@@ -18,12 +19,28 @@ from unittest import mock
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import jax  # noqa: E402
 import machine  # noqa: E402
+import numpy as np  # noqa: E402
 
 from configs import fake_data  # noqa: E402
 from inception_jax.experiment import experiment  # noqa: E402
 from inception_jax.runs import checkpoint  # noqa: E402
 from inception_jax.runtime import durable  # noqa: E402
+from inception_jax.training import train_state  # noqa: E402
+
+
+def noise(state: train_state.TrainState) -> train_state.TrainState:
+  """A state of the same shapes that does not shrink when it is compressed."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda x: (
+      rng.standard_normal(x.shape, np.float32)
+      if x.dtype == np.float32 and x.ndim
+      else x
+    ),
+    state,
+  )
 
 
 def main() -> None:
@@ -32,14 +49,18 @@ def main() -> None:
   parser.add_argument('--output')
   known = parser.parse_args()
   record = machine.environment(('orbax-checkpoint',))
-  state = experiment.create_experiment(fake_data.get_config()).create_state()
+  state = noise(
+    experiment.create_experiment(fake_data.get_config()).create_state()
+  )
   times = {'synced': [], 'not_synced': []}
   with tempfile.TemporaryDirectory(dir=ROOT) as folder:
     checkpoints = checkpoint.Checkpoints(f'{folder}/checkpoints', keep=2)
     for step in range(2 * known.rounds + 2):
       kind = list(times)[step % 2]
-      sync = durable.sync_tree if kind == 'synced' else lambda path: None
-      with mock.patch.object(durable, 'sync_tree', sync):
+      with contextlib.ExitStack() as stack:
+        if kind == 'not_synced':
+          for name in ('sync_tree', 'sync_folder'):
+            stack.enter_context(mock.patch.object(durable, name))
         start = time.perf_counter()
         checkpoints.save(step, state.replace(step=state.step + step), {})
         stalled = time.perf_counter() - start

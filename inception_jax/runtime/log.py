@@ -29,8 +29,10 @@ def is_shown(record: std_logging.LogRecord) -> bool:
   """Whether a user is to see what was logged."""
   if record.pathname.startswith(_PACKAGE):
     return True
-  # With a traceback Orbax says what it raises too, which we put in a sentence.
-  is_raised = record.exc_info and 'orbax' in pathlib.Path(record.pathname).parts
+  # With a traceback Orbax says what it raises too, which we put in a sentence,
+  # and asyncio what others of its tasks have raised.
+  parts = pathlib.Path(record.pathname).parts
+  is_raised = record.exc_info and ('orbax' in parts or 'asyncio' in parts)
   return record.levelno >= std_logging.WARNING and not is_raised
 
 

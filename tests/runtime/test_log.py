@@ -1,5 +1,6 @@
 """Tests of what goes to standard error and output."""
 
+import asyncio
 import errno
 import logging as std_logging
 import sys
@@ -39,6 +40,7 @@ def test_what_a_save_raises_is_not_said_twice():
   error = OSError(errno.ENOSPC, 'No space left on device')
   for path, shown in (
     ('/site-packages/orbax/checkpoint/x.py', False),
+    (asyncio.base_events.__file__, False),
     ('/site-packages/other/x.py', True),
     (runtime.__file__, True),
   ):
