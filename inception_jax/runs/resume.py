@@ -6,8 +6,10 @@ checkpoint are all that is needed:
 
 1. `runs.directory.RunDirectory` checks that the config is that of the run.
 2. `restore_or_init` restores the newest checkpoint whose digests are right. A
-   corrupt one is moved to `corrupt_checkpoints/` and an older one is used.
-3. `runs.recorder.Recorder` drops the lines of `metrics.jsonl` after that step.
+   corrupt one is moved to `corrupt_checkpoints/` and an older one is used. One
+   that cannot be read for another reason ends the command instead.
+3. `runs.recorder.Recorder` begins with the lines of `metrics.jsonl` that the
+   checkpoint holds, whatever became of the file.
 4. `training.loop.TrainLoop` continues with the window of metrics that the
    checkpoint holds, and `train_batches` with the batch of that step.
 
@@ -81,6 +83,7 @@ def restore_or_init(
   Raises:
     InputError: if a checkpoint does not fit the config.
     CorruptCheckpointError: if there are checkpoints and all are corrupt.
+    UnreadableCheckpointError: if one cannot be read for another reason.
   """
   found = checkpoints.restore_newest_good()
   if found is None:

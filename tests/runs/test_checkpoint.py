@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from inception_jax.runs import checkpoint, named_arrays
-from inception_jax.runtime import durable, errors
+from inception_jax.runtime import agreement, durable, errors
 
 
 @struct.dataclass
@@ -347,6 +347,18 @@ def test_a_damaged_checkpoint_that_cannot_be_moved_is_one_sentence(
   with pytest.raises(errors.InputError, match='/c/2 is damaged.*cannot be mo'):
     checkpoint.Checkpoints(tmp_path / 'c').restore_newest_good()
   assert checkpoint.Checkpoints(tmp_path / 'c').steps() == [1, 2]
+
+
+def test_what_another_process_finds_damaged_is_damaged_for_all(
+  tmp_path, monkeypatch
+):
+  checkpoints = saved(tmp_path / 'c', 1, 2)
+  said = iter([[None, 'checkpoint 2 is damaged: there'], [None, None]])
+  monkeypatch.setattr(agreement, 'exchange', lambda mine: next(said))
+  step, arrays, _ = checkpoints.restore_newest_good()
+  assert step == 1
+  assert_is_state(arrays, 1)
+  assert (tmp_path / 'corrupt_checkpoints' / '2').exists()
 
 
 def test_files_among_the_checkpoints_are_none_of_them(tmp_path):

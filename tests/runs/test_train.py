@@ -10,6 +10,7 @@ import signal
 import jax
 import lock_holder
 import numpy as np
+import orbax.checkpoint as ocp
 from PIL import Image
 import pytest
 from same_runs import assert_same_run, final_arrays
@@ -167,6 +168,28 @@ def test_corrupt_newest_checkpoint_costs_only_time(trained, tmp_path):
     run.load_run(workdir)
   train.train(config, workdir)
   assert_same_run(trained[0], workdir)
+
+
+def test_a_passing_failure_is_no_reason_to_delete_a_checkpoint(
+  trained, monkeypatch
+):
+  def fail(*arguments, **options):
+    raise OSError(errno.EMFILE, 'Too many open files')
+
+  before = contents(trained[0])
+  monkeypatch.setattr(ocp.CheckpointManager, 'restore', fail)
+  for command in (
+    lambda: run.load_run(trained[0]),
+    lambda: train.train(tiny_config.get_config(), trained[0]),
+  ):
+    with pytest.raises(errors.InputError, match='/12 .*Too many.*') as found:
+      command()
+    assert 'delete' not in str(found.value)
+  after = contents(trained[0])
+  assert after.keys() == before.keys()
+  assert all(
+    after[path] == before[path] for path in after if 'checkpoints' in path.parts
+  )
 
 
 def test_non_finite_loss_keeps_the_last_good_checkpoint(tmp_path):
