@@ -5,7 +5,7 @@ or started differently, and records the time until both have ended, their exit
 statuses and last sentences. Where the run can resume, the same pair is started
 again, and its last checkpoint and `metrics.jsonl` must be those of an unbroken
 pair, to the bit. Prints one JSON object; exit status 1 if a process ended with
-a traceback or a run differs.
+a traceback or another status than it must, or a run differs.
 
   python benchmarks/processes.py [--output=FILE.json] [--cases late kill_0]
 """
@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,11 +29,21 @@ sys.path.insert(0, str(ROOT / 'benchmarks'))
 import kills  # noqa: E402
 import machine  # noqa: E402
 
-NUM_STEPS = 300
+NUM_STEPS = 120
 CONFIG = [
   *kills.CONFIG,
   f'--config.train.num_train_steps={NUM_STEPS}',
   '--config.train.eval_every_steps=100',
+]
+# Real pictures, of which one process has damaged copies.
+PICTURES = [
+  '--config=configs/digits.py',
+  '--config.model.name=inception_v1_bn_shallow',
+  '--config.model.width=0.05',
+  '--config.data.image_size=32',
+  '--config.train.batch_size=8',
+  '--config.train.num_train_steps=100',
+  '--config.train.eval_every_steps=5',
 ]
 TIMEOUT = 400
 
@@ -50,6 +61,7 @@ class Case:
     after: sent once so many lines of the log are there; 0 is a second after
       both were started.
     ends_well: whether the pair trains to the end.
+    damages: the set of pictures that is damaged where process 1 reads it.
   """
 
   more: tuple[str, ...] = ()
@@ -59,6 +71,7 @@ class Case:
   target: int = 1
   after: int = 10
   ends_well: bool = False
+  damages: str | None = None
 
 
 CASES = {
@@ -66,12 +79,35 @@ CASES = {
   'kill_1': Case(signum=signal.SIGKILL),
   'terminate_1': Case(signum=signal.SIGTERM),
   'terminate_1_at_start': Case(signum=signal.SIGTERM, after=0),
+  'kill_1_at_start': Case(signum=signal.SIGKILL, after=0),
   'late': Case(seconds_late=60.0, ends_well=True),
   'other_learning_rate': Case(('--config.learning_rate.init_value=0.5',)),
   'other_eval_every_steps': Case(('--config.train.eval_every_steps=7',)),
   'other_mode': Case(('--mode=evaluate',)),
   'other_workdir': Case(workdir='other'),
+  'unknown_field': Case(('--config.train.batchsize=8',)),
+  'bad_image': Case(damages='train'),
+  'damaged_evaluation_set': Case(damages='test'),
 }
+
+
+def data_folders(folder: pathlib.Path, damages: str) -> list[pathlib.Path]:
+  """The digits as they are, and with a damaged set."""
+  good, bad = folder / 'good', folder / 'bad'
+  subprocess.run(
+    [sys.executable, 'main.py', '--mode=prepare', PICTURES[0]]
+    + [f'--config.data.data_dir={good}'],
+    cwd=ROOT,
+    check=True,
+    capture_output=True,
+  )
+  shutil.copytree(good, bad)
+  (path,) = bad.glob(f'digits/*/*{damages}.array_record*')
+  contents = bytearray(path.read_bytes())
+  # Records begin at 64 KiB.
+  contents[1 << 16 : 3 << 16] = bytes(2 << 16)
+  path.write_bytes(contents)
+  return [good, bad]
 
 
 def start(
@@ -82,6 +118,9 @@ def start(
     probe.bind(('127.0.0.1', 0))
     port = probe.getsockname()[1]
   processes, logs = [], []
+  config = CONFIG
+  if case.damages:
+    config, data = PICTURES, data_folders(folder, case.damages)
   for number in range(2):
     place = folder / ('run' if number == 0 else case.workdir)
     if number and case.seconds_late:
@@ -91,8 +130,11 @@ def start(
       processes.append(
         subprocess.Popen(
           [
-            *(sys.executable, 'main.py', f'--workdir={place}', *CONFIG),
+            *(sys.executable, 'main.py', f'--workdir={place}', *config),
             *(case.more if number else ()),
+            *(
+              [f'--config.data.data_dir={data[number]}'] if case.damages else ()
+            ),
           ],
           cwd=ROOT,
           env={
@@ -175,6 +217,7 @@ def main() -> None:
       if case.signum is not None or case.ends_well:
         found['equal'] = kills.final_state(place / 'run') == wanted
       good = good and not found['tracebacks'] and found.get('equal', True)
+      good = good and all(found['exit_statuses']) != case.ends_well
       record['cases'][name] = found
   machine.keep(record, known.output)
   if not good:

@@ -104,14 +104,22 @@ def _result(status, out, err):
   return json.loads(out.splitlines()[-1])
 
 
-def start_cluster(num_processes, *arguments, **options):
-  """Starts several processes that find each other on loopback."""
+def start_cluster(num_processes, *arguments, of_each=None, **options):
+  """Starts several processes that find each other on loopback.
+
+  Args:
+    num_processes: how many.
+    *arguments: of all.
+    of_each: more arguments of each; None is none.
+    **options: see `start`.
+  """
   with socket.socket() as probe:
     probe.bind(('127.0.0.1', 0))
     port = probe.getsockname()[1]
   return [
     start(
       *arguments,
+      *(of_each[i] if of_each else ()),
       JAX_COORDINATOR_ADDRESS=f'127.0.0.1:{port}',
       JAX_NUM_PROCESSES=str(num_processes),
       JAX_PROCESS_ID=str(i),

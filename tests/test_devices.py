@@ -139,8 +139,30 @@ def test_process_that_fails_does_not_leave_the_other_waiting(trained, tmp_path):
   )
   status, _, err = launch.finish(processes[0])
   assert status == 1 and 'give another folder for answers with --answers' in err
-  status, _, _ = launch.finish(processes[1], timeout=60)
-  assert status != 0
+  sentence = err.strip().splitlines()[-1].removeprefix('error: ')
+  # It hears of it while it waits in a collective operation.
+  status, _, err = launch.finish(processes[1], timeout=60)
+  assert status == 1, err[-3000:]
+  last = err.strip().splitlines()[-1]
+  assert last == f'error: process 0 of 2 has ended: {sentence}'
+  assert 'Traceback' not in err
+
+
+def test_processes_with_other_configs_end_with_the_field(tmp_path):
+  arguments = (f'--config={launch.TINY}', f'--workdir={tmp_path / "run"}')
+  processes = launch.start_cluster(
+    2,
+    *arguments,
+    of_each=[(), ('--config.train.eval_every_steps=7',)],
+  )
+  for process in processes:
+    status, _, err = launch.finish(process, timeout=60)
+    assert status == 1, err[-3000:]
+    assert (
+      'config.train.eval_every_steps: process 0 has 6, process 1 has 7'
+      in (err.strip().splitlines()[-1])
+    )
+  assert not (tmp_path / 'run').exists()
 
 
 def evaluation(workdir, protocol, answers):

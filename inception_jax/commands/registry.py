@@ -32,6 +32,7 @@ class Command:
       may.
     arguments: names of the function's arguments that are not the flags' own,
       by flag.
+    is_shared: whether several processes can do it together.
   """
 
   function: str
@@ -41,6 +42,7 @@ class Command:
   takes: tuple[str, ...] = ()
   takes_files: bool = False
   arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  is_shared: bool = False
 
 
 # What names a file or folder. Every other flag of text does not.
@@ -65,6 +67,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       'Trains a run or an ensemble, or resumes it.',
       '--config=configs/digits.py --workdir=runs/digits',
       needs=('config', 'workdir'),
+      is_shared=True,
     ),
     'evaluate': Command(
       'evaluate.evaluate',
@@ -72,6 +75,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       '--workdir=runs/digits --weights=ema',
       needs=('workdir',),
       takes=_EVALUATION,
+      is_shared=True,
     ),
     'report': Command(
       'report.report',
@@ -79,6 +83,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       '--workdir=runs/digits --protocol=ten_crop',
       needs=('workdir',),
       takes=(*_EVALUATION, 'output'),
+      is_shared=True,
     ),
     'predict': Command(
       'predict.predict',
@@ -137,12 +142,17 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
 )
 
 
-def run(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
+def run(
+  flags: absl_flags.FlagValues,
+  files: Sequence[str],
+  received: Sequence[int] = (),
+) -> Result:
   """Runs the command that `flags.mode` names.
 
   Args:
     flags: of the command line.
     files: what came after them.
+    received: signals that have come before.
 
   Returns:
     The result of the command.
@@ -154,24 +164,27 @@ def run(flags: absl_flags.FlagValues, files: Sequence[str]) -> Result:
   from inception_jax.runtime import agreement, cluster, signals
 
   command = COMMANDS[flags.mode]
-  cluster.initialize()
   try:
     with signals.as_exceptions():
+      if received:
+        raise KeyboardInterrupt(received[0])
       _check(command, flags, files)
-      agreement.agree('--mode', flags.mode)
-      agreement.agree('', _shared(command, flags))
-      return _function(command)(**_arguments(command, flags, files))
+      if command.is_shared:
+        cluster.initialize()
+      else:
+        cluster.check_alone(flags.mode)
+      with signals.as_exceptions():  # JAX has put one of its own there.
+        agreement.agree('--mode', flags.mode)
+        agreement.agree('', _shared(command, flags))
+        cluster.find_devices()
+        return _function(command)(**_arguments(command, flags, files))
   except KeyboardInterrupt as error:
-    ended = signals.interrupted(error, 'run the same command again')
-    agreement.tell_failure(str(ended))
-    raise ended from error
-  except errors.UserFacingError as error:
-    agreement.tell_failure(str(error))
+    raise signals.interrupted(error, 'run the same command again') from error
+  except errors.UserFacingError:
     raise
   except Exception as error:
     if lost := cluster.lost(error):
       raise lost from error
-    agreement.tell_failure(errors.first_line(error))
     raise
 
 

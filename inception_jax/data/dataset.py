@@ -16,6 +16,8 @@ from inception_jax.data import (
 
 # Name of the set of noise, for measuring speed.
 FAKE = 'fake'
+# Fields in which the hosts of a run may differ.
+OF_HOSTS = ('data_dir', 'num_threads')
 # ImageNet's number of training images and classes.
 _FAKE_TRAIN = synthetic.SyntheticRecords(1_281_167, 1000)
 _FAKE_EVAL = synthetic.SyntheticRecords(1_000, 1000)

@@ -17,7 +17,7 @@ from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.runs import run
-from inception_jax.runtime import cluster, errors
+from inception_jax.runtime import agreement, cluster, errors
 from inception_jax.training import step as step_lib
 
 
@@ -65,11 +65,13 @@ def predict_set(
   else:
     stored = config_lib.sections(config)
   eval_batch_size = _read_eval_batch_size(stored)
-  loaded = [run.load_run(workdir, weights) for workdir in workdirs]
+  loaded = _load_runs(workdirs, weights)
   datasets = [
     _open_dataset(stored['data'], *pair, protocol)
     for pair in zip(loaded, workdirs, strict=True)
   ]
+  agreement.agree('', _shared(stored['data'], eval_batch_size))
+  agreement.agree('data', [dataset.identity for dataset in datasets])
   class_names = datasets[0].class_names
   for run_, workdir in zip(loaded, workdirs, strict=True):
     _check_classes(run_, workdir, class_names, stored['data']['name'])
@@ -96,6 +98,31 @@ def predict_set(
     datasets[0],
     tuple(loaded),
   )
+
+
+def _load_runs(
+  workdirs: Sequence[epath.Path], weights: str | None
+) -> list[run.Run]:
+  """The runs, on all processes at the steps that the main one has found."""
+  agreement.agree('number of runs', len(workdirs))
+  # At the same time: Orbax waits for all.
+  loaded = [run.load_run(workdir, weights) for workdir in workdirs]
+  steps, *others = agreement.exchange([x.step for x in loaded])
+  if any(found != steps for found in others):  # A run is being trained.
+    loaded = [
+      run.load_run(workdir, weights, step)
+      for workdir, step in zip(workdirs, steps, strict=True)
+    ]
+  agreement.agree('network in --workdir', [x.digest for x in loaded])
+  return loaded
+
+
+def _shared(data: Mapping[str, Any], eval_batch_size: int) -> dict[str, Any]:
+  """What of a config all processes must have alike."""
+  found = {f'config.data.{name}': x for name, x in data.items()}
+  for name in dataset_lib.OF_HOSTS:
+    found.pop(f'config.data.{name}', None)
+  return {**found, 'config.train.eval_batch_size': eval_batch_size}
 
 
 def _read_eval_batch_size(config: Mapping[str, Any]) -> int:

@@ -143,6 +143,11 @@ def train_ensemble(
       raise errors.InputError(
         f'config.ensemble.num_parallel={num_parallel} needs a local --workdir'
       )
+    if cluster.num_processes() > 1:
+      raise errors.InputError(
+        f'config.ensemble.num_parallel={num_parallel} is for one process that'
+        ' starts others itself; set it to 1, or start the command once'
+      )
     # Before this process takes the devices.
     shares = member_devices.divide(num_parallel)
   for name, member in configs.items():

@@ -7,7 +7,6 @@ import time
 import uuid
 
 from etils import epath
-import jax
 
 from inception_jax.runtime import agreement, cluster, errors, locks
 
@@ -54,18 +53,23 @@ def claim(workdir: epath.PathLike) -> Iterator[None]:
 
 def _check_shared(workdir: epath.Path) -> None:
   """Raises InputError, on all processes, unless they see the same folder."""
-  if jax.process_count() == 1:
+  if cluster.num_processes() == 1:
     return
   name = agreement.broadcast(f'.shared_{uuid.uuid4().hex}')
   token = workdir / name
   if cluster.is_main_process():
-    token.write_text('')
+    try:
+      token.write_text('')
+    except OSError as error:
+      raise errors.cannot_write(
+        f'--workdir={workdir}', error, 'give another folder'
+      ) from error
   agreement.exchange(None)  # It is there.
   found = agreement.exchange(
     [_appears(token), f'{workdir} of host {socket.gethostname()}']
   )
   if cluster.is_main_process():
-    token.unlink()
+    token.unlink(missing_ok=True)
   for process, (seen, place) in enumerate(found):
     if not seen:
       raise errors.InputError(

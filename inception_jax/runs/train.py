@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from inception_jax.data import device, labels
+from inception_jax.data import dataset, device, labels
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
 from inception_jax.runs import checkpoint, claim, fine_tuning, resume, run
@@ -78,11 +78,13 @@ def _train(
   batches = device.prefetch(experiment.train_batches(int(state.step)))
   try:
     state = loop.run(state, batches)
-  finally:
-    try:
+  except BaseException as error:
+    if lost := cluster.lost(error):
       recorder.close()
-    finally:
-      checkpoints.close()
+      raise lost from error  # Without that process no save is finished.
+    _close(recorder, checkpoints)
+    raise
+  _close(recorder, checkpoints)
   if writes:
     logging.info('checkpoints: %s', directory.path / 'checkpoints')
     _save_plots(experiment, directory.path / 'plots', recorder)
@@ -93,10 +95,20 @@ def _train(
   }
 
 
+def _close(
+  recorder: recorder_lib.Recorder, checkpoints: checkpoint.Checkpoints
+) -> None:
+  with cluster.closing():
+    try:
+      recorder.close()
+    finally:
+      checkpoints.close()
+
+
 def _shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
   """Fields of a config that all processes of a run must have alike."""
   fields = traverse_util.flatten_dict(json.loads(json.dumps(config)), sep='.')
-  free = ('data.data_dir', 'data.num_threads')  # Hosts may differ in these.
+  free = {f'data.{name}' for name in dataset.OF_HOSTS}
   return {name: x for name, x in fields.items() if name not in free}
 
 

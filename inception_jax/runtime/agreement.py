@@ -1,11 +1,10 @@
 """What the processes of a run tell one another before they work together.
 
 All of it goes through the keys of JAX's coordination service. They need neither
-devices nor a program of the same shape on every process, and a process that has
-failed can say so there, so that the others end with its sentence.
+devices nor a program of the same shape on every process, and who waits there
+hears of another that fails.
 """
 
-import contextlib
 import json
 import time
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from absl import logging
 import jax
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import cluster, errors
 
 _KEY = 'inception_jax/agreement'
 # How long a process waits for what another has to say; at first in silence.
@@ -29,7 +28,7 @@ def broadcast(value: Any) -> Any:
   Raises:
     InputError: see `exchange`.
   """
-  return exchange(value if jax.process_index() == 0 else None)[0]
+  return exchange(value if cluster.is_main_process() else None)[0]
 
 
 def agree(what: str, value: Any) -> None:
@@ -61,32 +60,29 @@ def exchange(value: Any) -> list[Any]:
     value: anything JSON can hold.
 
   Raises:
-    InputError: on every process, if one has failed before it came here
-      (`tell_failure`), or does not come in half an hour.
+    InputError: if one does not come in half an hour, or counts other processes
+      than this one.
+    OtherProcessError: if one has failed before it came here.
   """
-  if jax.process_count() == 1:
+  count = cluster.num_processes()
+  if count == 1:
     return [value]
-  number = _round() + 1
+  number = _rounds[-1] + 1 if _rounds else 1
   _rounds.append(number)
-  _set(number, {'value': value})
-  found = [_get(number, process) for process in range(jax.process_count())]
-  for process, theirs in enumerate(found):
-    if 'failed' in theirs:
+  key = f'{_KEY}/{number}/{cluster.number_of_process()}'
+  said = json.dumps({'value': value, 'count': count})
+  cluster.client().key_value_set(key, said, allow_overwrite=True)
+  found = []
+  for process in range(count):
+    theirs = _get(number, process)
+    if theirs['count'] != count:
       raise errors.InputError(
-        f'process {process} of {len(found)} has ended: {theirs["failed"]}'
+        'the processes of a run must have the same JAX_NUM_PROCESSES: process'
+        f' {process} has {theirs["count"]}, process'
+        f' {cluster.number_of_process()} has {count}'
       )
-  return [theirs['value'] for theirs in found]
-
-
-def tell_failure(message: str) -> None:
-  """Lets the others end, when they next `exchange`, with what ended this one.
-
-  Args:
-    message: the sentence of this process.
-  """
-  if jax.distributed.is_initialized() and jax.process_count() > 1:
-    with contextlib.suppress(Exception):  # They may be gone.
-      _set(_round() + 1, {'failed': message})
+    found.append(theirs['value'])
+  return found
 
 
 def _difference(what: str, first: Any, theirs: Any) -> tuple[str, str, str]:
@@ -102,40 +98,26 @@ def _difference(what: str, first: Any, theirs: Any) -> tuple[str, str, str]:
   return what, json.dumps(one), json.dumps(other)
 
 
-def _round() -> int:
-  return _rounds[-1] if _rounds else 0
-
-
-def _set(number: int, value: Any) -> None:
-  key = f'{_KEY}/{number}/{jax.process_index()}'
-  _client().key_value_set(key, json.dumps(value), allow_overwrite=True)
-
-
 def _get(number: int, process: int) -> Any:
   start, spoken = time.monotonic(), False
   while True:
     try:
       # Not for long at a time: signals are heard in between.
-      text = _client().blocking_key_value_get(
+      text = cluster.client().blocking_key_value_get(
         f'{_KEY}/{number}/{process}', round(1000 * _POLL_SECONDS)
       )
       return json.loads(text)
     except jax.errors.JaxRuntimeError as error:
       if 'DEADLINE_EXCEEDED' not in str(error):
         raise
+    if failure := cluster.failure():
+      raise failure
     waited = time.monotonic() - start
     if waited > _SECONDS:
       raise errors.InputError(
-        f'process {process} of {jax.process_count()} did not come in'
+        f'process {process} of {cluster.num_processes()} did not come in'
         f' {_SECONDS:.0f} s; start all of them again by the same command'
       )
     if waited > _SECONDS_OF_SILENCE and not spoken:
       logging.info('waiting for process %d', process)
       spoken = True
-
-
-def _client() -> Any:
-  # There is no public way to the service's keys.
-  from jax._src import distributed
-
-  return distributed.global_state.client

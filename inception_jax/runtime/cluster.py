@@ -1,10 +1,12 @@
-"""Start-up of several processes; the only place that knows of hosts."""
+"""Start-up and end of several processes; the only place that knows of hosts."""
 
+import atexit
+from collections.abc import Iterator
+import contextlib
 import ctypes
-import os
 import re
 import signal
-import threading
+import traceback
 from typing import Any
 
 from absl import logging
@@ -12,94 +14,107 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, joining, peers
 
-_SECONDS_TO_LEAVE = 10.0
-# JAX ends the others when one has not been heard of for so long.
-_HEARTBEAT_SECONDS = 30
-_LOST = (
-  'another process of this run has ended or cannot be reached: see its own'
-  ' messages, then start all of them again by the same command'
-)
+# For all to be there when one only comes to say why it cannot work.
+_SECONDS_TO_SAY = 20.0
 _OF_OTHERS = re.compile(
   'gloo|nccl|connection|barrier|heartbeat|coordinat|UNAVAILABLE|'
   'DEADLINE_EXCEEDED',
   re.IGNORECASE,
 )
-_kept: list[Any] = []
-# Set on each process of a hand-made cluster.
-_VARIABLES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 
 
-def initialize() -> None:
+class _Membership:
+  """Of this process in a run; none before `initialize`."""
+
+  others: peers.Peers | None = None
+  has_tried = False
+  on_abort: Any = None  # Kept, else it would be freed.
+
+
+def initialize(seconds: float | None = None) -> None:
   """Joins the other processes of the run, if there are any.
 
   Reads `JAX_COORDINATOR_ADDRESS` (host:port of process 0), `JAX_NUM_PROCESSES`
   and `JAX_PROCESS_ID`. On a TPU pod or under Slurm JAX finds them by itself.
+  From then on this process ends when another fails (see `peers`).
+
+  Args:
+    seconds: for all to be there, in silence; None is five minutes.
 
   Raises:
-    InputError: if only some of the variables are set, or one is no number.
+    InputError: if only some of the variables are set, or one is no number; or
+      if the others do not come.
   """
-  values = [os.environ.get(name) for name in _VARIABLES]
-  if not any(values):
-    if _is_pod():
-      jax.distributed.initialize(heartbeat_timeout_seconds=_HEARTBEAT_SECONDS)
-      _say_so_when_aborted()
+  arguments = joining.read_variables()
+  if arguments is None and not joining.is_pod():
     return
-  for name, value in zip(_VARIABLES, values, strict=True):
-    if not value:
-      raise errors.InputError(
-        f'the environment variable {name} is not set, though others of'
-        f' {", ".join(_VARIABLES)} are; set all three or none'
-      )
-  try:
-    num_processes, process_id = int(values[1]), int(values[2])
-  except ValueError as error:
-    raise errors.InputError(
-      'JAX_NUM_PROCESSES and JAX_PROCESS_ID must be whole numbers, not'
-      f' {values[1]!r} and {values[2]!r}'
-    ) from error
-  try:
-    jax.distributed.initialize(
-      values[0],
-      num_processes,
-      process_id,
-      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-    )
-  except (RuntimeError, ValueError) as error:
-    raise errors.InputError(
-      f'process {process_id} of {num_processes} cannot join the coordinator at'
-      f' {values[0]}: {error}'
-    ) from error
+  _Membership.has_tried = True
   _say_so_when_aborted()
-  logging.info('process %d of %d', process_id, num_processes)
+  joining.join(arguments or {}, seconds)
+  _Membership.others = peers.Peers(
+    joining.state().client,
+    number_of_process(),
+    num_processes(),
+    peers.end_now,
+  )
+  _Membership.others.start()
+  atexit.register(_finish)
+  if seconds is None:
+    logging.info('process %d of %d', number_of_process(), num_processes())
 
 
-def _is_pod() -> bool:
-  """Whether this is one of several workers of a TPU pod or a Slurm job."""
-  workers = os.environ.get('TPU_WORKER_HOSTNAMES', '').split(',')
-  # Of the step that srun started, not of the allocation around it.
-  tasks = os.environ.get('SLURM_STEP_NUM_TASKS', '1')
-  return len(workers) > 1 or (tasks.isdigit() and int(tasks) > 1)
+def check_alone(mode: str) -> None:
+  """Raises InputError if a command of one process was started in several."""
+  arguments = joining.read_variables()
+  if arguments is not None and arguments['num_processes'] > 1:
+    raise errors.InputError(
+      f'--mode={mode} runs in one process; start it once, without'
+      f' {", ".join(joining.VARIABLES)}'
+    )
+  if joining.num_slurm_tasks() > 1:
+    raise errors.InputError(
+      f'--mode={mode} runs in one process; start it as one task, with'
+      ' srun --ntasks=1'
+    )
 
 
-def _say_so_when_aborted() -> None:
-  """Makes the sentence of `_LOST` the last one when JAX aborts this process.
+def num_processes() -> int:
+  """Of the run. Unlike JAX's, takes no device."""
+  return joining.state().num_processes if is_joined() else 1
 
-  JAX's client aborts, from a thread of its own and below Python, when the
-  coordinator or another process is gone.
+
+def number_of_process() -> int:
+  """Of this process, from 0. Unlike JAX's, takes no device."""
+  return joining.state().process_id if is_joined() else 0
+
+
+def is_joined() -> bool:
+  """Whether this is one of several processes that have found each other."""
+  return jax.distributed.is_initialized()
+
+
+def client() -> Any:
+  """Of JAX's coordination service."""
+  return joining.state().client
+
+
+def find_devices() -> None:
+  """Has JAX find the devices of several processes.
+
+  All must do so at the same time, and whatever asks for devices first would.
   """
-
-  def on_abort(_):
-    os.write(2, f'\nerror: {_LOST}\n'.encode())
-    os._exit(1)
-
-  handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(on_abort)
-  ctypes.CDLL(None).signal(signal.SIGABRT, handler)
-  _kept.append(handler)  # Else it would be freed.
+  if is_joined():
+    jax.devices()
 
 
-def lost(error: Exception) -> errors.TrainingError | None:
+def failure() -> errors.UserFacingError | None:
+  """The error for another process that has said why it ended."""
+  return _Membership.others and _Membership.others.failure()
+
+
+def lost(error: BaseException) -> errors.UserFacingError | None:
   """The error for a failure of JAX that another process has caused.
 
   Args:
@@ -108,34 +123,56 @@ def lost(error: Exception) -> errors.TrainingError | None:
   Returns:
     None where there is one process, and for other failures.
   """
-  if not jax.distributed.is_initialized() or jax.process_count() == 1:
+  if _Membership.others is None or num_processes() == 1:
+    return None
+  if isinstance(error, peers.OtherProcessError):
+    return error
+  if isinstance(error, errors.UserFacingError):
     return None
   if not _OF_OTHERS.search(str(error)):
     return None
-  return errors.TrainingError(_LOST)
+  return _Membership.others.explanation()
+
+
+@contextlib.contextmanager
+def closing() -> Iterator[None]:
+  """Around what is brought to its end though another process has failed."""
+  if _Membership.others is None:
+    yield
+    return
+  with _Membership.others.closing():
+    yield
+
+
+def leave(error: BaseException) -> None:
+  """Tells the other processes what ends this one, and ends it.
+
+  Does nothing, and returns, where there is one process, and where all stop
+  together. Call it when the sentence is out.
+
+  Args:
+    error: that ends it; of one that is not meant for users the first line is
+      told, and the traceback printed.
+  """
+  is_signal = isinstance(error.__cause__, KeyboardInterrupt)
+  if isinstance(error, errors.Interrupted) and not is_signal:
+    return  # A step that all have finished.
+  if not isinstance(error, errors.UserFacingError):
+    if _Membership.others is not None:  # Else the interpreter prints it.
+      traceback.print_exception(error)
+    error = errors.InputError(errors.first_line(error))
+  if not _Membership.has_tried and joining.is_one_of_several():
+    with contextlib.suppress(errors.UserFacingError, KeyboardInterrupt):
+      initialize(_SECONDS_TO_SAY)
+  if _Membership.others is not None:
+    _Membership.others.tell(error)
+  if _Membership.has_tried:
+    peers.end_now(error, is_said=True)
 
 
 def is_main_process() -> bool:
   """Whether this process writes the files of the run."""
-  return jax.process_index() == 0
-
-
-def leave_soon(status: int) -> None:
-  """Ends this process in a few seconds, if it is one of several.
-
-  Call it before one that has failed ends by itself: JAX would have it wait for
-  the others, for minutes, while they wait for it. What is left of the time is
-  for others that are about to say the same. Of those that are not JAX ends the
-  first processes at once, and all within two minutes of losing one.
-
-  Args:
-    status: exit status.
-  """
-  if not jax.distributed.is_initialized():
-    return
-  timer = threading.Timer(_SECONDS_TO_LEAVE, os._exit, (status,))
-  timer.daemon = True
-  timer.start()
+  return number_of_process() == 0
 
 
 def gather(tree: Any) -> Any:
@@ -173,3 +210,38 @@ def local_slots(batch_size: int) -> np.ndarray:
   share = batch_size // jax.process_count()
   start = share * jax.process_index()
   return np.arange(start, start + share, dtype=np.int32)
+
+
+def _say_so_when_aborted() -> None:
+  """Makes a sentence the last line when JAX aborts this process.
+
+  JAX's client aborts, from a thread of its own and below Python, when the
+  coordinator or another process is gone.
+  """
+
+  def on_abort(_):
+    known = _Membership.others
+    found = known and (known.failure() or known.lost())
+    if found is None:
+      state = joining.state()
+      address = state.coordinator_address
+      who = 'another process'
+      if state.process_id and address and not joining.is_listening(address):
+        who = f'process 0 of {state.num_processes}'
+      found = peers.OtherProcessError(
+        f'{who} of this run has ended or cannot be reached: see its own'
+        f' messages, then {joining.START_AGAIN}'
+      )
+    peers.end_now(found)
+
+  handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(on_abort)
+  ctypes.CDLL(None).signal(signal.SIGABRT, handler)
+  _Membership.on_abort = handler
+
+
+def _finish() -> None:
+  """Before JAX's own end, which waits for the others without a word."""
+  try:
+    _Membership.others.finish()
+  except errors.UserFacingError as error:
+    peers.end_now(error)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from inception_jax.data import device
-from inception_jax.runtime import errors
+from inception_jax.runtime import agreement, cluster, errors
 
 # Among the numbers of signals: the input of a process has failed.
 FAILED = 255
@@ -72,7 +72,7 @@ class StopSignal:
         except StopIteration:
           return
         except errors.UserFacingError as error:
-          if jax.process_count() == 1 or batch is None:
+          if cluster.num_processes() == 1 or batch is None:
             raise
           self._error, self.signum = error, FAILED
       yield batch
@@ -84,9 +84,12 @@ class StopSignal:
       request: the largest of all `flags` of a step, which must not count.
     """
     if request == FAILED:
-      raise self._error or errors.TrainingError(
-        'another process cannot go on, and says why; the same command goes on'
-        ' from the last checkpoint'
+      said = agreement.exchange(self._error and str(self._error))
+      if self._error is not None:
+        raise self._error
+      process, text = next((k, x) for k, x in enumerate(said) if x)
+      raise errors.TrainingError(
+        f'process {process} of {len(said)} has ended: {text}'
       )
 
   def flags(self) -> jax.Array:

@@ -7,7 +7,7 @@ import time
 import jax
 import pytest
 
-from inception_jax.runtime import agreement, errors
+from inception_jax.runtime import agreement, cluster, errors
 
 
 class Keys:
@@ -47,25 +47,33 @@ def run_all(monkeypatch):
       return here.rounds
 
   monkeypatch.setattr(agreement, '_rounds', Rounds())
-  monkeypatch.setattr(jax, 'process_index', lambda: here.process)
-  monkeypatch.setattr(jax.distributed, 'is_initialized', lambda: True)
+  monkeypatch.setattr(agreement, '_POLL_SECONDS', 0.1)
+  monkeypatch.setattr(cluster, 'number_of_process', lambda: here.process)
 
   def run(functions):
     keys = Keys()
-    monkeypatch.setattr(agreement, '_client', lambda: keys)
-    monkeypatch.setattr(jax, 'process_count', lambda: len(functions))
+    failures = {}
+    monkeypatch.setattr(cluster, 'client', lambda: keys)
+    monkeypatch.setattr(cluster, 'num_processes', lambda: here.count)
+    monkeypatch.setattr(
+      cluster,
+      'failure',
+      lambda: next((x for k, x in failures.items() if k != here.process), None),
+    )
 
     def called(process, function):
       here.process, here.rounds = process, 0
+      here.count = len(functions)
       try:
         return function()
-      except errors.InputError as error:
-        agreement.tell_failure(str(error))
+      except errors.UserFacingError as error:
+        failures[process] = error
         return f'error: {error}'
 
     with concurrent.futures.ThreadPoolExecutor(len(functions)) as pool:
       return list(pool.map(called, range(len(functions)), functions))
 
+  run.here = here
   return run
 
 
@@ -94,15 +102,26 @@ def test_other_steps_of_a_command_do_not_meet(run_all):
 def test_a_failure_ends_those_who_wait(run_all):
   def failing():
     agreement.agree('mode', 'train')
-    raise errors.InputError('the folder is gone')
+    raise errors.InputError('the folder is gone')  # See `peers`.
 
   def waiting():
     agreement.agree('mode', 'train')
     agreement.agree('config', {})
 
   found = run_all([waiting, failing, waiting])
-  sentence = 'error: process 1 of 3 has ended: the folder is gone'
-  assert found == [sentence, 'error: the folder is gone', sentence]
+  assert found == ['error: the folder is gone'] * 3
+
+
+def test_processes_that_count_others_are_told_so(run_all):
+  def of_three():
+    run_all.here.count = 3
+    return agreement.exchange(1)
+
+  found = run_all([lambda: agreement.exchange(0), of_three])
+  assert any(
+    'the same JAX_NUM_PROCESSES: process 0 has 2, process 1 has 3' in x
+    for x in found
+  )
 
 
 def test_a_late_process_is_waited_for_and_named(run_all, monkeypatch):
@@ -127,4 +146,3 @@ def test_a_late_process_is_waited_for_and_named(run_all, monkeypatch):
 def test_one_process_needs_no_service():
   assert agreement.exchange('x') == ['x'] and agreement.broadcast('x') == 'x'
   agreement.agree('config', {})
-  agreement.tell_failure('nobody hears')

@@ -506,7 +506,13 @@ def test_bad_input_of_one_process_alone_is_raised_as_it_is():
 
 
 def test_bad_input_of_one_of_several_processes_stops_all(monkeypatch):
-  monkeypatch.setattr(stop_signal.jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(stop_signal.cluster, 'num_processes', lambda: 2)
+  said = []
+  monkeypatch.setattr(
+    stop_signal.agreement,
+    'exchange',
+    lambda mine: said.append(mine) or [None, 'record 7 is bad'],
+  )
   with stop_signal.StopSignal() as stop:
     batches = stop.guard(FailingInput(3))
     numbers = [next(batches)['number'] for _ in range(6)]
@@ -521,17 +527,24 @@ def test_bad_input_of_one_of_several_processes_stops_all(monkeypatch):
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.signum == stop_signal.FAILED
   with stop_signal.StopSignal() as elsewhere:
-    with pytest.raises(errors.TrainingError, match='another process cannot'):
+    with pytest.raises(
+      errors.TrainingError, match='process 1 of 2 has ended: record 7 is bad'
+    ):
       elsewhere.check(request)
+  # All of them have said why, or that they do not know.
+  assert 'record 7' in said[0] and said[1] is None
 
 
-def test_steps_after_bad_input_are_neither_logged_nor_saved():
+def test_steps_after_bad_input_are_neither_logged_nor_saved(monkeypatch):
+  monkeypatch.setattr(
+    stop_signal.agreement, 'exchange', lambda mine: [mine, 'bad']
+  )
   run = Run(
     log_every_steps=1,
     checkpoint_every_steps=1,
     change={6: {'stop': stop_signal.FAILED}},
   )
-  with pytest.raises(errors.TrainingError, match='another process cannot'):
+  with pytest.raises(errors.TrainingError, match='has ended: bad'):
     run()
   assert run.steps('save') == run.steps('log') == [1, 2, 3, 4, 5]
 
