@@ -76,8 +76,14 @@ def convolve(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x, kernel, stride, pads):
-  return lax.conv_general_dilated(
-    x, kernel, (stride, stride), pads, dimension_numbers=_LAYOUT
+  plain = functools.partial(_plain_convolve, stride, pads)
+  if not _is_stem(x, stride):
+    return plain(x, kernel)
+  return lax.platform_dependent(
+    x,
+    kernel,
+    cuda=functools.partial(_space_to_depth_convolve, pads),
+    default=plain,
   )
 
 
@@ -86,27 +92,67 @@ def _convolve_fwd(x, kernel, stride, pads):
 
 
 def _convolve_bwd(stride, pads, operands, grad):
-  return lax.platform_dependent(
-    *operands,
-    grad,
-    cpu=functools.partial(_convolve_grads_on_cpu, stride, pads),
-    default=functools.partial(_convolve_grads, stride, pads),
-  )
+  plain = functools.partial(_plain_convolve, stride, pads)
+  forms = {
+    'cpu': functools.partial(_convolve_grads_on_cpu, stride, pads),
+    'default': functools.partial(_convolve_grads, plain),
+  }
+  if _is_stem(operands[0], stride):
+    form = functools.partial(_space_to_depth_convolve, pads)
+    forms['cuda'] = functools.partial(_convolve_grads, form)
+  return lax.platform_dependent(*operands, grad, **forms)
 
 
 _convolve.defvjp(_convolve_fwd, _convolve_bwd)
 
 
-def _convolve_grads(stride, pads, x, kernel, grad):
-  """Gradients of `_convolve` as JAX derives them."""
-  _, vjp_fn = jax.vjp(
-    lambda x, kernel: lax.conv_general_dilated(
-      x, kernel, (stride, stride), pads, dimension_numbers=_LAYOUT
-    ),
-    x,
-    kernel,
+def _plain_convolve(stride, pads, x, kernel):
+  return lax.conv_general_dilated(
+    x, kernel, (stride, stride), pads, dimension_numbers=_LAYOUT
   )
-  return vjp_fn(grad)
+
+
+def _is_stem(x, stride):
+  """Whether a convolution reads pixels, in steps of two."""
+  return stride == 2 and x.shape[-1] <= 4
+
+
+def _space_to_depth_convolve(pads, x, kernel):
+  """A convolution of stride 2 as one of stride 1, of 2x2 pixels as channels.
+
+  cuDNN's matrix units take three channels for eight; twelve leave less of them
+  idle (benchmarks/results/gpu_h200.json).
+  """
+  window, x_edges, kernel_edges, new_pads = kernel.shape[0], [], [], []
+  for length, (before, after) in zip(x.shape[1:3], pads, strict=True):
+    outputs = (before + length + after - window) // 2 + 1
+    x_edges.append((0, length % 2, 0))
+    # Windows begin at even places, and end there.
+    odd = before % 2
+    kernel_edges.append((odd, (window + odd) % 2, 0))
+    blocks, half = (length + 1) // 2, (window + odd + 1) // 2
+    low = (before + odd) // 2
+    new_pads.append((low, outputs - 1 + half - low - blocks))
+  zero, still = jnp.zeros((), x.dtype), (0, 0, 0)
+  x = lax.pad(x, zero, (still, *x_edges, still))
+  kernel = lax.pad(kernel, zero, (*kernel_edges, still, still))
+  n, height, width, channels = x.shape
+  blocks = (n, height // 2, 2, width // 2, 2, channels)
+  x = x.reshape(blocks).transpose(0, 1, 3, 2, 4, 5)
+  rows, columns, _, features = kernel.shape
+  blocks = (rows // 2, 2, columns // 2, 2, channels, features)
+  kernel = kernel.reshape(blocks).transpose(0, 2, 1, 3, 4, 5)
+  return _plain_convolve(
+    1,
+    new_pads,
+    x.reshape(*x.shape[:3], 4 * channels),
+    kernel.reshape(*kernel.shape[:2], 4 * channels, features),
+  )
+
+
+def _convolve_grads(form, x, kernel, grad):
+  """Gradients of a form of `_convolve` as JAX derives them."""
+  return jax.vjp(form, x, kernel)[1](grad)
 
 
 def _convolve_grads_on_cpu(stride, pads, x, kernel, grad):

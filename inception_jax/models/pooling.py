@@ -7,6 +7,8 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from inception_jax.models import window_forms
+
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 # Of the auxiliary heads: 5x5 windows with stride 3, whole ones only; these and
@@ -55,17 +57,18 @@ def explicit_padding(
 def max_pool(
   x: jax.Array, window: int, stride: int, padding: str = 'same'
 ) -> jax.Array:
-  """Max-pooling whose gradient needs no select-and-scatter.
+  """Max-pooling whose gradient has a form for each backend.
 
-  The gradient of XLA's own pooling has no deterministic form on GPU and costs
-  more than the neighbouring convolutions on CPU. Here the window is taken
-  apart into a row pass and a column pass, and each pass sends its gradient to
-  the first of the largest values: the same element that select-and-scatter
-  picks, scanning the window row by row.
+  All of them send the gradient of a window to the first of its largest values,
+  row by row, as XLA's own does. XLA's own, select-and-scatter, moves the fewest
+  bytes on TPU, but has no deterministic form on GPU and costs more than the
+  neighbouring convolutions on CPU. On CPU the window is taken apart into a row
+  pass and a column pass. On NVIDIA GPUs the forward pass keeps the place of
+  each maximum, and each input gathers from the windows that hold it.
 
   Args:
     x: `[batch, height, width, channels]`.
-    window: side of the square window.
+    window: side of the square window, at most 15.
     stride: step of the window.
     padding: see `explicit_padding`; padded places never win.
 
@@ -77,75 +80,54 @@ def max_pool(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _max_pool(x, window, stride, pads):
-  return lax.reduce_window(
+def _max_pool(x, *sizes):
+  return lax.platform_dependent(
     x,
-    -jnp.inf,
-    lax.max,
-    (1, window, window, 1),
-    (1, stride, stride, 1),
-    ((0, 0), *pads, (0, 0)),
+    cuda=lambda x: window_forms.sliced_passes(x, *sizes),
+    default=lambda x: window_forms.square(x, *sizes),
   )
 
 
-def _max_pool_fwd(x, window, stride, pads):
-  y = lax.platform_dependent(
+def _max_pool_fwd(x, *sizes):
+  no_places = lambda y: (y, jnp.zeros(y.shape, jnp.uint8))
+  y, places = lax.platform_dependent(
     x,
     # The gradient needs the rows' maxima anyway, and two short windows have
     # fewer places to look at than a square one.
-    cpu=lambda x: _max_pool_1d(
-      _max_pool_1d(x, 2, window, stride, pads[1]), 1, window, stride, pads[0]
-    ),
-    default=lambda x: _max_pool(x, window, stride, pads),
+    cpu=lambda x: no_places(window_forms.two_passes(x, *sizes)),
+    cuda=lambda x: window_forms.sliced_passes_with_places(x, *sizes),
+    default=lambda x: no_places(window_forms.square(x, *sizes)),
   )
-  return y, x
+  return y, (x, places)
 
 
-def _max_pool_bwd(window, stride, pads, x, grad):
-  row_max = _max_pool_1d(x, 2, window, stride, pads[1])
-  grad_rows = _max_pool_1d_grad(row_max, grad, 1, window, stride, pads[0])
-  return (_max_pool_1d_grad(x, grad_rows, 2, window, stride, pads[1]),)
+def _max_pool_bwd(window, stride, pads, residuals, grad):
+  sizes = window, stride, pads
+  forms = window_forms
+  dx = lax.platform_dependent(
+    *residuals,
+    grad,
+    tpu=lambda x, places, grad: forms.square_grad(x, grad, *sizes),
+    cuda=lambda x, places, grad: forms.gathered(grad, x.shape, *sizes, places),
+    default=lambda x, places, grad: forms.two_passes_grad(x, grad, *sizes),
+  )
+  return (dx,)
 
 
 _max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)
 
 
-def _max_pool_1d(x, axis, window, stride, pad):
-  dims, strides, pads = [1] * 4, [1] * 4, [(0, 0)] * 4
-  dims[axis], strides[axis], pads[axis] = window, stride, pad
-  return lax.reduce_window(x, -jnp.inf, lax.max, dims, strides, pads)
-
-
-def _max_pool_1d_grad(x, grad, axis, window, stride, pad):
-  """Gradient of a one-dimensional pass; the first maximum takes it all."""
-  span = (grad.shape[axis] - 1) * stride + 1
-  edges = [(0, 0, 0)] * 4
-  edges[axis] = (*pad, 0)
-  padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), edges)
-  taps = [
-    lax.slice_in_dim(padded, k, k + span, stride, axis) for k in range(window)
-  ]
-  # prefix[k] is the largest of taps 0 to k.
-  prefix = [taps[0]]
-  for tap in taps[1:-1]:
-    prefix.append(jnp.maximum(prefix[-1], tap))
-  total = jnp.maximum(prefix[-1], taps[-1])
-  zero = jnp.zeros((), grad.dtype)
-  dx = None
-  for k, tap in enumerate(taps):
-    wins = tap == total
-    if k:
-      wins &= prefix[k - 1] < total
-    spread = [(0, 0, 0)] * 4
-    low = k - pad[0]  # Negative padding drops what fell outside `x`.
-    spread[axis] = (low, x.shape[axis] - low - span, stride - 1)
-    part = lax.pad(jnp.where(wins, grad, zero), zero, spread)
-    dx = part if dx is None else dx + part
-  return dx
-
-
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def avg_pool_valid(x: jax.Array, window: int, stride: int) -> jax.Array:
-  """Average pooling without padding, `[N, H, W, C]` -> `[N, h, w, C]`."""
+  """Average pooling without padding, `[N, H, W, C]` -> `[N, h, w, C]`.
+
+  On NVIDIA GPUs each input gathers its gradient from the windows that hold it:
+  XLA's own looks at all `window * window` places of a spread gradient.
+  """
+  return _window_mean(x, window, stride)
+
+
+def _window_mean(x, window, stride):
   total = lax.reduce_window(
     x,
     0.0,
@@ -155,6 +137,27 @@ def avg_pool_valid(x: jax.Array, window: int, stride: int) -> jax.Array:
     'VALID',
   )
   return total / (window * window)
+
+
+def _avg_pool_valid_fwd(x, window, stride):
+  return avg_pool_valid(x, window, stride), x
+
+
+def _avg_pool_valid_bwd(window, stride, x, grad):
+  no_pads = ((0, 0), (0, 0))
+  mean = lambda x: _window_mean(x, window, stride)
+  dx = lax.platform_dependent(
+    x,
+    grad,
+    cuda=lambda x, grad: window_forms.gathered(
+      grad / (window * window), x.shape, window, stride, no_pads
+    ),
+    default=lambda x, grad: jax.vjp(mean, x)[1](grad)[0],
+  )
+  return (dx,)
+
+
+avg_pool_valid.defvjp(_avg_pool_valid_fwd, _avg_pool_valid_bwd)
 
 
 def avg_pool_ceil(x: jax.Array, window: int, stride: int) -> jax.Array:

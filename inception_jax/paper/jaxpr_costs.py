@@ -91,8 +91,10 @@ def _walk(
     inputs = [read(var) for var in eqn.invars]
     outputs = None
     for inner in _inner_jaxprs(eqn):
-      called = len(inner.invars) == len(inputs)
-      seen = inputs if called else [None] * len(inner.invars)
+      # What a choice between programs reads first is which.
+      given = inputs[1:] if 'branches' in eqn.params else inputs
+      called = len(inner.invars) == len(given)
+      seen = given if called else [None] * len(inner.invars)
       inner_outputs = _walk(inner, seen, path, counts)
       if called and len(inner_outputs) == len(eqn.outvars):
         outputs = inner_outputs
@@ -109,10 +111,14 @@ def _walk(
 
 
 def _inner_jaxprs(eqn: Any) -> list[Any]:
-  """Programs that an equation calls: jit, custom derivatives, loops."""
+  """Programs that an equation calls: jit, custom derivatives, loops.
+
+  Of the forms that a layer has for different backends, the last: the plain one.
+  """
   found = []
-  for value in eqn.params.values():
-    for item in value if isinstance(value, (tuple, list)) else (value,):
+  for name, value in eqn.params.items():
+    items = value if isinstance(value, (tuple, list)) else (value,)
+    for item in items[-1:] if name == 'branches' else items:
       inner = getattr(item, 'jaxpr', item)
       if hasattr(inner, 'eqns'):
         found.append(inner)
@@ -132,6 +138,8 @@ def _layer(path: str, counts: Mapping[str, int]) -> str:
 
 def _window(eqn: Any) -> tuple[int, int] | None:
   """(patch, stride) along the height, or None for what has no window."""
+  if not eqn.invars:
+    return None
   name, shape = eqn.primitive.name, eqn.invars[0].aval.shape
   if name == 'conv_general_dilated':
     kernel_spec = eqn.params['dimension_numbers'].rhs_spec

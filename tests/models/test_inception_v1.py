@@ -101,10 +101,14 @@ def program(model, size=224, train=False):
 
 
 def equations(jaxpr):
-  """All equations of a program, those of inner programs among them."""
+  """All equations of a program, those of inner programs among them.
+
+  Of a layer's forms for different backends, those of the plain one.
+  """
   for eqn in getattr(jaxpr, 'jaxpr', jaxpr).eqns:
     yield eqn
-    for value in eqn.params.values():
+    for name, value in eqn.params.items():
+      value = value[-1] if name == 'branches' else value
       if hasattr(getattr(value, 'jaxpr', value), 'eqns'):
         yield from equations(value)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inception_jax.models import layers
+from inception_jax.models import layers, pooling
 
 
 class TwoDropouts(nn.Module):
@@ -152,6 +152,47 @@ def test_gradients_on_cpu_are_convolutions_of_one_layout():
   assert len(set(layouts(library, 'cpu'))) > 1
   for platform in ('cuda', 'tpu'):
     assert layouts(ours, platform) == layouts(library, platform)
+
+
+@pytest.mark.parametrize('padding', ['same', 'symmetric'])
+@pytest.mark.parametrize('size', [(8, 8), (9, 12)])
+@pytest.mark.parametrize('window', [4, 7])
+def test_space_to_depth_equals_the_convolution(window, size, padding):
+  pads = pooling.explicit_padding(padding, size, window, 2)
+  rng = np.random.default_rng(0)
+  draw = lambda shape: jnp.asarray(rng.integers(-3, 4, shape), jnp.float32)
+  x, kernel = draw((2, *size, 3)), draw((window, window, 3, 4))
+
+  def plain(x, kernel):
+    return layers._plain_convolve(2, pads, x, kernel)
+
+  def space_to_depth(x, kernel):
+    return layers._space_to_depth_convolve(pads, x, kernel)
+
+  expected, pullback = jax.vjp(plain, x, kernel)
+  found, ours = jax.vjp(space_to_depth, x, kernel)
+  np.testing.assert_array_equal(found, expected)
+  cotangent = draw(expected.shape)
+  gradients = pullback(cotangent)
+  assert all(np.count_nonzero(g) > 0 for g in gradients)
+  for a, b in zip(ours(cotangent), gradients, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_only_convolutions_of_pixels_are_space_to_depth_and_only_on_cuda():
+  def strides(platform, channels, stride):
+    def ours(x, kernel):
+      return layers.convolve(x, kernel, stride, 'same', jnp.float32)
+
+    traced = jax.jit(ours).trace(
+      jnp.zeros((1, 8, 8, channels)), jnp.zeros((7, 7, channels, 4))
+    )
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    return re.findall(r'stride = \[(\d)', text)
+
+  assert strides('cuda', 3, 2) == ['1']
+  assert strides('cuda', 8, 2) == strides('cpu', 3, 2) == ['2']
+  assert strides('tpu', 3, 2) == ['2']
 
 
 def test_conv_block_is_convolution_bias_and_relu():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inception_jax.models import pooling
+from inception_jax.models import pooling, window_forms
 
 
 def library_max_pool(x, stride, padding):
@@ -95,18 +95,89 @@ def test_max_pool_equals_the_library_on_ties(size, stride, padding):
   np.testing.assert_array_equal(pool_gradient(ours)(x, cotangent), expected)
 
 
-def test_max_pool_gradient_has_no_select_and_scatter():
-  x = jnp.zeros((1, 8, 8, 2))
-  cotangent = jnp.zeros((1, 4, 4, 2))
-  programs = {
-    name: jax.jit(pool_gradient(pool)).lower(x, cotangent).as_text()
-    for name, pool in (
-      ('ours', lambda x: pooling.max_pool(x, 3, 2)),
-      ('library', lambda x: library_max_pool(x, 2, 'same')),
-    )
+@pytest.mark.parametrize(
+  'window, stride, padding, dtype',
+  [
+    (3, 1, 'same', jnp.bfloat16),
+    (3, 2, 'same', jnp.bfloat16),
+    (3, 2, 'symmetric', jnp.float32),
+    (3, 2, 'ceil', jnp.float32),
+    (2, 2, 'ceil', jnp.float32),
+    (5, 3, 'same', jnp.float32),
+  ],
+)
+def test_forms_of_max_pool_are_equal_on_ties(window, stride, padding, dtype):
+  size = 9, 14  # One is odd.
+  sizes = (
+    window,
+    stride,
+    pooling.explicit_padding(padding, size, window, stride),
+  )
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.integers(0, 2, (2, *size, 5)), dtype)
+  expected = window_forms.square(x, *sizes)
+  y, places = window_forms.sliced_passes_with_places(x, *sizes)
+  assert y.dtype == dtype and places.dtype == jnp.uint8
+  values = {
+    'two_passes': window_forms.two_passes(x, *sizes),
+    'sliced_passes': window_forms.sliced_passes(x, *sizes),
+    'with_places': y,
   }
-  assert 'select_and_scatter' in programs['library']
-  assert 'select_and_scatter' not in programs['ours']
+  for name, value in values.items():
+    np.testing.assert_array_equal(value, expected, err_msg=name)
+  cotangent = jnp.asarray(rng.integers(-9, 10, y.shape), dtype)
+  gradient = window_forms.square_grad(x, cotangent, *sizes)
+  assert np.count_nonzero(gradient) > 0
+  gradients = {
+    'two_passes': window_forms.two_passes_grad(x, cotangent, *sizes),
+    'gathered': window_forms.gathered(cotangent, x.shape, *sizes, places),
+  }
+  for name, value in gradients.items():
+    assert value.dtype == dtype, name
+    np.testing.assert_array_equal(value, gradient, err_msg=name)
+
+
+def test_a_number_that_is_none_shows_in_every_form():
+  x = jnp.zeros((1, 6, 6, 1)).at[0, 2, 3, 0].set(jnp.nan)
+  sizes = 3, 2, ((0, 1), (0, 1))
+  expected = np.isnan(window_forms.square(x, *sizes))
+  assert expected.any() and not expected.all()
+  for form in (window_forms.two_passes, window_forms.sliced_passes):
+    np.testing.assert_array_equal(np.isnan(form(x, *sizes)), expected)
+
+
+@pytest.mark.parametrize('size', [(14, 14), (7, 15)])
+def test_gathered_gradient_of_the_mean_is_that_of_the_library(size):
+  rng = np.random.default_rng(0)
+  x = jnp.zeros((2, *size, 3))
+  total = lambda x: 25 * nn.avg_pool(x, (5, 5), (3, 3))
+  y, pullback = jax.vjp(total, x)
+  cotangent = jnp.asarray(rng.integers(-9, 10, y.shape), jnp.float32)
+  (expected,) = pullback(cotangent)
+  found = window_forms.gathered(cotangent, x.shape, 5, 3, ((0, 0), (0, 0)))
+  assert np.count_nonzero(expected) > 0
+  np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_pools_have_the_form_of_their_backend():
+  def programs(pool, size):
+    gradient = pool_gradient(pool)
+    traced = gradient.trace(
+      jnp.zeros((1, 8, 8, 2)), jnp.zeros((1, size, size, 2))
+    )
+    return {
+      platform: traced.lower(lowering_platforms=(platform,)).as_text()
+      for platform in ('cpu', 'cuda', 'rocm', 'tpu')
+    }
+
+  texts = programs(lambda x: pooling.max_pool(x, 3, 2), 4)
+  for platform, text in texts.items():
+    # Not deterministic on GPUs.
+    assert ('select_and_scatter' in text) == (platform == 'tpu'), platform
+    assert ('optimization_barrier' in text) == (platform == 'cuda'), platform
+  texts = programs(lambda x: pooling.avg_pool_valid(x, 5, 3), 2)
+  for platform, text in texts.items():
+    assert ('reduce_window' in text) == (platform != 'cuda'), platform
 
 
 def test_max_pool_padding_never_wins():
