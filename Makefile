@@ -21,6 +21,7 @@ test: .venv/test
 lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python benchmarks/quoted_numbers.py
 
 parity: .venv/parity
 	$(BIN)/python -m pytest tests/parity tests/notebooks $(PYTEST_FLAGS)

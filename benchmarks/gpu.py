@@ -25,6 +25,7 @@ import time
 from typing import Any
 
 import gpu_timing
+import machine
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CHILD = ROOT / 'benchmarks' / 'gpu_child.py'
@@ -262,7 +263,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
   arguments = parse_arguments()
-  start, load = time.time(), os.getloadavg()[0]
+  start = time.time()
   sys.path.insert(0, str(ROOT))
   parts = [
     dataclasses.replace(
@@ -294,10 +295,7 @@ def main() -> None:
     child.close()
   # Only now: JAX must not hold the card while the others run.
   os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
-  import machine
-
   result = machine.environment(('torch',))
-  result['hardware']['load_average_at_start'] = load
   results = results_of(children)
   add_shares(results, result['hardware']['devices'][0])
   result['seconds'] = time.time() - start

@@ -472,30 +472,36 @@ def work(source: str, first: int, num: int) -> None:
     folder = pathlib.Path(name)
     start = outcome(source, files_of(source), folder)
     if start != 'read' and source != 'google_zip':
-      lines.write(json.dumps(['good', start]) + '\n')
+      lines.write(json.dumps(['good', start, 0]) + '\n')
       return
-    limit = _peak_bytes() + MEMORY_LIMIT_BYTES
+    start_bytes = _peak_bytes()
+    limit = start_bytes + MEMORY_LIMIT_BYTES
     pages = int(pathlib.Path('/proc/self/statm').read_text().split()[0])
     address = pages * resource.getpagesize() + ADDRESS_LIMIT_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (address, address))
-    lines.write(json.dumps(['good', 'read']) + '\n')
+    lines.write(json.dumps(['good', 'read', 0]) + '\n')
     for seed in range(first, first + num):
       found = outcome(source, mutant(source, seed), folder)
       if _peak_bytes() > limit:
         found = f'memory: {(_peak_bytes() - limit) >> 20} MiB over the limit'
         limit = _peak_bytes()
-      lines.write(json.dumps([seed, found]) + '\n')
+      more_mib = (_peak_bytes() - start_bytes) >> 20
+      lines.write(json.dumps([seed, found, more_mib]) + '\n')
 
 
 def fuzz(source: str, first: int, num: int) -> dict:
   """Counts of outcomes and the findings of one source."""
   counts, findings = {'read': 0, 'refused': 0}, {}
+  memory = {'peak_mib_above_a_good_file': 0}
   seed, begin = first, time.monotonic()
   while seed < first + num:
-    seed = _fuzz_until_it_ends(source, seed, first + num, counts, findings)
+    seed = _fuzz_until_it_ends(
+      source, seed, first + num, counts, findings, memory
+    )
   return {
     'files': num,
     **counts,
+    **memory,
     'findings': len(findings),
     'seeds': dict(list(findings.items())[:50]),
     'seconds': round(time.monotonic() - begin, 1),
@@ -503,7 +509,12 @@ def fuzz(source: str, first: int, num: int) -> dict:
 
 
 def _fuzz_until_it_ends(
-  source: str, seed: int, end: int, counts: dict, findings: dict
+  source: str,
+  seed: int,
+  end: int,
+  counts: dict,
+  findings: dict,
+  memory: dict,
 ) -> int:
   """Runs a worker; returns the seed after the last that it dealt with."""
   command = [sys.executable, __file__, f'--source={source}', '--work']
@@ -528,7 +539,9 @@ def _fuzz_until_it_ends(
         return seed + 1
       *lines, buffer = (buffer + piece).split(b'\n')
       for line in lines:
-        number, found = json.loads(line)
+        number, found, more_mib = json.loads(line)
+        peak = memory['peak_mib_above_a_good_file']
+        memory['peak_mib_above_a_good_file'] = max(peak, more_mib)
         if number == 'good':
           if found != 'read':
             raise RuntimeError(f'{source}: the good file is not: {found}')

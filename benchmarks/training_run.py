@@ -69,15 +69,13 @@ def main() -> None:
         if 'learnt nothing' in line
       ],
     }
-    text = json.dumps(record, indent=2)
-    (RESULTS / f'{arguments.name}.json').write_text(text + '\n')
+    machine.keep(record, RESULTS / f'{arguments.name}.json')
     plots = ('learning_curves', 'training_crops')
     for plot in () if arguments.without_pictures else plots:
       shutil.copy(
         workdir / 'plots' / f'{plot}.png',
         RESULTS / f'{arguments.name}_{plot}.png',
       )
-  print(text)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,8 @@ Source: Szegedy et al. 2014, section 7: "we independently trained 7 versions of
   methodologies and the random order in which they see input images". Which
   sampling each had it does not say, only that "some of the models were mainly
   trained on smaller relative crops, others on larger ones" (section 6), nor how
-  much wider the wider one was: these are our choices.
+  much wider the wider one was: these are our choices. Section 5 calls it
+  "deeper and wider"; ours is as deep as the others.
 Expected: the paper's seven have 6.67 % top-5 error with 144 crops (Table 3).
   Not yet trained with this code.
 Hardware and time: seven times that of `googlenet_imagenet`; the members can be

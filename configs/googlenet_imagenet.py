@@ -38,17 +38,17 @@ def get_config() -> ml_collections.ConfigDict:
         'eval_split': 'validation',  # Section 7: 50,000 images.
         'image_size': 224,  # Section 5.
         # Section 6: "sampling of various sized patches of the image whose size
-        # is distributed evenly between 8 % and 100 % of the image area with
-        # aspect ratio constrained to the interval [3/4, 4/3]".
+        # is distributed evenly between 8% and 100% of the image area and whose
+        # aspect ratio is chosen randomly between 3/4 and 4/3".
         'train_crop': 'distorted',
         'area_range': (0.08, 1.0),
         'aspect_ratio_range': (3 / 4, 4 / 3),
-        'aspect_ratio_law': 'log_uniform',  # The paper does not say.
+        'aspect_ratio_law': 'log_uniform',  # "Randomly".
         # Section 6: "bilinear, area, nearest neighbor and cubic, with equal
         # probability".
         'interpolations': ('bilinear', 'area', 'nearest', 'bicubic'),
-        # None is the profile's. Section 7 resizes the shorter side to 256; its
-        # "center 224x224 crop" is of that.
+        # None is the profile's. The paper does not describe its single crop:
+        # the centre of an image with a shorter side of 256 is our choice.
         'eval_crop': config_dict.placeholder(str),
         'num_threads': config_dict.placeholder(int),  # None is one a core.
         'on_bad_image': 'fail',

@@ -16,8 +16,8 @@ References:
 
 import dataclasses
 
-# Section 6: a patch has "between 8 % and 100 % of the image area with aspect
-# ratio constrained to the interval [3/4, 4/3]".
+# Section 6: "distributed evenly between 8% and 100% of the image area and whose
+# aspect ratio is chosen randomly between 3/4 and 4/3".
 AREA_RANGE = (0.08, 1.0)
 ASPECT_RATIO_RANGE = (3 / 4, 4 / 3)
 ASPECT_RATIO_LAWS = ('log_uniform', 'uniform')
