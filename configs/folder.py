@@ -50,6 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.eval_batch_size = 100
   config.train.num_epochs = 12.0
   config.averaging.polyak_start_epoch = None
+  config.averaging.inference_weights = 'ema'
   config.train.log_every_steps = 10
   config.train.eval_every_steps = 100
   config.train.checkpoint_every_steps = 100

@@ -27,6 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.train.batch_size = 256
   config.train.num_epochs = 90.0
   config.averaging.polyak_start_epoch = 80.0
+  config.averaging.inference_weights = 'ema'
   config.train.eval_every_steps = 5_000
   config.train.checkpoint_every_steps = 5_000
   return config

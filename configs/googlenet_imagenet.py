@@ -86,6 +86,8 @@ def get_config() -> ml_collections.ConfigDict:
         # Section 6: "Polyak averaging was used to create the final model"; the
         # paper does not say over which part of training.
         'polyak_start_epoch': 200.0,
+        # Section 6: that average is the model "used at inference time".
+        'inference_weights': 'polyak',
       },
       'train': {
         'seed': 0,

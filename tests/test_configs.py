@@ -123,3 +123,12 @@ def test_the_paper_recipe_says_what_the_paper_says():
   for name in ('brightness', 'contrast', 'saturation'):
     assert config.augmentation[name] == 0.5
   assert config.averaging.polyak_start_epoch is not None
+
+
+def test_the_papers_recipe_is_used_with_its_polyak_average():
+  wanted = {
+    name: get_config(name).averaging.get('inference_weights') for name in NAMES
+  }
+  paper = {name for name, kind in wanted.items() if kind == 'polyak'}
+  assert {'googlenet_imagenet', 'ensemble'} <= paper
+  assert not paper & {'folder', 'digits', 'googlenet_bn_imagenet'}

@@ -30,7 +30,7 @@ for name, text in {
   'protocol': 'How to evaluate: single, ten_crop or multi_crop_144.',
   'aggregation': 'Of crops: mean_probability, max_probability, mean_logit.',
   'answers': 'Folder to keep answers of evaluations in.',
-  'weights': 'raw, ema or polyak; by default ema where it is kept.',
+  'weights': 'raw, ema or polyak; by default what the run is used with.',
   'source': 'Of weights: google, caffe, torchvision, tf_slim, safetensors.',
   'labels': 'The file that names the outputs of imported weights.',
   'format': 'What to export: safetensors, onnx, npz or torchvision.',

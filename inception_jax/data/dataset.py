@@ -16,6 +16,8 @@ from inception_jax.data import (
 
 # Name of the set of noise, for measuring speed.
 FAKE = 'fake'
+# Where a config does not say.
+EVAL_SPLIT = 'validation'
 # Fields in which the hosts of a run may differ.
 OF_HOSTS = ('data_dir', 'num_threads')
 # ImageNet's number of training images and classes.
@@ -157,7 +159,7 @@ def open_dataset(
   name: str,
   image_size: int,
   train_split: str = 'train',
-  eval_split: str = 'validation',
+  eval_split: str = EVAL_SPLIT,
   data_dir: str | None = None,
   train_crop: str = 'distorted',
   area_range: tuple[float, float] = crop_rules.AREA_RANGE,

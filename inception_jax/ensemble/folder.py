@@ -6,6 +6,7 @@ MEMBER/              the run directory of each
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import re
 
 from absl import logging
 from etils import epath
@@ -79,6 +80,10 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
     workdir: run directories with commas between them, which may be at any
       step, or folders that hold the runs of an ensemble.
 
+  Returns:
+    The directories in the order of their names, so that no result depends on
+    the order in which they are given.
+
   Raises:
     InputError: if one is given twice, or a member of an ensemble is not trained
       to its end.
@@ -105,7 +110,13 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
       found.append(member)
   if len({path.resolve() for path in found}) < len(found):
     raise errors.InputError(f'--workdir={workdir} names a run twice')
-  return found
+  return sorted(found, key=_natural)
+
+
+def _natural(path: epath.Path) -> list[tuple[int, str]]:
+  """A key to sort by, with numbers by their value: m2 before m10."""
+  parts = re.split(r'(\d+)', str(path))
+  return [(int(x), '') if x.isdecimal() else (-1, x) for x in parts]
 
 
 def _check_trained(folder: epath.Path, member: epath.Path) -> None:

@@ -50,8 +50,8 @@ def predict_set(
     protocol: which crops.
     weights: see `runs.run.load_run`.
     config: whose `data` and `train.eval_batch_size` say what to evaluate on;
-      None is the first run's own. The size of the crop is always each run's,
-      and so is its kind unless the config names one.
+      None is that of the runs, if they have the same. The size of the crop is
+      always each run's, and so is its kind unless the config names one.
     answers: folder to keep the answers in; None is `answers` in each run.
 
   Raises:
@@ -62,6 +62,7 @@ def predict_set(
     stored = run.read_config(workdirs[0])
     # Each has its own.
     stored['data'] = {**(stored.get('data') or {}), 'eval_crop': None}
+    _check_same_data(workdirs)
   else:
     stored = config_lib.sections(config)
   eval_batch_size = _read_eval_batch_size(stored)
@@ -98,6 +99,25 @@ def predict_set(
     datasets[0],
     tuple(loaded),
   )
+
+
+def _check_same_data(workdirs: Sequence[epath.Path]) -> None:
+  """Raises InputError if the runs' own configs evaluate on different sets."""
+  named = []
+  for workdir in workdirs:
+    data = run.read_config(workdir).get('data') or {}
+    split = data.get('eval_split') or dataset_lib.EVAL_SPLIT
+    named.append((data.get('name'), split))
+  for workdir, name in zip(workdirs[1:], named[1:], strict=True):
+    if name != named[0]:
+      raise errors.InputError(
+        f'{workdirs[0]} is evaluated on {_shown(named[0])} and {workdir} on'
+        f' {_shown(name)}; give a --config that says what to evaluate on'
+      )
+
+
+def _shown(data: tuple[str | None, str]) -> str:
+  return '{!r}, split {!r}'.format(*data)
 
 
 def _load_runs(

@@ -115,6 +115,7 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
       if with_paper
       else ''
     ),
+    *_one_model(report),
     _table_3(report['table_3'], with_paper),
   ]
   if with_paper:
@@ -142,6 +143,22 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   if report['confusions']:
     parts += ['## Commonest mistakes', _confusions(report['confusions'])]
   return '\n\n'.join(parts) + '\n'
+
+
+def _one_model(report: Mapping[str, Any]) -> list[str]:
+  """Which of several models stands for one, as a paragraph."""
+  if len(report['members']) == 1:
+    return []
+  (number,) = report['table_3'][0]['members']
+  return [
+    f'The one model is number {number + 1}, chosen as in the paper: it has the'
+    f' lowest top-1 error with {_crops(report["table_3"][0]["crops"])} on these'
+    ' images.'
+  ]
+
+
+def _crops(number: int) -> str:
+  return 'one crop' if number == 1 else f'{number} crops'
 
 
 def _percent(value: float) -> str:

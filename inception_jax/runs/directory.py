@@ -14,10 +14,15 @@ from inception_jax.experiment import config as config_lib
 from inception_jax.runs import checkpoint, description, trained_data
 from inception_jax.runtime import durable, errors, json_files, read_failures
 
-# Fields that say where things are, how fast, or whether to stop at a bad image,
-# not what is computed.
+# Fields that say where things are, how fast, whether to stop at a bad image, or
+# which of the weights to use, not what is computed.
 _FREE_FIELDS = frozenset(
-  {'data.data_dir', 'data.num_threads', 'data.on_bad_image'}
+  {
+    'averaging.inference_weights',
+    'data.data_dir',
+    'data.num_threads',
+    'data.on_bad_image',
+  }
 )
 # What a run writes after config.json.
 _LATER = (

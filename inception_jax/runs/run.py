@@ -28,8 +28,8 @@ from inception_jax import models, preprocess
 from inception_jax.data import crop_rules, labels
 from inception_jax.runs import checkpoint, description, named_arrays
 from inception_jax.runtime import errors, json_files, paths, read_failures
+from inception_jax.training import averaging
 
-WEIGHTS = ('raw', 'ema', 'polyak')
 # Where each kind of weights lies in a checkpoint.
 _PREFIXES = {
   'raw': '',
@@ -72,8 +72,9 @@ def load_run(
 
   Args:
     workdir: made by training.
-    weights: 'raw', 'ema' or 'polyak'; None is 'ema' where the run keeps it and
-      else 'raw'.
+    weights: 'raw', 'ema' or 'polyak'; None is what the run's config names as
+      `averaging.inference_weights`, once that has begun, or else 'ema' where
+      the run keeps it, or 'raw'.
     step: which checkpoint; None is the newest.
 
   Returns:
@@ -83,7 +84,7 @@ def load_run(
     InputError: if `workdir` is no run directory, or has no such weights.
   """
   workdir = epath.Path(paths.expand(workdir, '--workdir'))
-  read_config(workdir)  # Says so if this is no run directory.
+  config = read_config(workdir)  # Says so if this is no run directory.
   checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
   steps = checkpoints.steps()
   if not steps:
@@ -107,7 +108,8 @@ def load_run(
     ) from error
   checkpoints.close()
   if weights is None:
-    weights = 'ema' if _EMA_WEIGHT in arrays else 'raw'
+    wanted = (config.get('averaging') or {}).get('inference_weights')
+    weights = averaging.default_kind(wanted, _kept(arrays))
   variables = _select(arrays, weights, workdir)
   parts = {
     name: json_files.read_json(workdir / f'{name}.json')
@@ -149,13 +151,23 @@ def _digest(
   return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _kept(arrays: Mapping[str, np.ndarray]) -> set[str]:
+  """The kinds of weights that a checkpoint has."""
+  kept = {'raw'}
+  if _EMA_WEIGHT in arrays:
+    kept.add('ema')
+  if _POLYAK_COUNT in arrays and arrays[_POLYAK_COUNT]:
+    kept.add('polyak')
+  return kept
+
+
 def _select(
   arrays: Mapping[str, np.ndarray], weights: str, workdir: epath.Path
 ) -> dict[str, Any]:
   """Variables of one kind out of a checkpoint's flat arrays."""
-  if weights not in WEIGHTS:
+  if weights not in averaging.KINDS:
     raise errors.InputError(
-      f'weights must be one of {", ".join(WEIGHTS)}, not {weights!r}'
+      f'weights must be one of {", ".join(averaging.KINDS)}, not {weights!r}'
     )
   prefix = _PREFIXES[weights]
   raw = _collections(arrays, '')

@@ -5,12 +5,16 @@ iterates from some step on is Polyak and Juditsky's; an exponential moving
 average forgets. Both are kept here, under their own names.
 """
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from flax import struct
 import jax
 import jax.numpy as jnp
 import optax
+
+# The weights themselves, and their averages.
+KINDS = ('raw', 'ema', 'polyak')
 
 # {'params': ..., 'batch_stats': ...}: what a forward pass needs.
 Variables = dict[str, Any]
@@ -124,6 +128,7 @@ def create_averaging(
   *,
   ema_decay: float | None = None,
   polyak_start_epoch: float | None = None,
+  inference_weights: str | None = None,
   steps_per_epoch: float,
 ) -> Averaging:
   """The averages that section `averaging` of a config asks for.
@@ -132,15 +137,38 @@ def create_averaging(
     ema_decay: see `Averaging`.
     polyak_start_epoch: epochs after which the uniform mean of the weights
       begins, or None for no such mean.
+    inference_weights: of `KINDS`, those that a trained network is used with;
+      see `default_kind`, which reads it.
     steps_per_epoch: updates in one pass over the training set.
 
   Raises:
     ValueError: if an argument is out of its range.
   """
+  if inference_weights not in (None, *KINDS):
+    raise ValueError(
+      f'inference_weights must be one of {", ".join(KINDS)}, not'
+      f' {inference_weights!r}'
+    )
   start_step = None
   if polyak_start_epoch is not None:
     start_step = round(polyak_start_epoch * steps_per_epoch)
   return Averaging(ema_decay, start_step)
+
+
+def default_kind(wanted: str | None, kept: Collection[str]) -> str:
+  """The kind of weights to use where nobody says which.
+
+  Args:
+    wanted: `averaging.inference_weights` of the run's config.
+    kept: of `KINDS`, what the run has; 'polyak' only once that has begun.
+
+  Returns:
+    What is wanted, if it is there; else 'ema' where it is kept; else 'raw'.
+  """
+  for kind in (wanted, 'ema'):
+    if kind in kept:
+      return kind
+  return 'raw'
 
 
 def _weighted(variables: Variables) -> dict[str, Any]:

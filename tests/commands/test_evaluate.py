@@ -173,7 +173,7 @@ def other(tmp_path_factory):
   network = dataclasses.replace(
     network, labels=labels_lib.from_class_names(names, 12)
   )
-  return random_runs.write(network, tmp_path_factory.mktemp('other') / 'run')
+  return random_runs.write(network, tmp_path_factory.mktemp('z_other') / 'run')
 
 
 def test_runs_of_other_outputs_together(trained, other, tmp_path):
@@ -254,7 +254,8 @@ def test_report_of_two_runs(trained, other, tmp_path, monkeypatch):
   ]
   assert alone[0]['loss'] != alone[1]['loss']
   (first, both) = (row for row in result['table_3'] if row['crops'] == 2)
-  assert first['loss'] == pytest.approx(alone[0]['loss'])
+  (best,) = first['members']
+  assert first['loss'] == pytest.approx(alone[best]['loss'])
   # The mean of probabilities is better than the mean of their logarithms.
   assert both['loss'] < (alone[0]['loss'] + alone[1]['loss']) / 2
   assert both['loss'] != first['loss']
@@ -273,6 +274,14 @@ def test_report_of_two_runs(trained, other, tmp_path, monkeypatch):
   assert 'Table 3' in text and 'GoogLeNet' not in text  # Digits, not ImageNet.
   kept = json.loads((tmp_path / 'report' / 'report.json').read_text())
   assert kept['table_3'] == result['table_3']
+  single = [
+    row['top1_error']
+    for number in (0, 1)
+    for row in kept['rows']
+    if row['members'] == [number] and row['crops'] == 1
+  ]
+  assert single[best] == min(single)
+  assert f'The one model is number {best + 1}' in text
   (second,) = (
     row
     for row in kept['rows']
@@ -320,7 +329,7 @@ def test_each_run_has_its_own_crop(trained, tmp_path):
     together = evaluate.evaluate(
       ','.join(paths), protocol_lib.Protocol(), answers=tmp_path / 'a'
     )
-    assert together['members'] == alone[::order]
+    assert together['members'] == sorted(alone, key=lambda x: x['workdir'])
 
 
 def test_ensembles_are_named_by_their_folder(trained, tmp_path):
@@ -460,3 +469,24 @@ def test_runs_without_weights_and_pictures(trained, tmp_path):
     errors.InputError, match='what to evaluate on; give --con'
   ):
     evaluate.evaluate(tmp_path / 'run', protocol_lib.Protocol())
+
+
+def test_the_order_of_runs_is_that_of_their_names(tmp_path):
+  names = ['m10', 'm2', 'a', 'm1']
+  for name in names:
+    (tmp_path / name).mkdir()
+  for order in (names, names[::-1]):
+    found = ensemble_folder.list_runs(
+      ','.join(str(tmp_path / name) for name in order)
+    )
+    assert [path.name for path in found] == ['a', 'm1', 'm2', 'm10']
+
+
+def test_runs_of_other_sets_need_a_config(trained, tmp_path):
+  other = tmp_path / 'other'
+  shutil.copytree(trained[0], other)
+  stored = json.loads((other / 'config.json').read_text())
+  stored['data']['eval_split'] = 'test[:9]'
+  (other / 'config.json').write_text(json.dumps(stored))
+  with pytest.raises(errors.InputError, match='give a --config that says'):
+    evaluate.evaluate(f'{other},{trained[0]}', protocol_lib.Protocol())

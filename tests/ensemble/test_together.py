@@ -1,5 +1,7 @@
 """Tests of several networks asked together."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -178,11 +180,47 @@ def test_pictures_keep_their_places_however_many_are_read(
   )
 
 
+def _table_3(members):
+  """Runs and errors of the lines, whatever the numbers of the members."""
+  rows = comparison.compare(ensemble.Ensemble(members, CLASSES))
+  table = comparison.table_3(rows, comparison.crop_columns(rows))
+  return [
+    (
+      sorted(members[i].name for i in row.members),
+      row.num_crops,
+      row.scores.top1,
+      row.scores.top5,
+    )
+    for row in table
+  ]
+
+
+def test_one_model_is_the_best_whatever_the_order(tmp_path):
+  members = [member(tmp_path, seed) for seed in range(3)]
+  tables = [_table_3(list(x)) for x in itertools.permutations(members)]
+  assert tables == [tables[0]] * 6
+  labels = np.arange(NUM_IMAGES) % 3
+  right = {
+    x.name: (probabilities(x, 0).argmax(-1) == labels).sum() for x in members
+  }
+  assert len(set(right.values())) > 1
+  (best,) = tables[0][0][0]
+  assert right[best] == max(right.values())
+  # With more members than are combined, too.
+  more = [member(tmp_path, seed) for seed in range(3, 10)]
+  ((best,), *_), *_ = _table_3([*more, *members])
+  right |= {
+    x.name: (probabilities(x, 0).argmax(-1) == labels).sum() for x in more
+  }
+  assert right[best] == max(right.values())
+
+
 def test_every_part_of_an_ensemble(tmp_path):
   members = [member(tmp_path, seed) for seed in range(3)]
   rows = comparison.compare(ensemble.Ensemble(members, CLASSES))
   mean = [row for row in rows if row.aggregation == 'mean_probability']
-  assert len(mean) == 2 * 7 and len(rows) == 2 * 7 + 2
+  others = len(rows) - len(mean)
+  assert len(mean) == 2 * 7 and others == 4  # Each alone, and all.
   labels = np.arange(NUM_IMAGES) % 3
   for row in rows:
     view = VIEWS.index((row.num_crops, row.aggregation))
@@ -198,7 +236,6 @@ def test_every_part_of_an_ensemble(tmp_path):
     (3, 1),
     (3, 10),
   ]
-  assert table[0].members == (0,)
   sizes = comparison.by_size(rows)
   assert [line['combinations'] for line in sizes] == [3, 3, 1]
   two = [

@@ -30,6 +30,7 @@ def line(models, crops, aggregation):
     'loss': 1.0,
     'mean_loss': 1.0,
     'change_from_base': 0.0,
+    'members': [0],
   }
 
 

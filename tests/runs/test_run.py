@@ -10,6 +10,7 @@ import random_runs
 from inception_jax.data import labels
 from inception_jax.runs import directory, run
 from inception_jax.runtime import errors, json_files
+from inception_jax.training import averaging
 
 
 def write(path, steps):
@@ -167,7 +168,7 @@ def test_the_digest_of_a_network_stays(weights, expected):
   )
 
 
-@pytest.mark.parametrize('weights', run.WEIGHTS)
+@pytest.mark.parametrize('weights', averaging.KINDS)
 @pytest.mark.parametrize('name', ['params/conv1/kernel', 'batch_stats/bn/mean'])
 def test_the_digest_has_what_is_frozen(weights, name):
   def digest(change, frozen):

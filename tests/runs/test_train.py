@@ -225,6 +225,25 @@ def test_load_run_gives_a_working_model(trained):
   )
 
 
+@pytest.mark.parametrize(
+  ('wanted', 'step', 'found'),
+  [
+    ('polyak', None, 'polyak'),
+    ('polyak', 4, 'ema'),  # It has not begun.
+    ('raw', None, 'raw'),
+    (None, None, 'ema'),
+  ],
+)
+def test_a_run_is_used_with_what_its_config_says(
+  trained, tmp_path, wanted, step, found
+):
+  shutil.copytree(trained[0], tmp_path / 'run')
+  config = json.loads((tmp_path / 'run' / 'config.json').read_text())
+  config['averaging']['inference_weights'] = wanted
+  (tmp_path / 'run' / 'config.json').write_text(json.dumps(config))
+  assert inception_jax.load_run(tmp_path / 'run', step=step).weights == found
+
+
 @pytest.mark.parametrize('weights', ['raw', 'ema', 'polyak'])
 def test_evaluate_mode_repeats_the_last_evaluation(trained, weights):
   workdir, result = trained

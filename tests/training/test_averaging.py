@@ -185,3 +185,24 @@ def test_averages_that_start_at_given_variables(iterates):
   assert_trees_close(result['ema'], expected)
   # The uniform mean is of the iterates after its start alone.
   assert_trees_close(result['polyak'], third, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('wanted', 'kept', 'kind'),
+  [
+    ('polyak', ('raw', 'ema', 'polyak'), 'polyak'),
+    ('polyak', ('raw', 'ema'), 'ema'),
+    ('polyak', ('raw',), 'raw'),
+    ('ema', ('raw', 'polyak'), 'raw'),
+    ('raw', ('raw', 'ema'), 'raw'),
+    (None, ('raw', 'ema', 'polyak'), 'ema'),
+    (None, ('raw', 'polyak'), 'raw'),
+  ],
+)
+def test_default_kind(wanted, kept, kind):
+  assert averaging_lib.default_kind(wanted, kept) == kind
+
+
+def test_unknown_inference_weights():
+  with pytest.raises(ValueError, match="raw, ema, polyak, not 'mean'"):
+    averaging_lib.create_averaging(inference_weights='mean', steps_per_epoch=1)
