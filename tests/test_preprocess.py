@@ -12,6 +12,7 @@ from inception_jax.models import ARCHITECTURES
 PREPROCESSINGS = {
   'mean_rgb': preprocess.MEAN_RGB,
   'google': preprocess.GOOGLE,
+  'imagenet_mean_std': preprocess.IMAGENET_MEAN_STD,
 }
 
 
@@ -139,3 +140,75 @@ def test_profiles_cannot_be_changed():
     profiles.PROFILES['inception_v1'] = None
   with pytest.raises(dataclasses.FrozenInstanceError):
     profiles.PROFILES['inception_v1'].num_classes = 10
+
+
+def test_torchvision_without_transform_input(all_values):
+  """As `ToTensor` and `Normalize` have it."""
+  mean = np.array([0.485, 0.456, 0.406])
+  deviation = np.array([0.229, 0.224, 0.225])
+  expected = (all_values / 255 - mean) / deviation
+  inputs = preprocess.IMAGENET_MEAN_STD(jnp.asarray(all_values))
+  np.testing.assert_allclose(inputs, expected, atol=1e-6)
+  turned = dataclasses.replace(preprocess.IMAGENET_MEAN_STD, bgr=True)
+  inputs = turned(jnp.asarray(all_values))
+  np.testing.assert_allclose(inputs, expected[..., ::-1], atol=1e-6)
+
+
+def test_three_equal_scales_are_one():
+  """So that what earlier versions wrote is the same network."""
+  one = preprocess.Preprocessing((0.5, 0.5, 0.5), (1.0, 2.0, 3.0))
+  assert one == preprocess.Preprocessing(0.5, (1.0, 2.0, 3.0))
+  assert one.scale == 0.5 and one.scales == (0.5, 0.5, 0.5)
+  assert hash(one) == hash(preprocess.Preprocessing(0.5, (1.0, 2.0, 3.0)))
+
+
+def with_image(image, **arguments):
+  return preprocess.Preprocessing(
+    mean=(0.0, 0.0, 0.0),
+    mean_image=image.astype('<f4').tobytes(),
+    **arguments,
+  )
+
+
+def test_a_mean_of_each_place():
+  rng = np.random.default_rng(0)
+  image = rng.uniform(0, 99, (4, 4, 3)).astype(np.float32)
+  pixels = rng.integers(0, 256, (2, 5, 4, 4, 3), np.uint8)
+  preprocessing = with_image(image, scale=(1.0, 0.5, 2.0), bgr=True)
+  inputs = preprocessing(jnp.asarray(pixels))
+  expected = pixels * np.array([1, 0.5, 2], np.float32) - image
+  np.testing.assert_allclose(inputs, expected[..., ::-1], rtol=1e-6)
+  np.testing.assert_allclose(preprocessing.invert(inputs), pixels, atol=1e-4)
+
+
+def test_a_mean_of_each_place_is_resized():
+  """Between its places linearly, and beyond the outer ones as they are."""
+  ramp = np.broadcast_to(np.arange(4.0)[:, None, None], (4, 4, 3))
+  preprocessing = with_image(ramp, scale=1.0)
+  larger = preprocessing.mean_of(8, 6)
+  rows = [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]
+  expected = np.broadcast_to(np.array(rows)[:, None, None], (8, 6, 3))
+  np.testing.assert_allclose(larger, expected, atol=1e-6)
+  np.testing.assert_allclose(
+    preprocessing.mean_of(2, 4)[:, 0, 0], [0.5, 2.5], atol=1e-6
+  )
+
+
+@pytest.mark.parametrize(
+  ('preprocessing', 'words'),
+  [
+    (preprocess.UNIT, 'pixel * 0.00784314 - 1, in the order RGB'),
+    (
+      preprocess.CAFFE,
+      'G pixel * 1 - 117, B pixel * 1 - 104, in the order BGR',
+    ),
+    (
+      preprocess.normalised((-0.5, 0.0, 0.5), white=0.5),
+      'R pixel * 0.00196078 + 0.5, G',
+    ),
+    (with_image(np.ones((2, 2, 3)), scale=1.0), '- the mean of each place'),
+  ],
+  ids=range(4),
+)
+def test_what_it_does_in_words(preprocessing, words):
+  assert words in preprocessing.describe()

@@ -33,6 +33,7 @@ for name, text in {
   'weights': 'raw, ema or polyak; by default what the run is used with.',
   'source': 'Of weights: google, caffe, torchvision, tf_slim, safetensors.',
   'labels': 'The file that names the outputs of imported weights.',
+  'preprocessing': 'Of imported weights: imagenet_mean_std, mean=…+std=…, …',
   'format': 'What to export: safetensors, onnx, npz or torchvision.',
 }.items():
   flags.DEFINE_string(name, None, text)

@@ -106,7 +106,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       'Makes a run directory from weights of other programs.',
       '--source=google --download --workdir=weights/google',
       needs=('source', 'workdir'),
-      takes=('input', 'labels', 'download', 'weights'),
+      takes=('input', 'labels', 'download', 'weights', 'preprocessing'),
       arguments={'input': 'path', 'labels': 'label_file'},
     ),
     'export': Command(

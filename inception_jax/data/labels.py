@@ -15,6 +15,8 @@ import numpy as np
 
 NUM_IMAGENET_CLASSES = 1000
 _SYNSET = re.compile(r'n\d{8}$')
+# A number of an output before its name, as in '0:daisy' or '0,daisy'.
+_NUMBERED = re.compile(r'(\d{1,9})\s*[:,;\t]\s*(\S.*)$')
 # Outputs that are no class. Not the names that a folder of pictures may have.
 _DUMMY = '<dummy>'
 _BACKGROUND = '<background>'
@@ -180,16 +182,20 @@ def from_lines(text: str, num_outputs: int) -> LabelMap:
   Args:
     text: a line is the name of a class, or a synset of ILSVRC-2012 and whatever
       follows it, as in Caffe's `synset_words.txt`. Empty lines are ignored.
+      Where each line begins with a number, as in `0:daisy` of TF-slim's
+      `labels.txt`, and the numbers are those of the outputs, they say the
+      order and are no part of the names.
     num_outputs: of the network.
 
   Raises:
     ValueError: if there are more or fewer lines.
   """
-  names = [line.strip() for line in text.splitlines() if line.strip()]
+  names = [line.strip() for line in text.split('\n') if line.strip()]
   if len(names) != num_outputs:
     raise ValueError(
       f'it has {len(names)} lines where the network has {num_outputs} outputs'
     )
+  names = _without_numbers(names)
   known = imagenet_names()
   starts = [name.split()[0] for name in names]
   return from_class_names(
@@ -198,6 +204,17 @@ def from_lines(text: str, num_outputs: int) -> LabelMap:
       for start, name in zip(starts, names, strict=True)
     ]
   )
+
+
+def _without_numbers(names: Sequence[str]) -> list[str]:
+  """Names in the order of the numbers before them, if all have one."""
+  found = [_NUMBERED.match(name) for name in names]
+  if not all(found):
+    return list(names)
+  numbered = {int(x[1]): x[2].strip() for x in found}
+  if sorted(numbered) != list(range(len(names))):
+    return list(names)
+  return [numbered[number] for number in range(len(names))]
 
 
 def imagenet(num_outputs: int = NUM_IMAGENET_CLASSES) -> LabelMap:

@@ -67,8 +67,8 @@ def create_model(
     arrays: its variables by their flat names.
     description: goes into the model's metadata.
     uint8_input: the input is `pixels`, uint8 `[batch, height, width, 3]` RGB,
-      and preprocessing is part of the graph; else it is `input`, float32
-      `[batch, 3, height, width]`, preprocessed.
+      which a cast alone reads, and preprocessing is part of the graph; else it
+      is `input`, float32 `[batch, 3, height, width]`, preprocessed.
     softmax: the output is `probabilities` and not `logits`, both float32
       `[batch, num_classes]`.
 
@@ -86,7 +86,7 @@ def create_model(
     given = helper.make_tensor_value_info(
       'pixels', onnx.TensorProto.UINT8, ['batch', side, side, 3]
     )
-    _preprocess(graph, loaded.preprocessing)
+    _preprocess(graph, loaded.preprocessing, side)
   _network(graph, x, model.module_form)
   output = 'logits'
   if softmax:
@@ -253,20 +253,21 @@ def _local_response_norm(graph: Graph, x: Tensor, name: str) -> Tensor:
   return Tensor(name, x.size)
 
 
-def _preprocess(graph: Graph, preprocessing: preprocess.Preprocessing) -> None:
+def _preprocess(
+  graph: Graph, preprocessing: preprocess.Preprocessing, side: int
+) -> None:
   """From 'pixels', uint8 NHWC, to 'input'."""
   path = 'preprocessing'
-  # While the pixels are bytes, moving them costs a quarter.
-  x = _add(
-    graph, 'Transpose', ['pixels'], f'{path}/transpose', perm=[0, 3, 1, 2]
-  )
-  x = _add(graph, 'Cast', [x], f'{path}/cast', to=onnx.TensorProto.FLOAT)
-  scale = np.array(preprocessing.scale, np.float32)
-  mean = np.array(preprocessing.mean, np.float32).reshape(1, 3, 1, 1)
+  # TensorRT takes bytes into a cast only (NVIDIA/TensorRT #3985), so pixels
+  # become floats first, though moving bytes would be cheaper.
+  x = _add(graph, 'Cast', ['pixels'], f'{path}/cast', to=onnx.TensorProto.FLOAT)
+  x = _add(graph, 'Transpose', [x], f'{path}/transpose', perm=[0, 3, 1, 2])
+  scale = np.array(preprocessing.scale, np.float32).reshape(1, -1, 1, 1)
+  mean = preprocessing.mean_of(side, side).transpose(2, 0, 1)[None]
   if preprocessing.bgr:
     order = _initializer(graph, f'{path}/order', np.array([2, 1, 0]))
     x = _add(graph, 'Gather', [x, order], f'{path}/bgr', axis=1)
-    mean = mean[:, ::-1]
+    scale, mean = scale[:, ::-1], mean[:, ::-1]
   scale = _initializer(graph, f'{path}/scale', scale)
   mean = _initializer(graph, f'{path}/mean', mean)
   x = _add(graph, 'Mul', [x, scale], f'{path}/scaled')

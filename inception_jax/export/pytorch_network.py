@@ -18,8 +18,15 @@ AUX_DROPOUT = 0.7
 
 def preprocess(pixels):
   """RGB pixels `[N, H, W, 3]`, 0 to 255, to network input `[N, 3, H, W]`."""
-  x = pixels.to(torch.float32) * SETTINGS['scale']
-  x = x - torch.tensor(SETTINGS['mean'], dtype=x.dtype, device=x.device)
+  x = pixels.to(torch.float32)
+  scale = torch.tensor(SETTINGS['scale'], dtype=x.dtype, device=x.device)
+  mean = torch.tensor(SETTINGS['mean'], dtype=x.dtype, device=x.device)
+  if 'mean_image' in SETTINGS:  # One of each place.
+    image = bytearray.fromhex(SETTINGS['mean_image'])
+    mean = torch.frombuffer(image, dtype=torch.float32).to(x.device)
+    side = round((len(mean) / 3) ** 0.5)
+    mean = mean.reshape(side, side, 3)
+  x = x * scale - mean
   x = x.flip(-1) if SETTINGS['bgr'] else x
   return x.permute(0, 3, 1, 2)
 

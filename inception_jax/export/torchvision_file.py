@@ -15,7 +15,7 @@ from safetensors import numpy as safetensors_numpy
 
 from inception_jax.export import checking, formats
 from inception_jax.models import layer_names
-from inception_jax.runs import named_arrays, run
+from inception_jax.runs import description, named_arrays, run
 from inception_jax.runtime import errors
 from inception_jax.weights import exported, torch_layout, torchvision
 
@@ -138,9 +138,8 @@ def _settings(
     'window_5x5': arch.window_5x5,
     'dropout': arch.dropout,
     'image_size': loaded.eval_crop.size,
-    'scale': float(loaded.preprocessing.scale),
-    'mean': tuple(map(float, loaded.preprocessing.mean)),
-    'bgr': loaded.preprocessing.bgr,
+    # One scale, or one of each channel; a mean image in hexadecimal digits.
+    **description.values(loaded.preprocessing),
   }
 
 

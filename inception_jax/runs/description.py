@@ -5,15 +5,18 @@ Run directories keep it in files, exported networks in their metadata.
 
 from collections.abc import Mapping
 import dataclasses
+import math
 from typing import Any
 
 from flax import traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules
 from inception_jax.data import labels as labels_lib
+from inception_jax.runtime import errors
 
 
 class WrongPartError(ValueError):
@@ -49,10 +52,61 @@ def pixels(
   preprocessing: preprocess.Preprocessing, eval_crop: crop_rules.EvaluationCrop
 ) -> dict[str, Any]:
   """From a picture to network input, as JSON; `read` reads it back."""
-  return {
-    **dataclasses.asdict(preprocessing),
-    'crop': dataclasses.asdict(eval_crop),
-  }
+  return {**values(preprocessing), 'crop': dataclasses.asdict(eval_crop)}
+
+
+def values(preprocessing: preprocess.Preprocessing) -> dict[str, Any]:
+  """From pixels to network input, as JSON; `read_values` reads it back."""
+  found = dataclasses.asdict(preprocessing)
+  image = found.pop('mean_image')
+  if image is not None:
+    found['mean_image'] = image.hex()
+  return found
+
+
+def read_values(stored: Any) -> preprocess.Preprocessing:
+  """The inverse of `values`; earlier versions wrote one scale.
+
+  Raises:
+    WrongPartError: if it is not of its form.
+  """
+  try:
+    scale = stored['scale']
+    scale = _floats(scale) if isinstance(scale, list) else float(scale)
+    mean = _floats(stored['mean'])
+    if len(mean) != 3:
+      raise ValueError(f'the mean has {len(mean)} values, not 3')
+    if isinstance(scale, tuple) and len(scale) != 3:
+      raise ValueError(f'the scale has {len(scale)} values, not 3')
+    numbers = np.array([*mean, *np.atleast_1d(scale)])
+    if not np.isfinite(numbers).all() or not numbers[3:].all():
+      raise ValueError('the scale or mean is not finite, or the scale is 0')
+    bgr = stored.get('bgr', False)
+    if not isinstance(bgr, bool):
+      raise ValueError(f'bgr is true or false, not {bgr!r}')
+    image = stored.get('mean_image')
+    if image is not None:
+      image = _read_image(image)
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise WrongPartError(
+      'preprocessing', f'{type(error).__name__}: {error}'
+    ) from error
+  return preprocess.Preprocessing(scale, mean, bgr, image)
+
+
+def _floats(stored: Any) -> tuple[float, ...]:
+  return tuple(map(float, stored))
+
+
+def _read_image(stored: Any) -> bytes:
+  """A mean image, as `Preprocessing` keeps it."""
+  image = bytes.fromhex(stored)
+  pixels = len(image) // 12
+  if not image or len(image) % 12 or math.isqrt(pixels) ** 2 != pixels:
+    raise ValueError(f'a mean image of {len(image)} bytes is no square')
+  if not np.isfinite(np.frombuffer(image, '<f4')).all():
+    raise ValueError('the mean image is not finite')
+  return image
 
 
 def read(
@@ -94,7 +148,7 @@ def _create_model(
       jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32),
     )
   except (TypeError, ValueError, OverflowError) as error:
-    raise WrongPartError('model', str(error).splitlines()[0]) from error
+    raise WrongPartError('model', errors.first_line(error)) from error
   shapes = [
     {
       name: (leaf.shape, leaf.dtype)
@@ -121,17 +175,11 @@ def _read_pixels(
 ) -> tuple[preprocess.Preprocessing, crop_rules.EvaluationCrop]:
   try:
     crop = crop_rules.EvaluationCrop(**stored['crop'])
-    scale, mean = float(stored['scale']), tuple(map(float, stored['mean']))
-    bgr = stored.get('bgr', False)
-    if not isinstance(bgr, bool):
-      raise ValueError(f'bgr is true or false, not {bgr!r}')
-    if len(mean) != 3:
-      raise ValueError(f'the mean has {len(mean)} values, not 3')
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise WrongPartError(
       'preprocessing', f'{type(error).__name__}: {error}'
     ) from error
-  return preprocess.Preprocessing(scale, mean, bgr), crop
+  return read_values(stored), crop
 
 
 def _read_labels(stored: Any) -> labels_lib.LabelMap:

@@ -9,7 +9,7 @@ from etils import epath
 import jax
 import numpy as np
 
-from inception_jax import models, preprocess
+from inception_jax import models
 from inception_jax.models import architectures
 from inception_jax.runs import named_arrays, run
 from inception_jax.runtime import errors
@@ -56,7 +56,6 @@ def load_source(
   path: epath.PathLike,
   weights: str | None,
   model: models.GoogLeNet,
-  preprocessing: preprocess.Preprocessing,
 ) -> run.Run:
   """Loads the run to start from.
 
@@ -64,10 +63,9 @@ def load_source(
     path: run directory, trained or imported.
     weights: see `runs.run.load_run`.
     model: the network that is to start from it.
-    preprocessing: what that network gets.
 
   Returns:
-    The run.
+    The run, whose preprocessing is the new one's too.
 
   Raises:
     InputError: if it is no run with weights, or of another network.
@@ -86,11 +84,6 @@ def load_source(
     raise errors.InputError(
       f'config.init_from: {path} is another network ({is_what}, not {here});'
       f' start from another run or give {remedy}'
-    )
-  if source.preprocessing != preprocessing:
-    raise errors.InputError(
-      f'config.init_from: {path} was trained on {source.preprocessing}, but'
-      f' {ours["name"]} gets {preprocessing}; start from another run'
     )
   return source
 

@@ -23,11 +23,21 @@ from absl import logging
 from etils import epath
 import jax
 
+from inception_jax import preprocess
 from inception_jax.data import device
 from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.runs import checkpoint, fine_tuning, named_arrays, run
-from inception_jax.runtime import read_failures
+from inception_jax.runs import (
+  checkpoint,
+  description,
+  fine_tuning,
+  named_arrays,
+  run,
+)
+from inception_jax.runtime import errors, read_failures
 from inception_jax.training import train_state
+
+# In the metadata of a checkpoint.
+PREPROCESSING = 'preprocessing'
 
 
 def load_source(
@@ -60,8 +70,53 @@ def load_source(
     path,
     experiment.config['init_weights'],
     experiment.model,
-    experiment.preprocessing,
   )
+
+
+def preprocessing_of(
+  experiment: experiment_lib.Experiment,
+  workdir: epath.Path,
+  source: run.Run | None,
+) -> preprocess.Preprocessing:
+  """What a run makes of pixels: what the run it began from did.
+
+  Args:
+    experiment: what is trained.
+    workdir: its run directory.
+    source: see `load_source`.
+
+  Returns:
+    That of the source, which each checkpoint keeps since the source may be gone
+    by then; that of the network's name if there is none.
+  """
+  if experiment.config['init_from'] is None:
+    return experiment.preprocessing
+  found = source.preprocessing if source is not None else None
+  if source is None:
+    checkpoints = checkpoint.Checkpoints(
+      workdir / 'checkpoints', read_only=True
+    )
+    metadata = checkpoints.read_metadata() or {}
+    checkpoints.close()
+    if PREPROCESSING in metadata:
+      found = _read(metadata[PREPROCESSING], workdir)
+  if found is None or found == experiment.preprocessing:
+    return experiment.preprocessing
+  logging.info(
+    'pixels are prepared as for the weights that config.init_from names: %s',
+    found.describe(),
+  )
+  return found
+
+
+def _read(stored: Any, workdir: epath.Path) -> preprocess.Preprocessing:
+  try:
+    return description.read_values(stored)
+  except description.WrongPartError as error:
+    raise errors.InputError(
+      f'the newest checkpoint of {workdir} is damaged (preprocessing: {error});'
+      ' delete its folder to go on from an older one'
+    ) from error
 
 
 def restore_or_init(

@@ -1,6 +1,7 @@
 """Trains one run: a config and a folder to a trained run directory."""
 
 from collections.abc import Mapping
+import dataclasses
 import json
 import math
 from typing import Any
@@ -16,7 +17,14 @@ import numpy as np
 from inception_jax.data import dataset, device, labels
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
-from inception_jax.runs import checkpoint, claim, fine_tuning, resume, run
+from inception_jax.runs import (
+  checkpoint,
+  claim,
+  description,
+  fine_tuning,
+  resume,
+  run,
+)
 from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
 from inception_jax.runtime import agreement, cluster, errors, paths
@@ -60,6 +68,12 @@ def _train(
 ) -> dict[str, Any]:
   """As `train`, in a run directory that is this run's."""
   source = resume.load_source(experiment, epath.Path(workdir))
+  experiment = dataclasses.replace(
+    experiment,
+    preprocessing=resume.preprocessing_of(
+      experiment, epath.Path(workdir), source
+    ),
+  )
   writes = cluster.is_main_process()
   directory = _open_directory(experiment, source, workdir, writes)
   checkpoints = checkpoint.Checkpoints(
@@ -170,6 +184,10 @@ def _create_loop(
       'data': experiment.dataset.identity,
       'lines': recorder.metrics.text,
     }
+    if experiment.config['init_from'] is not None:
+      metadata[resume.PREPROCESSING] = description.values(
+        experiment.preprocessing
+      )
     checkpoints.save(loop_metadata['step'], state, metadata)
 
   return loop_lib.TrainLoop(

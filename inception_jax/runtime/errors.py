@@ -8,6 +8,15 @@ import re
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_TEXT = re.compile('No space left|[Qq]uota|File too large')
+# Control sequences, as of colours; strings up to their end, as of titles and
+# links; and the others, of two characters or more.
+_ESCAPES = re.compile(
+  r'\x1b\[[0-?]*[ -/]*[@-~]'
+  r'|\x9b[0-?]*[ -/]*[@-~]'
+  r'|\x1b[PX\]^_].*?(?:\x1b\\|\x07|$)'
+  r'|\x1b[ -/]*[0-~]?',
+  re.DOTALL,
+)
 _OS_ERROR = re.compile(r"(?:\[OS error |os_error_code=')(\d+)")
 
 
@@ -111,8 +120,17 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-  """What an error of a library says, short enough for a sentence."""
-  return (str(error).strip() or type(error).__name__).splitlines()[0]
+  """What an error of a library says, short enough for a sentence.
+
+  Without the codes that colour it in a terminal.
+  """
+  lines = plain(str(error)).strip().splitlines()
+  return lines[0] if lines else type(error).__name__
+
+
+def plain(text: str) -> str:
+  """Text without the escape sequences of terminals (ECMA-48)."""
+  return _ESCAPES.sub('', text)
 
 
 def on_one_line(text: str) -> str:

@@ -188,7 +188,8 @@ def read_json(path: epath.Path) -> Any:
     InputError: if it cannot be read, or is no JSON.
   """
   try:
-    return json.loads(path.read_text())
+    # Bytes, in whichever form of Unicode an editor has left them.
+    return json.loads(path.read_bytes())
   except (OSError, ValueError, RecursionError) as error:
     raise errors.InputError(
       f'{path} cannot be read: {errors.first_line(error)}'

@@ -63,6 +63,21 @@ def parameters(data: bytes) -> dict[str, np.ndarray]:
   return found
 
 
+def blob(data: bytes) -> np.ndarray:
+  """The array of a file with one blob, such as a mean file.
+
+  Args:
+    data: a serialised `BlobProto`.
+
+  Raises:
+    ValueError: if it is none.
+  """
+  array = _array(memoryview(data), iter(range(_MAX_FIELDS)))
+  if not array.size:
+    raise ValueError('it holds no values')
+  return array
+
+
 def _fields(
   message: memoryview, budget: Iterator[int]
 ) -> Iterator[tuple[int, int | memoryview]]:

@@ -1,6 +1,6 @@
 """Arrays under another program's names to a network of ours."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 import functools
 import types
@@ -17,7 +17,7 @@ from inception_jax import models, profiles
 from inception_jax.data import crop_rules, labels
 from inception_jax.models import layer_names
 from inception_jax.runtime import errors
-from inception_jax.weights import download, imported
+from inception_jax.weights import download, imported, renamed
 
 IMAGE_SIZE = 224
 # ImageNet's largest set has 21,841 classes.
@@ -63,12 +63,18 @@ def shapes_of(
   return types.MappingProxyType({k: v.shape for k, v in flat.items()})
 
 
+def main_shapes(profile: str) -> Mapping[str, tuple[int, ...]]:
+  """As `shapes_of`, of the published network without its heads."""
+  return shapes_of(profile, profiles.profile_of(profile).num_classes, False)
+
+
 def network_of(
   layout: Layout,
   arrays: Mapping[str, np.ndarray],
   path: epath.Path,
   others: Iterable[str] = (),
   card: Mapping[str, Any] = types.MappingProxyType({}),
+  where: str = '',
 ) -> imported.ImportedNetwork:
   """The network whose weights a file holds.
 
@@ -78,17 +84,22 @@ def network_of(
     path: the file.
     others: names that it holds beside these.
     card: more about this file.
+    where: in the file the arrays are, for messages, such as " under 'model'".
 
   Returns:
-    The network; without auxiliary heads if one of their arrays is missing.
+    The network; without auxiliary heads if one of their arrays is missing, or
+    they are for other classes.
 
   Raises:
     InputError: if the main path is not whole, or a shape or value is wrong.
   """
-  arguments, variables, missing, unused = convert(layout, arrays, str(path))
+  arrays, is_renamed = _with_classifiers(layout, arrays, f'{path}{where}')
+  arguments, variables, missing, unused = convert(
+    layout, arrays, f'{path}{where}'
+  )
   unused = tuple(sorted({*unused, *others}))
   profile = profiles.profile_of(layout.profile)
-  label_map, origin = _labels(profile, arguments['num_classes'])
+  label_map, origin = _labels(profile, arguments['num_classes'], is_renamed)
   digests = download.digests_of(path)
   is_published = layout.release.is_published(digests)
   if not is_published:
@@ -123,6 +134,30 @@ def network_of(
   )
 
 
+def _with_classifiers(
+  layout: Layout, arrays: Mapping[str, np.ndarray], source: str
+) -> tuple[Mapping[str, np.ndarray], bool]:
+  """Arrays with classifiers under their names; whether the main had another."""
+  profile = profiles.profile_of(layout.profile)
+  shapes = shapes_of(layout.profile, profile.num_classes)
+  kernels = [x for x in shapes if x.endswith('classifier/kernel')]
+  kernels.sort(key=lambda x: (layer_names.split(x)[0].part != 'aux', x))
+  layers = [
+    renamed.dense(
+      layout.name_of(x), layout.name_of(x.replace('/kernel', '/bias'))
+    )
+    for x in kernels
+  ]
+  known = {layout.name_of(x): None for x in shapes}
+  num_inputs = shapes[kernels[-1]][0]
+  found = renamed.find(arrays, known, layers, num_inputs, source)
+  names = {}
+  for ours, theirs in found.items():
+    names |= {theirs.kernel: ours.kernel, theirs.bias: ours.bias}
+  arrays = {names.get(name, name): array for name, array in arrays.items()}
+  return arrays, layers[-1] in found
+
+
 def convert(
   layout: Layout, arrays: Mapping[str, np.ndarray], source: str
 ) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...], tuple[str, ...]]:
@@ -134,13 +169,13 @@ def convert(
   missing = tuple(
     name for path, name in names.items() if path in heads and name not in arrays
   )
-  if missing:
+  reason = _without_heads(layout, arrays, heads, missing, num_outputs)
+  if reason:
     logging.warning(
-      '%s lacks %d arrays of the auxiliary heads (first %r), so the network is'
-      ' built without them (they are needed for training only)',
+      '%s %s, so the network is built without its auxiliary heads (they are'
+      ' needed for training only)',
       source,
-      len(missing),
-      missing[0],
+      reason,
     )
     names = {path: name for path, name in names.items() if path not in heads}
   flat = {
@@ -154,26 +189,52 @@ def convert(
   arguments = {
     'name': layout.profile,
     'num_classes': num_outputs,
-    'use_aux': bool(heads) and not missing,
+    'use_aux': bool(heads) and not reason,
   }
   variables = {'batch_stats': {}, **traverse_util.unflatten_dict(flat, sep='/')}
   return arguments, variables, missing, unused
+
+
+def _without_heads(
+  layout: Layout,
+  arrays: Mapping[str, np.ndarray],
+  heads: Iterable[str],
+  missing: Sequence[str],
+  num_outputs: int,
+) -> str:
+  """Why the auxiliary heads cannot be built; empty if they can."""
+  if missing:
+    return (
+      f'lacks {len(missing)} arrays of the auxiliary heads (first'
+      f' {missing[0]!r})'
+    )
+  for path in sorted(heads):
+    if path.endswith('classifier/bias'):
+      found = arrays[layout.name_of(path)].shape
+      # As fine-tuning leaves them that replaces the main classifier alone.
+      if found[-1:] != (num_outputs,):
+        return (
+          f'has {num_outputs} outputs, but {layout.name_of(path)} has the shape'
+          f' {list(found)}'
+        )
+  return ''
 
 
 def _count_outputs(
   layout: Layout, arrays: Mapping[str, np.ndarray], source: str
 ) -> int:
   """Outputs of the classifier, once all of the main path is there."""
-  published = profiles.profile_of(layout.profile).num_classes
-  main = [
-    layout.name_of(path) for path in shapes_of(layout.profile, published, False)
-  ]
+  main = [layout.name_of(path) for path in main_shapes(layout.profile)]
   absent = [name for name in main if name not in arrays]
   if absent:
+    known = set(map(layout.name_of, shapes_of(layout.profile, 1)))
+    others = [x for x in arrays if x not in known and not layout.ignored(x)]
+    holds = f', and holds {len(others)} of other names' if others else ''
+    first = f' (first {others[0][:80]!r})' if others else ''
     raise errors.InputError(
       f'{source} is not {layout.title}: it lacks {len(absent)} of its'
-      f' {len(main)} arrays (first {absent[0]!r}); give'
-      f' {layout.release.file_name}'
+      f' {len(main)} arrays (first {absent[0]!r}){holds}{first}; give'
+      f' {layout.release.file_name} or another file of that network'
     )
   name = layout.name_of('params/classifier/bias')
   shape = arrays[name].shape
@@ -219,16 +280,15 @@ def _fitted(
 
 
 def _labels(
-  profile: profiles.Profile, num_outputs: int
+  profile: profiles.Profile, num_outputs: int, is_renamed: bool
 ) -> tuple[labels.LabelMap, str | None]:
   """The label map, and where it is from."""
-  if num_outputs == profile.num_classes:
+  if num_outputs == profile.num_classes and not is_renamed:
     return labels.imagenet(num_outputs), 'ILSVRC-2012, in the order of synsets'
   logging.warning(
-    'the network has %d outputs, where the published one has %d, so they have'
-    ' numbers for names, unless --labels names them',
+    'the classes of the %d outputs are not known, so they have numbers for'
+    ' names, unless --labels=FILE names them, a text with a line for each',
     num_outputs,
-    profile.num_classes,
   )
   numbers = tuple(labels.Label(f'output {i}') for i in range(num_outputs))
   return labels.LabelMap(numbers), None

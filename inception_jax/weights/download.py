@@ -83,8 +83,12 @@ def _new_digests() -> dict[str, Any]:
   return {'sha256': hashlib.sha256(), 'sha1': sha1}
 
 
-def read_bounded(path: epath.Path) -> bytes:
+def read_bounded(path: epath.Path, flag: str = '--input') -> bytes:
   """A file's contents.
+
+  Args:
+    path: the file.
+    flag: that names it, for messages.
 
   Raises:
     InputError: if it cannot be read, or has more than `MAX_BYTES`.
@@ -94,7 +98,7 @@ def read_bounded(path: epath.Path) -> bytes:
       data = file.read(MAX_BYTES + 1)
   except OSError as error:
     raise errors.InputError(
-      f'{path} cannot be read ({error.strerror or error}); check --input'
+      f'{path} cannot be read ({error.strerror or error}); check {flag}'
     ) from error
   if len(data) > MAX_BYTES:
     raise errors.InputError(

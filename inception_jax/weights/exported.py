@@ -24,7 +24,10 @@ from inception_jax.weights import imported
 
 # How a file of ours is told from others, and from those of later versions.
 FORMAT = 'inception_jax'
-FORMAT_VERSION = '1'
+FORMAT_VERSION = '1.1'
+# Without a scale for each channel and without mean images, which a program that
+# reads this one only would not see; what has neither is still written so.
+_EARLIER_VERSION = '1'
 
 
 def describe(
@@ -42,9 +45,11 @@ def describe(
     weights, step` and, if there is one, `card`.
   """
   arguments = model_arguments(loaded.model)
+  pixels = loaded.preprocessing
+  is_plain = pixels.mean_image is None and not isinstance(pixels.scale, tuple)
   description = {
     'format': FORMAT,
-    'format_version': FORMAT_VERSION,
+    'format_version': _EARLIER_VERSION if is_plain else FORMAT_VERSION,
     'profile': arguments['name'],
     'model': _to_json(arguments),
     'preprocessing': _to_json(
@@ -177,19 +182,29 @@ def _check_arrays(
     )
 
 
+def check_no_weights(weights: str | None, source: Any) -> None:
+  """Raises InputError if `--weights` is given for a file of ours."""
+  if weights is not None:
+    raise errors.InputError(
+      f'{source} was exported by inception_jax and holds one set of weights;'
+      ' leave --weights out'
+    )
+
+
 def check_is_ours(description: Mapping[str, str], source: str) -> None:
   """Raises InputError unless the metadata say that we wrote the file."""
   if description.get('format') != FORMAT:
     raise errors.InputError(
       f'{source} was not exported by inception_jax: its metadata do not say so;'
-      ' give a file that --mode=export wrote'
+      ' give a file that --mode=export wrote, or --source=torchvision for one'
+      " with the keys of torchvision's GoogLeNet"
     )
   version = description.get('format_version')
-  if version != FORMAT_VERSION:
+  if version not in (FORMAT_VERSION, _EARLIER_VERSION):
     raise errors.InputError(
       f'{source} has the format version {version!r}, and this version of'
-      f' inception_jax reads {FORMAT_VERSION!r}; export the file again, or use'
-      ' the version of inception_jax that wrote it'
+      f' inception_jax reads up to {FORMAT_VERSION!r}; export the file again,'
+      ' or use the version of inception_jax that wrote it'
     )
 
 

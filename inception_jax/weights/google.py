@@ -19,7 +19,7 @@ import numpy as np
 from inception_jax import profiles
 from inception_jax.data import crop_rules, labels
 from inception_jax.models import architectures, layer_names
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, text_files
 from inception_jax.weights import conversion, download, graph_def, imported
 
 PROFILE = 'inception_v1_google'
@@ -192,7 +192,9 @@ def _read_file(
           data = _read_member(archive, GRAPH_FILE, graph_def.MAX_BYTES)
           text = None
           if LABEL_FILE in archive.namelist():
-            text = _read_member(archive, LABEL_FILE, _MAX_LABEL_BYTES).decode()
+            text = text_files.decode(
+              _read_member(archive, LABEL_FILE, _MAX_LABEL_BYTES)
+            )
           known = hashlib.sha256(data).hexdigest() == GRAPH_SHA256
           name = f'{GRAPH_FILE} in {path}'
           return graph_def.float_constants(data, name), text, known
@@ -320,9 +322,9 @@ def _read_labels(
   if label_file is not None:
     origin = epath.Path(label_file).name
     try:
-      text = epath.Path(label_file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-      reason = getattr(error, 'strerror', None) or 'it is no text'
+      text = text_files.read(epath.Path(label_file))
+    except (OSError, ValueError) as error:
+      reason = getattr(error, 'strerror', None) or errors.first_line(error)
       raise errors.InputError(
         f'the labels {label_file} cannot be read ({reason}); check --labels'
       ) from error

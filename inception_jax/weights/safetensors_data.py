@@ -17,6 +17,9 @@ _LENGTH_BYTES = 8
 # Ours are a few hundred kilobytes, most of it labels.
 _MAX_HEADER_BYTES = 2**24
 _MAX_ARRAYS = 10_000
+# Of the header, each of which can take a hundred bytes or more once it is an
+# object of Python: ten of each array and what the metadata have.
+_MAX_VALUES = 12 * _MAX_ARRAYS
 _BRAIN_FLOAT = np.dtype(ml_dtypes.bfloat16)
 # Types that networks have, by the format's names.
 _DTYPES = {
@@ -50,16 +53,32 @@ def read_header(file: BinaryIO) -> tuple[bytes, dict[str, str]]:
   """
   start = file.read(_LENGTH_BYTES)
   length = int.from_bytes(start, 'little')
-  if len(start) < _LENGTH_BYTES or length > _MAX_HEADER_BYTES:
+  if len(start) < _LENGTH_BYTES or length >= 2**32:
     raise ValueError('it does not begin as one')
+  if length > _MAX_HEADER_BYTES:
+    raise ValueError(f'its header claims {length:,} bytes')
   header = file.read(length)
   if len(header) < length:
     raise ValueError('its header is cut short')
+  if (num_values := _count_values(header)) > _MAX_VALUES:
+    raise ValueError(f'its header has {num_values:,} values')
   try:
     metadata = dict(json.loads(header).get('__metadata__', {}))
   except (AttributeError, TypeError, ValueError, RecursionError) as error:
     raise ValueError('its header is no JSON object') from error
   return start + header, metadata
+
+
+def _count_values(header: bytes) -> int:
+  """How many values a text of JSON has at most, without parsing it."""
+  # What is left of a string has no quotes in it.
+  text = header.replace(b'\\\\', b'').replace(b'\\"', b'')
+  letters = np.frombuffer(text, np.uint8)
+  # Between an odd number of quotes and the next; its parity survives overflow.
+  inside = np.cumsum(letters == ord('"'), dtype=np.uint8) & 1
+  begins = np.zeros(256, bool)
+  begins[list(b',{[')] = True
+  return int((begins[letters] & (inside == 0)).sum())
 
 
 def arrays_of(data: bytes) -> dict[str, np.ndarray]:

@@ -1,11 +1,20 @@
-"""Reads the safetensors files that `--mode=export` writes."""
+"""Reads the safetensors files that `--mode=export` writes.
+
+Those of `--format=safetensors`, and those of `--format=torchvision` too.
+"""
 
 import hashlib
 
+from absl import logging
 from etils import epath
 
 from inception_jax.runtime import errors
-from inception_jax.weights import exported, imported, safetensors_data
+from inception_jax.weights import (
+  exported,
+  imported,
+  safetensors_data,
+  torchvision,
+)
 
 
 def read(path: epath.PathLike) -> imported.ImportedNetwork:
@@ -27,7 +36,9 @@ def read(path: epath.PathLike) -> imported.ImportedNetwork:
     with path.open('rb') as file:
       # The header first: files of others can be many gigabytes.
       header, metadata = safetensors_data.read_header(file)
-      exported.check_is_ours(metadata, str(path))
+      is_torchvision = metadata.get(torchvision.EXPORTED_BY) == exported.FORMAT
+      if not is_torchvision:
+        exported.check_is_ours(metadata, str(path))
       data = header + file.read()
     arrays = safetensors_data.arrays_of(data)
   except errors.InputError:
@@ -41,6 +52,9 @@ def read(path: epath.PathLike) -> imported.ImportedNetwork:
     raise errors.InputError(
       f'{path} cannot be read ({error.strerror or error}); check --input'
     ) from error
+  if is_torchvision:
+    logging.info("%s has torchvision's keys, and is read as such", path)
+    return torchvision.read_ours(arrays, metadata, path)
   network = exported.network_of(arrays, metadata, str(path))
   network.card.update(
     file=path.name,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import json
 from typing import Any
 
+from absl import logging
 from etils import epath
 import numpy as np
 
@@ -19,6 +20,7 @@ from inception_jax.weights import (
   imported,
   state_dict,
   torch_layout,
+  wrapped,
 )
 
 RELEASE = download.Release(
@@ -67,12 +69,16 @@ LAYOUT = conversion.Layout(
 EXPORTED_BY = 'exported_by'
 
 
-def read(path: epath.PathLike) -> imported.ImportedNetwork:
+def read(
+  path: epath.PathLike, weights: str | None = None
+) -> imported.ImportedNetwork:
   """Reads torchvision's network, or one that was exported in its form.
 
   Args:
-    path: `googlenet-1378be20.pth`, which needs PyTorch, or safetensors of the
-      same keys, which needs nothing.
+    path: `googlenet-1378be20.pth` or any checkpoint with such a network in it
+      (see `wrapped`), which needs PyTorch; or safetensors of the same keys,
+      which needs nothing.
+    weights: which of several in a file; see `wrapped.find`.
 
   Returns:
     The network. Of our own safetensors it is any profile's, bit for bit.
@@ -84,14 +90,55 @@ def read(path: epath.PathLike) -> imported.ImportedNetwork:
   path = epath.Path(path)
   arrays, metadata = state_dict.read(path)
   if metadata.get(EXPORTED_BY) == exported.FORMAT:
-    return _read_ours(arrays, metadata, path)
-  return conversion.network_of(LAYOUT, arrays, path)
+    exported.check_no_weights(weights, path)
+    return read_ours(arrays, metadata, path)
+  if metadata.get('format') == exported.FORMAT:
+    raise errors.InputError(
+      f'{path} is of --mode=export --format=safetensors; give'
+      ' --source=safetensors'
+    )
+  wanted = [LAYOUT.name_of(x) for x in conversion.main_shapes(LAYOUT.profile)]
+  found = wrapped.find(arrays, wanted, weights, str(path))
+  _log_choice(found, path)
+  card = {'weights': 'ema' if found.is_average else 'raw'}
+  if found.prefix:
+    card['weights_under'] = found.prefix
+  return conversion.network_of(
+    LAYOUT, found.arrays, path, card=card, where=found.where
+  )
 
 
-def _read_ours(
+def _log_choice(found: wrapped.Network, path: epath.Path) -> None:
+  """Says which of the networks in a file is taken."""
+  kind = 'moving averages' if found.is_average else 'weights'
+  if found.others:
+    others = ' or '.join(
+      f'--weights={x}' if x else '--weights=raw' for x in found.others
+    )
+    logging.warning(
+      'taking the %s%s of %s, which holds others; %s takes them',
+      kind,
+      found.where,
+      path,
+      others,
+    )
+  elif found.prefix or found.is_average:
+    logging.info('taking the %s%s of %s', kind, found.where, path)
+
+
+def read_ours(
   arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], path: Any
 ) -> imported.ImportedNetwork:
-  """The network of a file of ours, verified."""
+  """The network of a file that `--format=torchvision` wrote, verified.
+
+  Args:
+    arrays: by torchvision's keys.
+    metadata: of the file.
+    path: the file.
+
+  Raises:
+    InputError: if it is damaged.
+  """
   try:
     shapes = json.loads(metadata['shapes'])
     flat = {}

@@ -100,6 +100,41 @@ def test_a_name_that_is_a_number_is_a_name():
   assert ours.find(1) == 1 and ours.find('0') == 0
 
 
+@pytest.mark.parametrize(
+  'text',
+  [
+    '0:daisy\n1:dandelion\n2:rose',  # TF-slim's `labels.txt`.
+    '2: rose\n0: daisy\n\n1: dandelion\n',
+    '0,daisy\n1,dandelion\n2,rose',
+    '0\tdaisy\n1\tdandelion\n2\trose',
+    'daisy\ndandelion\nrose',
+  ],
+)
+def test_numbers_before_names_are_the_order(text):
+  ours = labels.from_lines(text, 3)
+  assert ours.class_names == ('daisy', 'dandelion', 'rose')
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    ('0:daisy', '2:rose', '3:tulip'),  # Not the outputs.
+    ('0:daisy', 'rose', '2:tulip'),
+    ('0:daisy', '0:rose', '1:tulip'),
+    ('0 daisy', '1 rose', '2 tulip'),
+    ('0', '1', '2'),
+  ],
+  ids=str,
+)
+def test_other_numbers_are_part_of_the_names(names):
+  assert labels.from_lines('\n'.join(names), 3).class_names == names
+
+
+def test_numbers_before_synsets():
+  lines = [f'{i}:{x} what' for i, x in enumerate(labels.imagenet_names())]
+  assert labels.from_lines('\n'.join(lines), 1000) == labels.imagenet()
+
+
 @pytest.fixture(scope='module')
 def released_lines():
   folder = os.environ.get('INCEPTION_JAX_TEST_DATA')

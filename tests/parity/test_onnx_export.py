@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import random_runs
 
-from inception_jax import models
+from inception_jax import models, preprocess
 from inception_jax.commands import export as exporting
 from inception_jax.export import checking
 from inception_jax.models import ARCHITECTURES, architectures
@@ -154,6 +154,25 @@ def test_inputs_outputs_and_versions():
     ('pixels', 'tensor(uint8)', ['batch', 64, 64, 3]),
     ('probabilities', 'tensor(float)', ['batch', random_runs.NUM_CLASSES]),
   ]
+
+
+@pytest.mark.parametrize('bgr', [False, True])
+def test_bytes_feed_a_cast_alone(bgr):
+  """TensorRT takes nothing else (NVIDIA/TensorRT #3985)."""
+  preprocessing = dataclasses.replace(preprocess.IMAGENET_MEAN_STD, bgr=bgr)
+  loaded = dataclasses.replace(
+    random_runs.random_run('inception_v1_bn', 64), preprocessing=preprocessing
+  )
+  proto = graph_of(loaded, uint8_input=True)
+  readers = [x for x in proto.graph.node if 'pixels' in x.input]
+  assert [x.op_type for x in readers] == ['Cast']
+  assert readers[0].attribute[0].i == onnx.TensorProto.FLOAT
+  (after,) = [x for x in proto.graph.node if readers[0].output[0] in x.input]
+  assert after.op_type == 'Transpose'
+  pixels = checking.pictures(64, 2)
+  (logits,) = session_of(proto).run(None, {'pixels': pixels})
+  expected = logits_of(loaded, pixels)
+  np.testing.assert_allclose(logits, expected, rtol=0, atol=LOGITS_ATOL)
 
 
 @pytest.fixture(scope='module')

@@ -105,6 +105,11 @@ PIXELS = {'scale': 1, 'mean': [1, 2, 3], 'crop': {'size': 32, 'name': 'warp'}}
     ('labels', ['cat'] * 7, 'labels.json does not fit: TypeError'),
     ('preprocessing', {**PIXELS, 'mean': ['a', 1, 1]}, "'a'"),
     ('preprocessing', {**PIXELS, 'mean': [1, 1]}, 'the mean has 2 values'),
+    ('preprocessing', {**PIXELS, 'scale': [1, 1]}, 'the scale has 2 values'),
+    ('preprocessing', {**PIXELS, 'scale': 0}, 'or the scale is 0'),
+    ('preprocessing', {**PIXELS, 'scale': [1, 1, 'inf']}, 'not finite'),
+    ('preprocessing', {**PIXELS, 'mean_image': '00' * 13}, '13 bytes is no sq'),
+    ('preprocessing', {**PIXELS, 'mean_image': 'x'}, 'does not fit'),
     ('preprocessing', {**PIXELS, 'crop': {'size': 0, 'name': 'warp'}}, 'size'),
     (
       'preprocessing',

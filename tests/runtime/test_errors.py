@@ -24,6 +24,23 @@ def test_what_cannot_be_written_is_named_with_a_remedy(error, reason):
   assert str(found).endswith('; give another file')
 
 
+@pytest.mark.parametrize(
+  ('said', 'left'),
+  [
+    ('\x1b[1mbold\x1b[0m \x1b[38;5;196mred', 'bold red'),
+    ('\x1b]0;title\x07text', 'text'),
+    ('\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\', 'link'),
+    ('\x1b(Bplain\x9b2J', 'plain'),
+    ('\x1b[31m\n\x1b[0m first\nsecond', 'first'),
+    ('cut \x1b', 'cut'),
+    ('\x1b[0m', 'ValueError'),
+    ('[0m is no code', '[0m is no code'),
+  ],
+)
+def test_codes_of_terminals_do_not_reach_a_sentence(said, left):
+  assert errors.first_line(ValueError(said)).strip() == left
+
+
 def test_the_class_can_be_chosen():
   kind = errors.TrainingError
   assert type(errors.cannot_write('x', OSError(5, 'y'), 'z', kind)) is kind

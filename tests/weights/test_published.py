@@ -26,6 +26,8 @@ from inception_jax.weights import (
   caffe_model,
   conversion,
   download,
+  safetensors_data,
+  safetensors_file,
   state_dict,
   tf_checkpoint,
   tf_slim,
@@ -310,6 +312,41 @@ def test_claims_of_safetensors_cost_nothing(tmp_path):
   refused('it has 10,001 arrays', {**many, 'x': entry()})
 
 
+@pytest.mark.parametrize(
+  ('header', 'reason'),
+  [
+    (b'{"x":[' + b'{},' * 2**19 + b'{}]}', 'has 1,048,579 values'),
+    (b'{"x":[' + b'[0],' * 2**18 + b'[]]}', 'has 524,291 values'),
+    (b'{"' + b'x' * 2**25 + b'":{}}', 'claims 33,554,439 bytes'),
+  ],
+  ids=['objects', 'lists', 'names'],
+)
+def test_absurd_headers_are_not_parsed(tmp_path, monkeypatch, header, reason):
+  """What JSON makes of them takes twenty times their size and more."""
+  for name in ('json', 'safetensors'):  # It would be an AttributeError.
+    monkeypatch.setattr(safetensors_data, name, None)
+  path = tmp_path / 'x.safetensors'
+  path.write_bytes(struct.pack('<Q', len(header)) + header)
+  for read in (torchvision.read, safetensors_file.read):
+    with pytest.raises(errors.InputError, match=reason):
+      read(path)
+
+
+@pytest.mark.parametrize(
+  ('value', 'count'),
+  [
+    ({'a': 1, 'b': [2, 3]}, 4),
+    ({'a{[,': '"{[,\\'}, 1),
+    ({'a': '\\', 'b': '{,'}, 2),
+    ({'a': '\\"\\\\"', 'b': '{,'}, 2),
+    ({'x' * 300 + '"': '[' * 300}, 1),
+  ],
+)
+def test_values_of_a_header_are_counted(value, count):
+  text = json.dumps(value, separators=(',', ':')).encode()
+  assert safetensors_data._count_values(text) == count
+
+
 def test_types_of_safetensors(tmp_path):
   brain_floats = np.array([1.5, -2, 0.1], ml_dtypes.bfloat16)
   arrays = {
@@ -499,6 +536,85 @@ def test_labels_of_ones_own(files, tmp_path):
   path.unlink()
   with pytest.raises(errors.InputError, match='labels.txt cannot be used .No'):
     importing.import_weights('caffe', tmp_path / 'x', **arguments)
+
+
+@pytest.mark.parametrize(
+  'encoding', ['utf-8-sig', 'utf-16', 'utf-16-le', 'cp1252']
+)
+def test_labels_of_windows(files, tmp_path, encoding):
+  path = tmp_path / 'labels.txt'
+  lines = [f'{i}:Gänseblümchen {i}' for i in range(1000)]
+  path.write_bytes('\r\n'.join(lines).encode(encoding))
+  arguments = {'path': files[caffe][0], 'label_file': path}
+  importing.import_weights('caffe', tmp_path / 'run', **arguments)
+  names = run.load_run(tmp_path / 'run').labels.class_names
+  assert names[0] == 'Gänseblümchen 0' and names[999] == 'Gänseblümchen 999'
+  path.write_bytes(bytes(range(256)))
+  with pytest.raises(errors.InputError, match='cannot be used .it is no text'):
+    importing.import_weights('caffe', tmp_path / 'x', **arguments)
+
+
+def fine_tuned(files, tmp_path, names, num_outputs=5, without=()):
+  """Caffe's network with classifiers of other names, for other classes."""
+  rng = np.random.default_rng(0)
+  _, arrays = files[caffe]
+  layers = published_files.caffe_layers(arrays)
+  changed = {}
+  for name in ('loss1', 'loss2', 'loss3'):  # In Caffe's order.
+    if name not in without:
+      kernel = rng.random((num_outputs, 1024), np.float32)
+      changed[names.get(name, f'{name}/classifier')] = [kernel, kernel[:, 0]]
+    layers.pop(f'{name}/classifier')
+  path = tmp_path / 'x.caffemodel'
+  path.write_bytes(published_files.caffemodel({**layers, **changed}))
+  return path, changed
+
+
+RENAMED = {
+  'all': {x: f'{x}/classifier_flowers' for x in ('loss1', 'loss2', 'loss3')},
+  'main': {'loss3': 'loss3/flowers'},
+  'others': {'loss1': 'aux_a', 'loss2': 'aux_b', 'loss3': 'fc_flowers'},
+  'in front': {x: f'{x}-new/cls' for x in ('loss1', 'loss2', 'loss3')},
+}
+
+
+@pytest.mark.parametrize('case', RENAMED)
+def test_renamed_classifiers_of_caffe(files, tmp_path, case, caplog):
+  path, changed = fine_tuned(files, tmp_path, RENAMED[case])
+  found = caffe.read(path)
+  assert found.missing == found.unused == ()
+  params = found.variables['params']
+  for name, (kernel, bias) in zip(
+    ('aux_4a', 'aux_4d', 'main'), changed.values(), strict=True
+  ):
+    head = params.get(name, params)['classifier']
+    np.testing.assert_array_equal(head['kernel'], kernel.T)
+    np.testing.assert_array_equal(head['bias'], bias)
+  assert found.labels[4].name == 'output 4'
+  assert 'unless --labels=FILE' in caplog.text
+
+
+def test_a_renamed_classifier_of_as_many_classes_has_no_names(files, tmp_path):
+  path, _ = fine_tuned(files, tmp_path, RENAMED['main'], num_outputs=1000)
+  found = caffe.read(path)
+  assert found.labels[7].name == 'output 7' and found.card['labels'] is None
+
+
+def test_a_renamed_classifier_without_heads(files, tmp_path):
+  path, _ = fine_tuned(
+    files, tmp_path, {'loss3': 'mine'}, without=('loss1', 'loss2')
+  )
+  found = caffe.read(path)
+  assert found.model_arguments['num_classes'] == 5
+  assert not found.model_arguments['use_aux']
+
+
+def test_which_of_two_classifiers_is_not_guessed(files, tmp_path):
+  path, _ = fine_tuned(
+    files, tmp_path, {'loss2': 'one', 'loss3': 'two'}, without=('loss1',)
+  )
+  with pytest.raises(errors.InputError, match="of other names .first 'one"):
+    caffe.read(path)
 
 
 def test_hashes_that_are_known():
