@@ -1,12 +1,11 @@
 """The predict command: pictures to the classes a network sees in them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import csv
 import io
 from typing import Any
 
 from etils import epath
-import jax
 import numpy as np
 
 from inception_jax.data import pictures
@@ -68,14 +67,13 @@ def predict(
       ' the network'
     )
   listed = pictures.list_files(files)
-  classify = create_classify_fn(loaded, top_k)
   predictions, failed, sheet = [], [], []
   batch_size = min(_BATCH_SIZE, len(listed))
   with progress.progress_bar(
     desc='predict', total=len(listed), unit='img'
   ) as bar:
     for batch in pictures.read_pictures(listed, loaded.eval_crop, batch_size):
-      tops = classify(_padded(batch.images, batch_size))
+      tops = loaded.inference.classify(_padded(batch.images, batch_size), top_k)
       predictions += [
         {'file': file, 'top': top}
         for file, top in zip(batch.files, tops, strict=False)
@@ -89,37 +87,6 @@ def predict(
   if output is not None:
     _write(output, result, sheet)
   return result
-
-
-def create_classify_fn(
-  loaded: run.Run, top_k: int
-) -> Callable[[np.ndarray], list[list[dict[str, Any]]]]:
-  """From uint8 images `[n, size, size, 3]` to the `top` of each."""
-  variables = jax.device_put(loaded.variables)
-
-  @jax.jit
-  def best(variables, images):
-    logits, _ = loaded.model.apply(variables, loaded.preprocessing(images))
-    return jax.lax.top_k(jax.nn.softmax(logits), top_k)
-
-  entries = loaded.labels.to_json()
-
-  def classify(images):
-    probabilities, outputs = jax.device_get(best(variables, images))
-    if not np.isfinite(probabilities).all():
-      raise errors.InputError(
-        'the network gives probabilities that are not finite; give other'
-        ' --weights, or train or import it again'
-      )
-    return [
-      [
-        {**entries[output], 'probability': float(probability)}
-        for output, probability in zip(*row, strict=True)
-      ]
-      for row in zip(outputs, probabilities, strict=True)
-    ]
-
-  return classify
 
 
 def _padded(images: np.ndarray, batch_size: int) -> np.ndarray:

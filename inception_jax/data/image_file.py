@@ -94,6 +94,26 @@ def encode(data: bytes) -> bytes:
     raise UnreadableError(errors.first_line(error)) from error
 
 
+def encode_pillow(image: Image.Image) -> bytes:
+  """The record of an image of Pillow's: see `encode`.
+
+  Raises:
+    UnreadableError: if it has too many pixels, or no range of brightness.
+  """
+  width, height = image.size
+  if not 0 < width * height <= decoding.MAX_PIXELS:
+    raise UnreadableError(
+      f'{width}x{height} pixels are none or more than {decoding.MAX_PIXELS:,}'
+    )
+  try:
+    # A copy: a file of Pillow's would be loaded and forgotten.
+    return _to_png(_to_rgb(image.copy()))
+  except (UnreadableError, MemoryError):
+    raise
+  except Exception as error:  # Of a dozen kinds, depending on the format.
+    raise UnreadableError(errors.first_line(error)) from error
+
+
 def decoded_size(encoded: bytes) -> tuple[int, int]:
   """Width and height of a record, decoded in full as training decodes it.
 

@@ -146,7 +146,7 @@ def _read_batch(
   files, encoded, failed = [], [], []
   for path in paths:
     try:
-      encoded.append(image_file.encode(_read_bytes(path)))
+      encoded.append(image_file.encode(read_bytes(path)))
       files.append(path)
     except image_file.UnreadableError as error:
       failed.append({'file': path, 'reason': str(error)})
@@ -166,7 +166,12 @@ def _read_batch(
   return Pictures(good, images[~bad], failed)
 
 
-def _read_bytes(name: str) -> bytes:
+def read_bytes(name: str) -> bytes:
+  """Contents of a file.
+
+  Raises:
+    UnreadableError: of `image_file`, if it is no file or cannot be read.
+  """
   from inception_jax.data import image_file
 
   if reason := paths_lib.unsupported(name):

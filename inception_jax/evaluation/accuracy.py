@@ -6,6 +6,10 @@ from typing import Any
 import jax
 
 from inception_jax import metrics
+from inception_jax.runtime import progress
+
+# A short evaluation needs no bar.
+_SECONDS_WITHOUT_BAR = 2.0
 
 Batch = dict[str, jax.Array]
 
@@ -15,6 +19,7 @@ def evaluate(
   variables: Mapping[str, Any],
   batches: Iterable[Batch],
   num_images: int,
+  num_batches: int | None = None,
 ) -> dict[str, dict[str, float]]:
   """Evaluates several sets of weights in one pass over the images.
 
@@ -23,6 +28,7 @@ def evaluate(
     variables: the weights to evaluate, by name.
     batches: every image once, padding masked.
     num_images: number of images that must be counted.
+    num_batches: number of batches, for the progress bar; None if unknown.
 
   Returns:
     By name of the weights: `top1, top5` (0 to 1), `loss` (nats), `num_images`;
@@ -33,7 +39,14 @@ def evaluate(
   """
   totals = {name: {} for name in variables}
   pending = None
-  for batch in batches:
+  for batch in progress.progress_bar(
+    batches,
+    desc='evaluate',
+    total=num_batches,
+    unit='batch',
+    delay=_SECONDS_WITHOUT_BAR,
+    disable=jax.process_index() != 0,
+  ):
     sums = {name: eval_step(value, batch) for name, value in variables.items()}
     # One batch late, so that the devices never wait for the host.
     if pending is not None:

@@ -144,7 +144,11 @@ class Experiment:
       batch_size=batch_size, slots=cluster.local_slots(batch_size)
     )
     return accuracy.evaluate(
-      eval_step, variables, device.prefetch(batches), len(self.dataset.eval)
+      eval_step,
+      variables,
+      device.prefetch(batches),
+      len(self.dataset.eval),
+      -(-len(self.dataset.eval) // batch_size),
     )
 
 

@@ -223,6 +223,11 @@ def architecture_of(name: str) -> Architecture:
   return known[name]
 
 
+def list_models() -> list[str]:
+  """Names of the family, for `create_model`."""
+  return list(ARCHITECTURES)
+
+
 def name_of(architecture: Architecture) -> str:
   """The name under which `architecture_of` knows a member of the family.
 

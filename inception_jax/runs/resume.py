@@ -142,6 +142,7 @@ def restore_or_init(
   """
   found = checkpoints.restore_newest_good()
   if found is None:
+    logging.info('compiling and drawing the initial weights')
     state = experiment.create_state()
     if source is not None:
       state = _start_at(experiment, state, source)

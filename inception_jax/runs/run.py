@@ -11,25 +11,31 @@ metrics.jsonl        losses and accuracies; the same in every repetition
 timing.jsonl         images a second; never the same
 tensorboard/         the metrics as TensorBoard events
 plots/               pictures of them
-train.log            what it has said, if several were trained at a time
+train.log            what it has logged
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
 
 from etils import epath
 from flax import traverse_util
+import jax
 import numpy as np
 
 from inception_jax import models, preprocess
-from inception_jax.data import crop_rules, labels
+from inception_jax.data import crop_rules, given_images, labels
+from inception_jax.models import architectures
 from inception_jax.runs import checkpoint, description, named_arrays
+from inception_jax.runs import inference as inference_lib
 from inception_jax.runtime import errors, json_files, paths, read_failures
 from inception_jax.training import averaging
 
+_TOP_K = 5
+_BATCH_SIZE = 32
 # Where each kind of weights lies in a checkpoint.
 _PREFIXES = {
   'raw': '',
@@ -40,7 +46,7 @@ _EMA_WEIGHT = 'averages/ema/ema/weight'
 _POLYAK_COUNT = 'averages/polyak/count'
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Run:
   """A trained network and what is needed to use it.
 
@@ -63,6 +69,84 @@ class Run:
   weights: str
   step: int
   digest: str = ''
+
+  def __repr__(self) -> str:
+    params = jax.tree.leaves(self.variables['params'])
+    return (
+      f'Run({architectures.name_of(self.model.architecture)!r},'
+      f' weights={self.weights!r}, step={self.step},'
+      f' outputs={self.model.num_classes}, image_size={self.eval_crop.size},'
+      f' parameters={sum(x.size for x in params):,})'
+    )
+
+  def predict(
+    self, images: Any, top_k: int | None = None
+  ) -> list[dict[str, Any]] | list[list[dict[str, Any]]]:
+    """The most probable classes of images.
+
+    Args:
+      images: the path of a picture, a PIL image, a uint8 array
+        `[height, width, 3]` or `[n, height, width, 3]`, RGB from 0 to 255, or a
+        list of these. Each is cut and scaled as this run says.
+      top_k: number of classes; None is 5, or all where there are fewer.
+
+    Returns:
+      `[{index, synset, name, probability}]`, the most probable first; of
+      several images a list of these.
+
+    Raises:
+      InputError: if an image or `top_k` cannot be used.
+    """
+    if top_k is None:
+      top_k = min(_TOP_K, len(self.labels))
+    given, is_one = given_images.split(images)
+    found = [
+      top
+      for part in _parts(given)
+      for top in self.inference.classify(
+        given_images.cut(part, self.eval_crop), top_k
+      )
+    ]
+    return found[0] if is_one else found
+
+  def features(self, images: Any, end_point: str = 'avg_pool') -> np.ndarray:
+    """What a layer makes of images.
+
+    Args:
+      images: see `predict`.
+      end_point: its name, such as 'inception_4c', 'avg_pool' or 'logits'.
+
+    Returns:
+      `[n, ...]`; n is 1 for one image.
+
+    Raises:
+      InputError: if an image cannot be used, or there is no such end point.
+    """
+    given, _ = given_images.split(images)
+    if not given:
+      raise errors.InputError('there are no images; give one at least')
+    return np.concatenate(
+      [
+        self.inference.end_point(
+          given_images.cut(part, self.eval_crop), end_point
+        )
+        for part in _parts(given)
+      ]
+    )
+
+  @functools.cached_property
+  def inference(self) -> inference_lib.Inference:
+    """The network, compiled for each shape of images that it is given."""
+    return inference_lib.Inference(
+      self.model, self.variables, self.preprocessing, self.labels
+    )
+
+
+def _parts(images: Sequence[Any]) -> list[Sequence[Any]]:
+  """Images in batches that fit in any memory."""
+  return [
+    images[i : i + _BATCH_SIZE] for i in range(0, len(images), _BATCH_SIZE)
+  ]
 
 
 def load_run(
@@ -132,6 +216,16 @@ def load_run(
     step=step,
     digest=_digest(parts, weights, arrays),
   )
+
+
+def digest_of(parts: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+  """The digest of a run of these weights: see `Run.digest`.
+
+  Args:
+    parts: 'model' and 'preprocessing' as JSON, as a run directory has them.
+    variables: host arrays.
+  """
+  return _digest(parts, 'raw', traverse_util.flatten_dict(variables, sep='/'))
 
 
 def _digest(

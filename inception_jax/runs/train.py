@@ -1,6 +1,7 @@
 """Trains one run: a config and a folder to a trained run directory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+import contextlib
 import dataclasses
 import json
 import math
@@ -18,10 +19,12 @@ from inception_jax.data import dataset, device, labels
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
 from inception_jax.runs import (
+  announcement,
   checkpoint,
   claim,
   description,
   fine_tuning,
+  log_file,
   resume,
   run,
 )
@@ -31,7 +34,6 @@ from inception_jax.runtime import agreement, cluster, errors, paths
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import freezing, train_state
 from inception_jax.training import loop as loop_lib
-from inception_jax.visualisation import plots
 
 
 def train(
@@ -76,6 +78,19 @@ def _train(
   )
   writes = cluster.is_main_process()
   directory = _open_directory(experiment, source, workdir, writes)
+  with log_file.keep(directory.path) if writes else contextlib.nullcontext():
+    if writes:
+      announcement.announce(experiment, directory.path)
+    return _run(experiment, source, directory, writes)
+
+
+def _run(
+  experiment: experiment_lib.Experiment,
+  source: run.Run | None,
+  directory: directory_lib.RunDirectory,
+  writes: bool,
+) -> dict[str, Any]:
+  """Trains in a directory that is described."""
   checkpoints = checkpoint.Checkpoints(
     directory.path / 'checkpoints', keep=experiment.options.keep_checkpoints
   )
@@ -88,7 +103,8 @@ def _train(
     metadata.get('lines') if metadata else '',
   )
   agreement.agree('checkpoint', int(state.step))
-  loop = _create_loop(experiment, checkpoints, recorder, metadata)
+  draw_fn = lambda: writes and _draw_curves(experiment, directory, recorder)
+  loop = _create_loop(experiment, checkpoints, recorder, metadata, draw_fn)
   batches = device.prefetch(experiment.train_batches(int(state.step)))
   try:
     state = loop.run(state, batches)
@@ -160,6 +176,7 @@ def _create_loop(
   checkpoints: checkpoint.Checkpoints,
   recorder: recorder_lib.Recorder,
   metadata: Mapping[str, Any],
+  draw_fn: Callable[[], None],
 ) -> loop_lib.TrainLoop:
   options = experiment.options
   eval_step = experiment.create_eval_step()
@@ -205,6 +222,38 @@ def _create_loop(
     save_fn=save_fn,
     recorder=recorder,
     metadata=metadata,
+    draw_fn=draw_fn,
+  )
+
+
+def _draw_curves(
+  experiment: experiment_lib.Experiment,
+  directory: directory_lib.RunDirectory,
+  recorder: recorder_lib.Recorder,
+) -> None:
+  """Saves the learning curves so far; training goes on without them."""
+  try:
+    _save_curves(experiment, directory.path / 'plots', recorder)
+  except OSError as error:
+    logging.warning(
+      'the learning curves cannot be drawn yet (%s)', errors.first_line(error)
+    )
+
+
+def _save_curves(
+  experiment: experiment_lib.Experiment,
+  folder: epath.Path,
+  recorder: recorder_lib.Recorder,
+) -> None:
+  # Slow to import, and only the main process draws.
+  from inception_jax.visualisation import plots
+
+  folder.mkdir(parents=True, exist_ok=True)
+  plots.save_figure(
+    plots.learning_curves(
+      recorder.metrics, math.log(experiment.model.num_classes)
+    ),
+    folder / 'learning_curves.png',
   )
 
 
@@ -233,13 +282,10 @@ def save_plots(
   recorder: recorder_lib.Recorder,
 ) -> None:
   """Learning curves, learning rate, and what the network really sees."""
-  folder.mkdir(parents=True, exist_ok=True)
-  plots.save_figure(
-    plots.learning_curves(
-      recorder.metrics, math.log(experiment.model.num_classes)
-    ),
-    folder / 'learning_curves.png',
-  )
+  # Slow to import, and only the main process draws.
+  from inception_jax.visualisation import plots
+
+  _save_curves(experiment, folder, recorder)
   # A long schedule is drawn from 2,000 of its steps.
   steps = np.linspace(
     0, experiment.num_train_steps - 1, min(experiment.num_train_steps, 2000)

@@ -92,6 +92,7 @@ class TrainLoop:
     save_fn: saves a state and the loop's own metadata.
     recorder: where metrics go.
     metadata: the loop's metadata of the checkpoint to go on from, or empty.
+    draw_fn: draws what the recorder holds, after each evaluation but the last.
   """
 
   def __init__(
@@ -103,18 +104,21 @@ class TrainLoop:
     save_fn: Callable[[train_state.TrainState, dict[str, Any]], None],
     recorder: MetricsRecorder,
     metadata: Mapping[str, Any],
+    draw_fn: Callable[[], None] = lambda: None,
   ):
     self._options = options
     self._train_step = train_step
     self._evaluate_fn = evaluate_fn
     self._save_fn = save_fn
     self._recorder = recorder
+    self._draw_fn = draw_fn
     self._window = MetricWindow(**copy.deepcopy(metadata.get('window', {})))
     self._warned = set(metadata.get('warned', ()))
     self._last_saved = metadata.get('step')
     # Of this process, not of the run: speed differs every time.
     self._num_timings = 0
     self._warned_of_input = False
+    self._is_compiled = False
     self._stop_at = 0
     self._stop = stop_signal.StopSignal()
     self._start_clock(int(metadata.get('step', 0)))
@@ -171,7 +175,7 @@ class TrainLoop:
     while step < options.num_train_steps and not self._stop_at:
       batch = self._next(batches)
       batch['stop'] = self._stop.flags()
-      state, metrics = self._train_step(state, batch)
+      state, metrics = self._step(state, batch)
       if pending is not None:
         self._take(*pending, bar)
       step += 1
@@ -188,6 +192,17 @@ class TrainLoop:
     if pending is not None:
       self._take(*pending, bar)
     return state, step
+
+  def _step(self, state: Any, batch: Any) -> tuple[Any, Any]:
+    """A training step; the first of this process is compiled."""
+    if self._is_compiled:
+      return self._train_step(state, batch)
+    logging.info('compiling the training step')
+    start = time.perf_counter()
+    result = self._train_step(state, batch)
+    self._is_compiled = True
+    logging.info('compiled in %.1f s', time.perf_counter() - start)
+    return result
 
   def _is_due(self, step: int, every_steps: int) -> bool:
     return step % every_steps == 0 or step == self._options.num_train_steps
@@ -285,6 +300,12 @@ class TrainLoop:
     results = self._evaluate_fn(state)
     self._recorder.evaluation(step, results)
     self._recorder.flush(sync=True)
+    if step < self._options.num_train_steps:
+      self._draw_fn()
+    if jax.process_index() == 0:
+      logging.info(
+        'step %d: top-1 of the evaluation: %s', step, _shown(results)
+      )
     self._paused += time.perf_counter() - start
 
   def _save(self, state: train_state.TrainState, step: int) -> None:
@@ -310,3 +331,10 @@ class TrainLoop:
       unit_scale=True,
       disable=jax.process_index() != 0,
     )
+
+
+def _shown(results: Evaluation) -> str:
+  """Top-1 of each kind of weights, for the log."""
+  return ', '.join(
+    f'{name} {100 * scores["top1"]:.2f} %' for name, scores in results.items()
+  )

@@ -108,12 +108,32 @@ def read_bounded(path: epath.Path, flag: str = '--input') -> bytes:
   return data
 
 
-def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
+def checked_how_far(release: Release) -> str:
+  """How much is known of a fetched file, as a sentence."""
+  if release.sha256:
+    if len(release.sha256) == 64:
+      return 'its SHA-256 is as published'
+    return (
+      f'the first {len(release.sha256)} digits of its SHA-256 are published'
+    )
+  if release.sha1:
+    return 'its SHA-1 is as published'
+  return 'nobody has published a hash of it, so that it was not checked'
+
+
+def fetch(
+  release: Release,
+  path: epath.PathLike | None = None,
+  *,
+  is_for_cache: bool = False,
+) -> epath.Path:
   """Downloads a file, unless it is there already.
 
   Args:
     release: what to download.
     path: where to; None is the user's cache.
+    is_for_cache: whether the remedy for a missing network is to put the file
+      in the cache; else it is --input.
 
   Returns:
     The file, whose hash is right, if one was published.
@@ -146,8 +166,13 @@ def fetch(release: Release, path: epath.PathLike | None = None) -> epath.Path:
   except OSError as error:  # Those of requests are too.
     raise errors.InputError(
       f'{release.url} could not be downloaded to {path} ({_reason(error)});'
-      ' download it on a machine with a network, copy it here, and run the same'
-      f' command with --input={path} and without --download'
+      ' download it on a machine with a network, and copy it '
+      + (
+        f'to {path}'
+        if is_for_cache
+        else f'here, and run the same command with --input={path} and without'
+        ' --download'
+      )
     ) from error
   return path
 

@@ -59,7 +59,7 @@ def test_weights_that_are_not_finite(tmp_path):
   loaded = random_runs.random_run('inception_v1_bn_shallow', 32)
   loaded.variables['params']['conv1']['kernel'][:] = np.nan
   with pytest.raises(errors.InputError, match='not finite; give other --weig'):
-    predict.create_classify_fn(loaded, 2)(np.zeros((1, 32, 32, 3), np.uint8))
+    loaded.inference.classify(np.zeros((1, 32, 32, 3), np.uint8), 2)
 
 
 def test_bad_files_do_not_stop_the_rest(trained, pictures, capsys):

@@ -26,6 +26,7 @@ from inception_jax.experiment import experiment
 from inception_jax.runs import directory, run, train
 from inception_jax.runtime import errors, locks
 from inception_jax.training import loop
+from inception_jax.visualisation import plots
 
 
 def lines(workdir):
@@ -417,7 +418,7 @@ def test_a_full_disk_at_the_plots_is_one_sentence(
   def full(*arguments):
     raise OSError(errno.ENOSPC, 'No space left on device')
 
-  monkeypatch.setattr(train.plots, 'save_figure', full)
+  monkeypatch.setattr(plots, 'save_figure', full)
   with pytest.raises(errors.PartialError, match='free some space and run'):
     train.train(tiny_config.get_config(), workdir)
 

@@ -1,0 +1,63 @@
+"""What a run says of itself before it trains."""
+
+from absl import logging
+import jax
+import numpy as np
+
+from inception_jax.experiment import experiment as experiment_lib
+
+
+def announce(experiment: experiment_lib.Experiment, workdir: object) -> None:
+  """Logs what is trained, on what, for how long, and where it goes."""
+  for name, text in _lines(experiment, workdir):
+    logging.info('%-8s  %s', name, text)
+
+
+def _lines(
+  experiment: experiment_lib.Experiment, workdir: object
+) -> list[tuple[str, str]]:
+  config, options = experiment.config, experiment.options
+  dataset, steps = experiment.dataset, experiment.num_train_steps
+  kinds = sorted({device.device_kind for device in jax.devices()})
+  share = options.batch_size // jax.device_count()
+  micro = options.num_microbatches
+  return [
+    (
+      'devices',
+      f'{_count(jax.device_count(), "device")} ({", ".join(kinds)}) of'
+      f' {_count(jax.process_count(), "process", "processes")}',
+    ),
+    ('network', f'{config["model"]["name"]}, {_parameters(experiment)}'),
+    (
+      'data',
+      f'{config["data"]["name"]}: {_count(len(dataset.train), "image")} to'
+      f' train on, {len(dataset.eval):,} to evaluate,'
+      f' {_count(len(dataset.class_names), "class", "classes")},'
+      f' {dataset.image_size} pixels',
+    ),
+    (
+      'training',
+      f'{_count(steps, "step")} of {_count(options.batch_size, "image")}, or'
+      f' {steps / experiment.steps_per_epoch:,.2f} epochs of'
+      f' {experiment.steps_per_epoch:,.1f} steps; {share:,} images on a device'
+      + (f' in {micro} parts' if micro > 1 else ''),
+    ),
+    ('run', str(workdir)),
+  ]
+
+
+def _parameters(experiment: experiment_lib.Experiment) -> str:
+  params = jax.eval_shape(experiment.create_state).params
+  sizes = {
+    name: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(layer))
+    for name, layer in params.items()
+  }
+  heads = sum(n for name, n in sizes.items() if name.startswith('aux_'))
+  text = f'{_count(sum(sizes.values()) - heads, "parameter")}'
+  if heads:
+    text += f' and {heads:,} in auxiliary heads'
+  return f'{text}, {np.dtype(experiment.model.dtype).name}'
+
+
+def _count(number: int, one: str, several: str | None = None) -> str:
+  return f'{number:,} {one if number == 1 else several or f"{one}s"}'

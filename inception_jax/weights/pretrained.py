@@ -1,0 +1,114 @@
+"""Networks that others have trained, by name, folder or file."""
+
+import importlib
+import json
+import os
+
+from absl import logging
+from etils import epath
+
+from inception_jax import models
+from inception_jax.runs import description, run
+from inception_jax.runtime import errors, paths
+from inception_jax.weights import download, imported
+
+# Name and the module that reads the published file.
+_PUBLISHED = {
+  'google': 'google',
+  'caffe': 'caffe',
+  'torchvision': 'torchvision',
+  'tf_slim': 'tf_slim',
+}
+# Ending of a file and the module that reads it.
+_READERS = {
+  '.safetensors': 'safetensors_file',
+  '.caffemodel': 'caffe',
+  '.pb': 'google',
+  '.zip': 'google',
+  '.npz': 'google',
+  '.pth': 'torchvision',
+  '.pt': 'torchvision',
+  '.ckpt': 'tf_slim',
+  '.index': 'tf_slim',
+  '.gz': 'tf_slim',
+}
+
+
+def list_pretrained() -> list[str]:
+  """Names that `load_pretrained` downloads."""
+  return list(_PUBLISHED)
+
+
+def load_pretrained(
+  name: epath.PathLike, weights: str | None = None
+) -> run.Run:
+  """Loads a trained network.
+
+  Args:
+    name: one of `list_pretrained()`, whose file is downloaded once, to
+      `~/.cache/inception_jax`; or a run directory; or a file of weights, such
+      as one that `--mode=export --format=safetensors` wrote.
+    weights: of a run directory, see `load_run`.
+
+  Returns:
+    The network, its weights, preprocessing and class names.
+
+  Raises:
+    InputError: if there is no such network, or its file cannot be downloaded
+      or read; without a network the message says which file to put where.
+  """
+  path = epath.Path(paths.expand(name, 'name'))
+  if os.fspath(name) in _PUBLISHED and not path.exists():
+    if weights is not None:
+      raise errors.InputError(
+        f'weights={weights!r} is of no use with {name!r}, whose file holds one'
+        ' set of weights; leave it out'
+      )
+    return _of(_read_published(os.fspath(name)))
+  if path.is_dir():
+    return run.load_run(path, weights)
+  if not path.exists():
+    raise errors.InputError(
+      f'{os.fspath(name)!r} is no published network, run directory or file'
+      f'{errors.suggestion(os.fspath(name), _PUBLISHED)}; published are'
+      f' {", ".join(_PUBLISHED)}'
+    )
+  module = _READERS.get(path.suffix)
+  if module is None:
+    raise errors.InputError(
+      f'{path} cannot be loaded, since its name ends in none of'
+      f' {", ".join(_READERS)}; give a run directory, or export it with'
+      ' --format=safetensors'
+    )
+  return _of(_reader(module).read(path))
+
+
+def _reader(module: str):
+  return importlib.import_module(f'inception_jax.weights.{module}')
+
+
+def _read_published(name: str) -> imported.ImportedNetwork:
+  reader = _reader(_PUBLISHED[name])
+  path = download.fetch(reader.RELEASE, is_for_cache=True)
+  logging.info('%s: %s', path, download.checked_how_far(reader.RELEASE))
+  return reader.read(path)
+
+
+def _of(network: imported.ImportedNetwork) -> run.Run:
+  """The network as if it had been loaded from a run directory."""
+  parts = {
+    'model': network.model_arguments,
+    'preprocessing': description.pixels(
+      network.preprocessing, network.eval_crop
+    ),
+  }
+  return run.Run(
+    model=models.create_model(**network.model_arguments),
+    variables=network.variables,
+    preprocessing=network.preprocessing,
+    eval_crop=network.eval_crop,
+    labels=network.labels,
+    weights='raw',
+    step=0,
+    digest=run.digest_of(json.loads(json.dumps(parts)), network.variables),
+  )
