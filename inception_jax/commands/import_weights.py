@@ -228,7 +228,7 @@ def _with_labels(
 ) -> imported.ImportedNetwork:
   """The network with its outputs named by a file."""
   try:
-    label_map = labels.from_lines(text_files.read(path), len(network.labels))
+    label_map = labels.from_text(text_files.read(path), len(network.labels))
   except Exception as error:  # Of remote files, of several kinds.
     reason = getattr(error, 'strerror', None) or errors.first_line(error)
     raise errors.InputError(

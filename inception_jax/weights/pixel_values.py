@@ -24,7 +24,7 @@ from etils import epath
 import numpy as np
 
 from inception_jax import preprocess
-from inception_jax.runtime import errors, paths
+from inception_jax.runtime import durable, errors, paths
 from inception_jax.weights import caffe_model, download
 
 FLAG = '--preprocessing'
@@ -163,7 +163,17 @@ def _unit(mean: np.ndarray, std: np.ndarray, text: str) -> float:
 def _with_file(parts: _Parts, name: str, side: int) -> _Parts:
   """Parts with the mean of a file, of each channel or of each place."""
   path = epath.Path(paths.expand(name, FLAG))
-  mean = _read_mean(path)
+  try:
+    mean = _read_mean(path)
+  except errors.InputError:
+    raise
+  except Exception as error:  # Of remote files, of several kinds.
+    if durable.is_local(path):
+      raise
+    raise errors.InputError(
+      f'{FLAG}: {path} cannot be read ({errors.first_line(error)}); copy it'
+      ' here and give the copy'
+    ) from error
   if mean.shape[:2] == (1, 1):
     return dataclasses.replace(parts, mean=mean[0, 0])
   height, width, _ = mean.shape

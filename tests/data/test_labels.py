@@ -1,5 +1,6 @@
 """Tests of the label maps against what others say of the classes."""
 
+import json
 import os
 import pathlib
 
@@ -128,6 +129,36 @@ def test_numbers_before_names_are_the_order(text):
 )
 def test_other_numbers_are_part_of_the_names(names):
   assert labels.from_lines('\n'.join(names), 3).class_names == names
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    '["daisy", "dandelion", "rose"]',
+    '{"2": "rose", "0": "daisy", "1": "dandelion"}',
+    '{"rose": 2, "daisy": 0, "dandelion": 1}',  # `class_to_idx` of a folder.
+    "{0: 'daisy',\n 1: 'dandelion',\n 2: 'rose'}",
+    '0: daisy\n1: dandelion\n2: rose',
+  ],
+)
+def test_lists_and_dictionaries_of_names(text):
+  ours = labels.from_text(text, 3)
+  assert ours.class_names == ('daisy', 'dandelion', 'rose')
+
+
+def test_dictionaries_that_name_other_outputs_are_refused():
+  with pytest.raises(ValueError, match='it has 2 names .* has 3 outputs'):
+    labels.from_text('["daisy", "rose"]', 3)
+  with pytest.raises(ValueError, match='not those of the outputs, from 0'):
+    labels.from_text('{"daisy": 1, "rose": 2}', 2)
+  # Names that only look like it.
+  assert labels.from_text('{a\n[b', 2).class_names == ('{a', '[b')
+  assert labels.from_text('[' * 10**5, 1).class_names == ('[' * 10**5,)
+
+
+def test_synsets_in_lists():
+  entries = {i: [x, 'of it'] for i, x in enumerate(labels.imagenet_names())}
+  assert labels.from_text(json.dumps(entries), 1000) == labels.imagenet()
 
 
 def test_numbers_before_synsets():

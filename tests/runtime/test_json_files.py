@@ -9,6 +9,13 @@ import pytest
 from inception_jax.runtime import durable, errors, json_files, read_failures
 
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-32'])
+def test_files_that_an_editor_has_saved(tmp_path, encoding):
+  path = epath.Path(tmp_path / 'labels.json')
+  path.write_bytes('{"name":\r\n"Gänseblümchen"}'.encode(encoding))
+  assert json_files.read_json(path) == {'name': 'Gänseblümchen'}
+
+
 def test_lines_are_appended_and_dropped(tmp_path):
   path = epath.Path(tmp_path / 'x.jsonl')
   lines = json_files.JsonLines(path)

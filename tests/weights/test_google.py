@@ -140,6 +140,16 @@ def test_graph_alone_with_labels_beside_it(arrays, archive, tmp_path):
   )
 
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'cp1252'])
+def test_labels_of_windows(arrays, tmp_path, encoding):
+  np.savez(tmp_path / 'x.npz', **arrays)
+  lines = label_text().replace('\n', '\r\n')
+  (tmp_path / 'x_synsets.txt').write_bytes(lines.encode(encoding))
+  found = google.read(tmp_path / 'x.npz').labels
+  (tmp_path / 'x_synsets.txt').write_text(label_text())
+  assert found == google.read(tmp_path / 'x.npz').labels
+
+
 def test_npz_without_hidden_layers(arrays, tmp_path):
   path = tmp_path / 'weights.npz'
   kept = {k: v for k, v in arrays.items() if k not in ('nn0_w', 'nn1_w')}

@@ -554,7 +554,7 @@ def test_labels_of_windows(files, tmp_path, encoding):
     importing.import_weights('caffe', tmp_path / 'x', **arguments)
 
 
-def fine_tuned(files, tmp_path, names, num_outputs=5, without=()):
+def fine_tuned(files, tmp_path, names, num_outputs=5, without=(), old=False):
   """Caffe's network with classifiers of other names, for other classes."""
   rng = np.random.default_rng(0)
   _, arrays = files[caffe]
@@ -566,7 +566,8 @@ def fine_tuned(files, tmp_path, names, num_outputs=5, without=()):
       changed[names.get(name, f'{name}/classifier')] = [kernel, kernel[:, 0]]
     layers.pop(f'{name}/classifier')
   path = tmp_path / 'x.caffemodel'
-  path.write_bytes(published_files.caffemodel({**layers, **changed}))
+  contents = published_files.caffemodel({**layers, **changed}, old)
+  path.write_bytes(contents)
   return path, changed
 
 
@@ -578,9 +579,10 @@ RENAMED = {
 }
 
 
+@pytest.mark.parametrize('old', [False, True])
 @pytest.mark.parametrize('case', RENAMED)
-def test_renamed_classifiers_of_caffe(files, tmp_path, case, caplog):
-  path, changed = fine_tuned(files, tmp_path, RENAMED[case])
+def test_renamed_classifiers_of_caffe(files, tmp_path, case, old, caplog):
+  path, changed = fine_tuned(files, tmp_path, RENAMED[case], old=old)
   found = caffe.read(path)
   assert found.missing == found.unused == ()
   params = found.variables['params']
