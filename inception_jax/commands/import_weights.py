@@ -21,7 +21,7 @@ from inception_jax.runtime import (
   text_files,
 )
 from inception_jax.weights import download as download_lib
-from inception_jax.weights import imported, pixel_values
+from inception_jax.weights import imported, pixel_values, pretrained
 
 # Source and the module that reads it; imported when used, since some need
 # packages that others do not.
@@ -31,22 +31,6 @@ SOURCES = {
   'torchvision': 'torchvision',
   'tf_slim': 'tf_slim',
   'safetensors': 'safetensors_file',
-}
-# Their files can hold several sets of weights.
-_HOLD_SEVERAL = ('tf_slim', 'torchvision')
-# Which networks take other pixels than the published one, and the values of
-# --preprocessing for them.
-_OTHERS = {
-  'google': ('trained on other pixels', 'mean_rgb or mean=R,G,B'),
-  'caffe': (
-    'trained with a mean file or another mean_value',
-    'FILE or mean=B,G,R',
-  ),
-  'torchvision': (
-    'trained without transform_input, as torchvision does from scratch',
-    'imagenet_mean_std or mean=R,G,B+std=R,G,B',
-  ),
-  'tf_slim': ('trained on other pixels', 'mean_rgb or mean=R,G,B+std=R,G,B'),
 }
 _EVAL_BATCH_SIZE = 50
 
@@ -98,7 +82,7 @@ def import_weights(
     label_file = paths.expand(label_file, '--labels')
   _check_free(workdir)
   network = _read(source, path, label_file, download, weights)
-  network = _with_preprocessing(network, source, preprocessing)
+  network = pixel_values.settle(network, source, preprocessing)
   card = _write(network, workdir, source)
   logging.info(
     'imported %s: %s parameters, model card in %s',
@@ -131,7 +115,7 @@ def _read(
   download: bool,
   weights: str | None,
 ) -> imported.ImportedNetwork:
-  if weights is not None and source not in _HOLD_SEVERAL:
+  if weights is not None and source not in pretrained.HOLD_SEVERAL:
     raise errors.InputError(
       f'--weights is of no use with --source={source}, whose files hold one set'
       ' of weights; leave it out'
@@ -179,48 +163,6 @@ def _read(
   if label_file is None:
     return network
   return _with_labels(network, epath.Path(label_file))
-
-
-def _with_preprocessing(
-  network: imported.ImportedNetwork, source: str, text: str | None
-) -> imported.ImportedNetwork:
-  """The network with what `--preprocessing` says; says what it is."""
-  about = network.preprocessing.describe()
-  if 'digest' in network.card:
-    if text is not None:
-      raise errors.InputError(
-        f'{pixel_values.FLAG} is of no use with files that --mode=export wrote,'
-        ' which say it themselves; leave it out'
-      )
-    logging.info('preprocessing, as the file says: %s', about)
-    return network
-  if text is not None:
-    values = pixel_values.parse(
-      text, network.preprocessing, network.eval_crop.size
-    )
-    network = dataclasses.replace(network, preprocessing=values)
-    logging.info('preprocessing, as given: %s', values.describe())
-  elif network.card.get('is_published') or network.card.get(
-    'sha256_is_published'
-  ):
-    logging.info('preprocessing, as published: %s', about)
-  else:
-    logging.warning(
-      'preprocessing is assumed to be that of the published network: %s; import'
-      ' one that was %s with %s=%s',
-      about,
-      _OTHERS[source][0],
-      pixel_values.FLAG,
-      _OTHERS[source][1],
-    )
-  card = {
-    **network.card,
-    'preprocessing': {
-      'is_assumed': text is None,
-      'values': network.preprocessing.describe(),
-    },
-  }
-  return dataclasses.replace(network, card=card)
 
 
 def _with_labels(

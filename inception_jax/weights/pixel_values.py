@@ -20,12 +20,13 @@ import dataclasses
 import io
 import math
 
+from absl import logging
 from etils import epath
 import numpy as np
 
 from inception_jax import preprocess
 from inception_jax.runtime import durable, errors, paths
-from inception_jax.weights import caffe_model, download
+from inception_jax.weights import caffe_model, download, imported
 
 FLAG = '--preprocessing'
 _MEAN_FILES = ('.binaryproto', '.npy')
@@ -35,6 +36,20 @@ _REMEDY = (
   f' ({" or ".join(_MEAN_FILES)}), or mean=A,B,C+std=A,B,C with one number for'
   ' each channel'
 )
+# Which networks take other pixels than the published one, and the values of
+# --preprocessing for them.
+_OTHERS = {
+  'google': ('trained on other pixels', 'mean_rgb or mean=R,G,B'),
+  'caffe': (
+    'trained with a mean file or another mean_value',
+    'FILE or mean=B,G,R',
+  ),
+  'torchvision': (
+    'trained without transform_input, as torchvision does from scratch',
+    'imagenet_mean_std or mean=R,G,B+std=R,G,B',
+  ),
+  'tf_slim': ('trained on other pixels', 'mean_rgb or mean=R,G,B+std=R,G,B'),
+}
 
 
 @dataclasses.dataclass
@@ -46,6 +61,56 @@ class _Parts:
   std: np.ndarray | None = None
   scale: float = 1.0
   image: np.ndarray | None = None
+
+
+def settle(
+  network: imported.ImportedNetwork, source: str, text: str | None
+) -> imported.ImportedNetwork:
+  """A network with the preprocessing that is given, or assumed; says which.
+
+  Args:
+    network: as it was read, with the preprocessing of the published one.
+    source: name of the reader.
+    text: value of the flag; None if it is not given.
+
+  Returns:
+    The network, whose card says it too.
+
+  Raises:
+    InputError: if `text` says none, or the file says it itself.
+  """
+  about = network.preprocessing.describe()
+  if 'digest' in network.card:
+    if text is not None:
+      raise errors.InputError(
+        f'{FLAG} is of no use with files that --mode=export wrote, which say it'
+        ' themselves; leave it out'
+      )
+    logging.info('preprocessing, as the file says: %s', about)
+    return network
+  if text is not None:
+    values = parse(text, network.preprocessing, network.eval_crop.size)
+    network = dataclasses.replace(network, preprocessing=values)
+    logging.info('preprocessing, as given: %s', values.describe())
+  elif network.card.get('is_published') or network.card.get(
+    'sha256_is_published'
+  ):
+    logging.info('preprocessing, as published: %s', about)
+  else:
+    logging.warning(
+      'preprocessing is assumed to be that of the published network: %s; import'
+      ' one that was %s with %s=%s',
+      about,
+      _OTHERS[source][0],
+      FLAG,
+      _OTHERS[source][1],
+    )
+  values = {
+    'is_assumed': text is None,
+    'values': network.preprocessing.describe(),
+  }
+  card = {**network.card, 'preprocessing': values}
+  return dataclasses.replace(network, card=card)
 
 
 def parse(

@@ -10,7 +10,7 @@ from etils import epath
 from inception_jax import models
 from inception_jax.runs import description, run
 from inception_jax.runtime import errors, paths
-from inception_jax.weights import download, imported
+from inception_jax.weights import download, imported, pixel_values
 
 # Name and the module that reads the published file.
 _PUBLISHED = {
@@ -32,6 +32,8 @@ _READERS = {
   '.index': 'tf_slim',
   '.gz': 'tf_slim',
 }
+# Their files can hold several sets of weights.
+HOLD_SEVERAL = ('tf_slim', 'torchvision')
 
 
 def list_pretrained() -> list[str]:
@@ -40,7 +42,9 @@ def list_pretrained() -> list[str]:
 
 
 def load_pretrained(
-  name: epath.PathLike, weights: str | None = None
+  name: epath.PathLike,
+  weights: str | None = None,
+  preprocessing: str | None = None,
 ) -> run.Run:
   """Loads a trained network.
 
@@ -48,7 +52,10 @@ def load_pretrained(
     name: one of `list_pretrained()`, whose file is downloaded once, to
       `~/.cache/inception_jax`; or a run directory; or a file of weights, such
       as one that `--mode=export --format=safetensors` wrote.
-    weights: of a run directory, see `load_run`.
+    weights: of a run directory, see `load_run`; of a file of PyTorch or TF-slim
+      that holds several, 'raw' or 'ema'.
+    preprocessing: of a file that does not say it, what the network takes for
+      pixels, see `weights.pixel_values`; None is what the published one takes.
 
   Returns:
     The network, its weights, preprocessing and class names.
@@ -65,6 +72,11 @@ def load_pretrained(
         ' set of weights; leave it out'
       )
     return _of(_read_published(os.fspath(name)))
+  if path.is_dir() and preprocessing is not None:
+    raise errors.InputError(
+      f'preprocessing={preprocessing!r} is of no use with the run directory'
+      f' {path}, which says it itself; leave it out'
+    )
   if path.is_dir():
     return run.load_run(path, weights)
   if not path.exists():
@@ -80,7 +92,21 @@ def load_pretrained(
       f' {", ".join(_READERS)}; give a run directory, or export it with'
       ' --format=safetensors'
     )
-  return _of(_reader(module).read(path))
+  network = _read_file(module, path, weights)
+  return _of(pixel_values.settle(network, module, preprocessing))
+
+
+def _read_file(
+  module: str, path: epath.Path, weights: str | None
+) -> imported.ImportedNetwork:
+  if weights is None:
+    return _reader(module).read(path)
+  if module not in HOLD_SEVERAL:
+    raise errors.InputError(
+      f'weights={weights!r} is of no use with {path}, which holds one set of'
+      ' weights; leave it out'
+    )
+  return _reader(module).read(path, weights)
 
 
 def _reader(module: str):

@@ -18,6 +18,7 @@ import published_files
 import pytest
 from safetensors import numpy as safetensors_numpy
 
+from inception_jax import preprocess
 from inception_jax.commands import import_weights as importing
 from inception_jax.runs import run
 from inception_jax.runtime import errors
@@ -26,6 +27,7 @@ from inception_jax.weights import (
   caffe_model,
   conversion,
   download,
+  pretrained,
   safetensors_data,
   safetensors_file,
   state_dict,
@@ -536,6 +538,28 @@ def test_labels_of_ones_own(files, tmp_path):
   path.unlink()
   with pytest.raises(errors.InputError, match='labels.txt cannot be used .No'):
     importing.import_weights('caffe', tmp_path / 'x', **arguments)
+
+
+def test_pixels_are_said_or_given(files, tmp_path, caplog):
+  path, _ = files[caffe]
+  with caplog.at_level('INFO'):
+    loaded = pretrained.load_pretrained(path)
+    given = pretrained.load_pretrained(path, preprocessing='mean=7,8,9')
+  assert loaded.preprocessing == preprocess.CAFFE
+  assert given.preprocessing.mean == (9, 8, 7) and given.preprocessing.bgr
+  assert 'is assumed to be that of the published' in caplog.text
+  assert 'mean_value with --preprocessing=FILE or mean=B,G,R' in caplog.text
+  assert 'as given: R pixel * 1 - 9, G pixel * 1 - 8' in caplog.text
+  importing.import_weights(
+    'caffe', tmp_path / 'run', path=path, preprocessing='mean=7,8,9'
+  )
+  assert run.load_run(tmp_path / 'run').digest == given.digest
+  card = json.loads((tmp_path / 'run' / 'card.json').read_text())
+  assert card['preprocessing']['is_assumed'] is False
+  with pytest.raises(errors.InputError, match='holds one set of weights'):
+    pretrained.load_pretrained(path, weights='ema')
+  with pytest.raises(errors.InputError, match='run.* says it itself'):
+    pretrained.load_pretrained(tmp_path / 'run', preprocessing='unit')
 
 
 @pytest.mark.parametrize(
