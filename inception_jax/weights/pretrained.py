@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import zipfile
 
 from absl import logging
 from etils import epath
@@ -28,6 +29,8 @@ _READERS = {
   '.npz': 'google',
   '.pth': 'torchvision',
   '.pt': 'torchvision',
+  '.bin': 'torchvision',
+  '.tar': 'torchvision',  # As in `model.pth.tar`.
   '.ckpt': 'tf_slim',
   '.index': 'tf_slim',
   '.gz': 'tf_slim',
@@ -86,6 +89,8 @@ def load_pretrained(
       f' {", ".join(_PUBLISHED)}'
     )
   module = _READERS.get(path.suffix)
+  if path.suffix == '.ckpt' and _is_of_pytorch(path):
+    module = 'torchvision'
   if module is None:
     raise errors.InputError(
       f'{path} cannot be loaded, since its name ends in none of'
@@ -94,6 +99,17 @@ def load_pretrained(
     )
   network = _read_file(module, path, weights)
   return _of(pixel_values.settle(network, module, preprocessing))
+
+
+def _is_of_pytorch(path: epath.Path) -> bool:
+  """Whether a checkpoint is PyTorch Lightning's and not TensorFlow's."""
+  try:
+    with path.open('rb') as file:
+      return zipfile.is_zipfile(file)
+  except OSError as error:
+    raise errors.InputError(
+      f'{path} cannot be read ({error.strerror or error}); check the path'
+    ) from error
 
 
 def _read_file(

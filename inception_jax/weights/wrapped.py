@@ -175,19 +175,19 @@ def _choose(
     return named[0]
   averages = [x for x in networks if x.is_average]
   raw = [x for x in networks if not x.is_average]
-  known = [x.prefix or 'no prefix' for x in networks]
+  known = ', '.join(repr(x.prefix) if x.prefix else 'none' for x in networks)
   if weights not in (None, 'raw', 'ema'):
     raise errors.InputError(
-      f'--weights={weights} is not in {source}, which holds weights under'
-      f' {", ".join(map(repr, known))}; give one of these, or ema or raw'
+      f'--weights={weights} is not in {source}, which holds weights under the'
+      f' names {known}; give one of these, or ema or raw'
     )
   found = {'ema': averages, 'raw': raw, None: averages or raw}[weights]
   # Names without any prefix are those of the file itself.
   found = [x for x in found if not x.prefix] or found
   if not found:
     raise errors.InputError(
-      f'{source} holds no {weights} weights, only those under'
-      f' {", ".join(map(repr, known))}; leave --weights out'
+      f'{source} holds no {weights} weights, only those under the names'
+      f' {known}; leave --weights out'
     )
   if len(found) > 1:
     flags = ' or '.join(f'--weights={x.prefix}' for x in found)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from inception_jax.runtime import errors
-from inception_jax.weights import torchvision
+from inception_jax.weights import pretrained, torchvision
 
 torch = pytest.importorskip('torch')
 
@@ -124,6 +124,14 @@ def test_old_files_are_found(tmp_path):
   np.testing.assert_array_equal(kernel, expected())
 
 
+@pytest.mark.parametrize('name', ['x.ckpt', 'x.pth.tar', 'x.bin', 'x.pt'])
+def test_names_of_files(tmp_path, name):
+  torch.save({'state_dict': under('model.')}, tmp_path / name)
+  loaded = pretrained.load_pretrained(tmp_path / name)
+  kernel = loaded.variables['params']['classifier']['kernel']
+  np.testing.assert_array_equal(kernel, expected())
+
+
 def test_averages_beside_the_weights(tmp_path, caplog):
   value = {
     'model': under('module.'),
@@ -141,7 +149,9 @@ def test_averages_beside_the_weights(tmp_path, caplog):
     found = read(value, tmp_path, weights)
     kernel = found.variables['params']['classifier']['kernel']
     np.testing.assert_array_equal(kernel, expected(seed))
-  with pytest.raises(errors.InputError, match="under 'model', 'model_ema'; g"):
+  with pytest.raises(
+    errors.InputError, match="the names 'model', 'model_ema'; g"
+  ):
     read(value, tmp_path, 'best')
   with pytest.raises(errors.InputError, match="no ema weights, only .*'model'"):
     read({'model': state()}, tmp_path, 'ema')

@@ -83,7 +83,9 @@ def test_averages_by_their_counter():
   arrays['n_averaged'] = np.array(7)
   found = find(arrays)
   assert found.is_average and found.arrays.keys() == set(WANTED)
-  with pytest.raises(errors.InputError, match='no raw weights, only those und'):
+  with pytest.raises(
+    errors.InputError, match='no raw weights, .* names none; '
+  ):
     find(arrays, 'raw')
 
 
