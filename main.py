@@ -1,6 +1,5 @@
 """Command line of inception_jax; `--help` lists the commands."""
 
-import json
 import os
 import signal
 import sys
@@ -41,14 +40,14 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> int:
   from inception_jax.commands import registry
-  from inception_jax.runtime import cluster, errors, log
+  from inception_jax.runtime import cluster, errors, json_files, log
 
   log.configure()
   for signum, handler in _previous.items():
     signal.signal(signum, handler)
   try:
     result = registry.run(flags.FLAGS, argv[1:], _received)
-    log.print_result(json.dumps(result))
+    log.print_result(json_files.dumps(result))
     registry.check_whole(result)
   except errors.UserFacingError as error:
     log.say(errors.on_one_line(f'error: {error}'))

@@ -17,7 +17,7 @@ from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
 from inception_jax.runtime import durable, errors, log, own_files, paths
-from inception_jax.visualisation import plots
+from inception_jax.visualisation import drawn_names, plots
 
 _FILES = (
   'training_crops.png',
@@ -27,6 +27,8 @@ _FILES = (
 )
 _NUM_CROPS = 32
 _NUM_COLUMNS = 8
+# Of the title of an image, in characters.
+_TITLE_WIDTH = 18
 # How long the input alone is measured, and what is not measured before.
 _MEASURED_SECONDS = 5.0
 _WARMUP_BATCHES = 3
@@ -108,7 +110,7 @@ def _save_crops(
   experiment: experiment_lib.Experiment, files: own_files.OwnFiles
 ) -> None:
   save = lambda name, figure: files.write({name: plots.to_png(figure)})
-  names = experiment.dataset.class_names
+  names = drawn_names.distinct(experiment.dataset.class_names, _TITLE_WIDTH)
   images, labels = preview.training_crops(experiment, step=0, count=_NUM_CROPS)
   save(
     'training_crops.png',

@@ -18,12 +18,13 @@ from inception_jax.runtime import (
   paths,
   progress,
 )
-from inception_jax.visualisation import plots
+from inception_jax.visualisation import drawn_names, plots
 
 _TOP_K = 5
 _BATCH_SIZE = 32
 # A sheet of more pictures could not be read.
 _MAX_ON_SHEET = 64
+_TITLE_WIDTH = 18
 _ENDINGS = ('.json', '.csv', '.png')
 
 
@@ -99,22 +100,17 @@ def to_text(result: dict[str, Any]) -> str:
   """The predictions as a table for people."""
   lines = []
   for prediction in result['predictions']:
-    lines.append(shown(prediction['file']))
+    lines.append(errors.on_one_line(prediction['file']))
     lines += [
-      f'  {100 * x["probability"]:5.1f} %  {x["synset"] or "":9}  {x["name"]}'
+      f'  {100 * x["probability"]:5.1f} %  {x["synset"] or "":9} '
+      f' {errors.on_one_line(x["name"])}'
       for x in prediction['top']
     ]
   lines += [
-    f'{shown(x["file"])}: not read, {x["reason"]}' for x in result['failed']
+    f'{errors.on_one_line(x["file"])}: not read, {x["reason"]}'
+    for x in result['failed']
   ]
   return '\n'.join(lines)
-
-
-def shown(name: str) -> str:
-  """A file's name on one line, whatever characters and bytes are in it."""
-  return ''.join(
-    x if x.isprintable() else x.encode('unicode_escape').decode() for x in name
-  )
 
 
 def to_csv(result: dict[str, Any]) -> str:
@@ -125,10 +121,12 @@ def to_csv(result: dict[str, Any]) -> str:
   writer.writeheader()
   for prediction in result['predictions']:
     for rank, entry in enumerate(prediction['top'], 1):
-      file = shown(prediction['file'])
+      file = errors.on_one_line(prediction['file'])
       writer.writerow({'file': file, 'rank': rank, **entry})
   for entry in result['failed']:
-    writer.writerow({'file': shown(entry['file']), 'error': entry['reason']})
+    writer.writerow(
+      {'file': errors.on_one_line(entry['file']), 'error': entry['reason']}
+    )
   return text.getvalue()
 
 
@@ -153,7 +151,8 @@ def _write(
     contents = to_csv(result)
   elif sheet:
     titles = [
-      f'{_shortened(x["top"][0]["name"])}\n{x["top"][0]["probability"]:.1%}'
+      f'{drawn_names.shown(x["top"][0]["name"], _TITLE_WIDTH)}'
+      f'\n{x["top"][0]["probability"]:.1%}'
       for x in result['predictions']
     ]
     figure = plots.image_grid(sheet, titles, columns=min(8, len(sheet)))
@@ -166,8 +165,3 @@ def _write(
     raise errors.cannot_write(
       f'--output={output}', error, 'give another file'
     ) from error
-
-
-def _shortened(name: str) -> str:
-  name = name.split(', ')[0]
-  return name if len(name) <= 18 else name[:17] + '…'

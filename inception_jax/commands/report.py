@@ -13,16 +13,18 @@ from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.ensemble import predictions as predictions_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.evaluation import scores
+from inception_jax.report import comparison, figures, text
 from inception_jax.report import contents as contents_lib
-from inception_jax.report import figures, text
 from inception_jax.runtime import agreement, errors, json_files, log, own_files
-from inception_jax.visualisation import plots
+from inception_jax.visualisation import drawn_names, plots
 
 _FILES = (
   *('report.json', 'report.md', 'table_2.csv', 'table_3.csv'),
   *('classes.csv', 'confusions.csv', 'error_against_cost.png'),
   *('reliability.png', 'confusion.png', 'classes.png', 'mistakes.png'),
 )
+# Of the title of an image on a contact sheet, in characters.
+_TITLE_WIDTH = 18
 
 
 def report(
@@ -125,17 +127,17 @@ def _figures(
 ) -> dict[str, bytes | None]:
   """As `_texts`, of figures."""
   details = contents.details
-  # Matplotlib takes what stands between two dollars for a formula.
-  plain = [label.name for label in predictions.ensemble.labels.labels]
-  names = [name.replace('$', r'\$') for name in plain]
+  names = [label.name for label in predictions.ensemble.labels.labels]
   found = {
     'error_against_cost': figures.error_against_cost(
-      contents.rows, contents.is_paper_task
+      contents.rows,
+      contents.is_paper_task,
+      comparison.kinds_of_errors(contents.result['num_classes']),
     ),
     'reliability': figures.reliability(details.calibration),
     'confusion': figures.confusion(details.confusions, names),
     'classes': figures.class_accuracy(details.confusions, names),
-    'mistakes': _mistakes_figure(predictions, details.mistakes, plain),
+    'mistakes': _mistakes_figure(predictions, details.mistakes, names),
   }
   return {
     f'{name}.png': None if figure is None else plots.to_png(figure)
@@ -158,7 +160,7 @@ def _mistakes_figure(
   )
   if images is None:
     return None
-  short = [name.split(', ')[0][:18] for name in names]
+  short = drawn_names.distinct(names, _TITLE_WIDTH)
   titles = [
     f'{short[x.label]}\n→ {short[x.prediction]} {x.confidence:.0%}'
     for x in mistakes

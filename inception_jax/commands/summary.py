@@ -1,7 +1,6 @@
 """The summary command: Table 1 of a config's network, beside the paper's."""
 
 from collections.abc import Mapping
-import json
 from typing import Any
 
 from etils import epath
@@ -13,7 +12,7 @@ from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
 from inception_jax.paper import claims as paper_claims
 from inception_jax.paper import summary
-from inception_jax.runtime import errors, log, own_files, paths
+from inception_jax.runtime import errors, json_files, log, own_files, paths
 
 _ENDINGS = ('.txt', '.json', '.csv')
 
@@ -55,7 +54,7 @@ def summarize(
   if output is not None:
     contents = {
       '.txt': text + '\n',
-      '.json': json.dumps(result, indent=2) + '\n',
+      '.json': json_files.dumps(result, indent=2) + '\n',
       '.csv': summary.to_csv(table),
     }
     try:

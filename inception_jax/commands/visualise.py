@@ -15,14 +15,16 @@ from inception_jax.data import pictures as pictures_lib
 from inception_jax.runs import run
 from inception_jax.runtime import durable, errors, own_files, paths
 from inception_jax.visualisation import activations as figures
+from inception_jax.visualisation import drawn_names, plots
 from inception_jax.visualisation import features as features_lib
 from inception_jax.visualisation import look as look_lib
-from inception_jax.visualisation import plots
 
 MAX_PICTURES = 16
 _NUM_CLASSES = 3
 # Letters of a picture's name; file systems end at 255 bytes.
 _MAX_STEM = 50
+# Of a class in a title, in characters.
+_NAME_WIDTH = 60
 # Gradient ascent on 160 pixels where the network is for 224 takes less time
 # and gave larger, clearer things.
 _FEATURE_SIZE = 5 / 7
@@ -209,5 +211,8 @@ def _draw_heatmap_of(loaded: run.Run, look: look_lib.Look) -> mpl_figure.Figure:
     classifier['bias'][best],
   )
   probabilities = jax.device_get(jax.nn.softmax(look.logits))[best]
-  names = [loaded.labels[output].name.split(', ')[0] for output in best]
+  names = [
+    drawn_names.shown(loaded.labels[output].name, _NAME_WIDTH)
+    for output in best
+  ]
   return figures.draw_heatmap(look.image, maps, names, probabilities)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import shlex
 import sys
 from typing import Any
 
@@ -304,10 +305,11 @@ def prepare_command(
   name: str, data_dir: str | os.PathLike[str] | None = None
 ) -> str:
   """The command that prepares a dataset, for messages."""
-  where = f' --config.data.data_dir={data_dir}' if data_dir else ''
+  arguments = [f'--config.data.name={name}']
+  if data_dir:
+    arguments.append(f'--config.data.data_dir={os.fspath(data_dir)}')
   return (
-    f'python main.py --mode=prepare --config=CONFIG --config.data.name={name}'
-    + where
+    f'python main.py --mode=prepare --config=CONFIG {shlex.join(arguments)}'
   )
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 
 from inception_jax.runs import train
-from inception_jax.runtime import errors, log, signals
+from inception_jax.runtime import errors, json_files, log, signals
 from inception_jax.training import stop_signal
 
 
@@ -26,7 +26,7 @@ def main() -> int:
   try:
     with signals.as_exceptions():
       result = train.train(given['config'], given['workdir'])
-    log.print_result(json.dumps(result))
+    log.print_result(json_files.dumps(result))
   except errors.UserFacingError as error:
     log.say(f'error: {error}')
     return error.exit_status

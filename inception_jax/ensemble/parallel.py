@@ -19,7 +19,7 @@ from etils import epath
 
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.runs import claim
-from inception_jax.runtime import durable, errors, locks, signals
+from inception_jax.runtime import durable, errors, json_files, locks, signals
 
 _LOG_FILE = 'train.log'
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -235,7 +235,7 @@ def _start(
     ) from error
   with contextlib.suppress(BrokenPipeError):  # Its status will tell.
     process.stdin.write(
-      json.dumps({'config': config, 'workdir': str(workdir)}) + '\n'
+      json_files.dumps({'config': config, 'workdir': str(workdir)}) + '\n'
     )
     process.stdin.flush()
   start = time.monotonic()

@@ -44,7 +44,7 @@ class Block(NamedTuple):
 
 def digest(identity: Mapping[str, Any]) -> str:
   """The name of the folder of these answers, 16 hexadecimal digits."""
-  text = json.dumps({'format': _FORMAT, **identity}, sort_keys=True)
+  text = json_files.dumps({'format': _FORMAT, **identity}, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -92,7 +92,7 @@ class Answers:
     }
     path = self.folder / 'answers.json'
     if path.exists():
-      self._check(path, json.loads(json.dumps(described)))
+      self._check(path, json.loads(json_files.dumps(described)))
       return
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
@@ -162,11 +162,12 @@ class Answers:
     """
     if len(block) != min(self.file_size, self.num_images - start):
       raise RuntimeError(f'{len(block)} answers from {start} are no whole file')
-    bad = np.isnan(block.log_probs).any((1, 2)) & block.counted
+    bad = ~np.isfinite(block.log_probs).all((1, 2)) & block.counted
     if bad.any():
       raise errors.InputError(
-        f'the network answers NaN to picture {start + np.argmax(bad)}; its'
-        ' weights have diverged, so give an older or another run'
+        'the network gives probabilities that are not finite, first for picture'
+        f' {start + np.argmax(bad)}; its weights have diverged, so give other'
+        ' --weights, or an older or another run'
       )
     contents = io.BytesIO()
     # Whose answers to what these are: files get copied.
@@ -230,6 +231,11 @@ class Answers:
         f'{path} holds something else than the {count} answers of this network'
         ' to these pictures; delete it, and the same command answers to them'
         ' again'
+      )
+    if not np.isfinite(arrays['log_probs'][arrays['counted']]).all():
+      raise errors.InputError(
+        f'{path} holds probabilities that are not finite, of an earlier'
+        ' version; give an older or another run, or other --weights'
       )
     return Block(**arrays)
 

@@ -8,6 +8,7 @@ from etils import epath
 import numpy as np
 
 from inception_jax.export import checking, formats
+from inception_jax.runtime import json_files
 from inception_jax.weights import exported
 
 METADATA = 'metadata'
@@ -20,7 +21,7 @@ def serialize(request: formats.Request) -> dict[str, bytes]:
   """
   file = io.BytesIO()
   # Bytes and not text, of which NumPy would store four bytes a character.
-  text = json.dumps(dict(request.description), sort_keys=True).encode()
+  text = json_files.dumps(dict(request.description), sort_keys=True).encode()
   np.savez(
     file, **dict(sorted(request.arrays.items())), **{METADATA: np.array(text)}
   )

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import importlib
 import importlib.resources
 import io
-import json
 import pprint
 import types
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors import numpy as safetensors_numpy
 from inception_jax.export import checking, formats
 from inception_jax.models import layer_names
 from inception_jax.runs import description, named_arrays, run
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, json_files
 from inception_jax.weights import exported, torch_layout, torchvision
 
 _START, _END = '# --- settings of this network ---', '# --- end of settings ---'
@@ -66,7 +65,7 @@ def serialize(request: formats.Request) -> dict[str, bytes]:
     **request.description,
     'format': 'pt',  # By the convention of safetensors.
     torchvision.EXPORTED_BY: exported.FORMAT,
-    'shapes': json.dumps(shapes, sort_keys=True),
+    'shapes': json_files.dumps(shapes, sort_keys=True),
   }
   state = state_dict(arrays)
   files = {'.safetensors': safetensors_numpy.save(state, metadata)}

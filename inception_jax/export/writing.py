@@ -8,7 +8,7 @@ from typing import Any
 
 from etils import epath
 
-from inception_jax.runtime import errors, locks, own_files
+from inception_jax.runtime import errors, json_files, locks, own_files
 
 CHECK_FILE = 'check.json'
 _LOCK_FILE = '.export.lock'
@@ -81,7 +81,7 @@ def _write(
       part.write_bytes(contents[ending])
     result = {**about, **check(parts)}
     checks = {**result, 'earlier': earlier} if earlier else result
-    text = json.dumps(checks, indent=2, sort_keys=True)
+    text = json_files.dumps(checks, indent=2, sort_keys=True)
     partial_check.write_text(text + '\n')
     own.remember(
       {

@@ -11,6 +11,8 @@ from inception_jax.ensemble import together as ensemble
 from inception_jax.evaluation import scores
 from inception_jax.paper import results as paper_results
 
+# With so few classes or fewer everything is among the first five.
+NO_TOP5_CLASSES = 5
 # Of more members than this each alone is scored, and those together that come
 # first: all parts would be more than a thousand.
 MAX_MEMBERS = 8
@@ -142,6 +144,11 @@ def best_member(rows: Sequence[ComparisonRow]) -> tuple[int, ...]:
     return -means['top1'], means['loss'], row.members
 
   return min(alone, key=badness).members
+
+
+def kinds_of_errors(num_classes: int) -> tuple[str, ...]:
+  """Which errors say something with this number of classes, first the main."""
+  return ('top5', 'top1') if num_classes > NO_TOP5_CLASSES else ('top1',)
 
 
 def table_2(top5_error: float) -> list[dict[str, Any]]:

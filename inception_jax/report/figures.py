@@ -9,13 +9,17 @@ import numpy as np
 from inception_jax.evaluation import scores
 from inception_jax.paper import results as paper_results
 from inception_jax.report import comparison
+from inception_jax.visualisation import drawn_names
 
 # Names of more classes could not be read.
 _MAX_NAMED_CLASSES = 30
+_NAME_WIDTH = 24
 
 
 def error_against_cost(
-  rows: Sequence[comparison.ComparisonRow], with_paper: bool
+  rows: Sequence[comparison.ComparisonRow],
+  with_paper: bool,
+  kinds: Sequence[str] = ('top5', 'top1'),
 ) -> mpl_figure.Figure:
   """Top-5 and top-1 error over the passes through a network for each picture.
 
@@ -23,9 +27,12 @@ def error_against_cost(
     rows: of `comparison.compare`; of each number of models the mean of its
       combinations is drawn, with the range from the best to the worst.
     with_paper: whether the paper's figures are of the same task.
+    kinds: of errors, a panel each: see `comparison.kinds_of_errors`.
   """
-  figure = mpl_figure.Figure(figsize=(13, 4.6), layout='constrained')
-  for axes, name in zip(figure.subplots(1, 2), ('top5', 'top1'), strict=True):
+  size = (1.4 + 5.8 * len(kinds), 4.6)
+  figure = mpl_figure.Figure(figsize=size, layout='constrained')
+  panels = figure.subplots(1, len(kinds), squeeze=False)[0]
+  for axes, name in zip(panels, kinds, strict=True):
     for size in sorted({row.num_models for row in rows}):
       found = {}
       for row in rows:
@@ -109,7 +116,7 @@ def confusion(
   drawn = axes.imshow(matrix, 'viridis', vmin=0, vmax=1)
   axes.set(xlabel='predicted class', ylabel='class')
   if len(kept) <= _MAX_NAMED_CLASSES:
-    short = [names[i].split(', ')[0][:24] for i in kept]
+    short = drawn_names.distinct([names[i] for i in kept], _NAME_WIDTH)
     axes.set_xticks(range(len(kept)), short, rotation=90, fontsize=8)
     axes.set_yticks(range(len(kept)), short, fontsize=8)
     counts = found.matrix[np.ix_(kept, kept)]
@@ -138,10 +145,14 @@ def class_accuracy(
   figure = mpl_figure.Figure(figsize=(7.5, height), layout='constrained')
   axes = figure.subplots()
   if is_named:
+    short = drawn_names.distinct([names[i] for i in kept], _NAME_WIDTH)
     labels = [
-      f'{names[i].split(", ")[0][:24]} ({found.num_images[i]})' for i in kept
+      f'{name} ({count})'
+      for name, count in zip(short, found.num_images[kept], strict=True)
     ]
-    axes.barh(labels, found.top1[kept])
+    # At numbered places: bars at equal texts would be one bar.
+    axes.barh(range(len(kept)), found.top1[kept])
+    axes.set_yticks(range(len(kept)), labels)
     axes.invert_yaxis()
     axes.set(xlabel='top-1 accuracy', xlim=(0, 1))
     axes.grid(axis='x', alpha=0.3)

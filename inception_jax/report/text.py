@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import csv
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import scores
 from inception_jax.report import comparison
+from inception_jax.runtime import errors
 
 
 def table_3_to_csv(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -103,10 +105,16 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
     report: see `commands.report.report`, with its confusions.
     with_paper: whether the paper's figures are of the same task.
   """
-  count = report['num_images']
+  count, num_classes = report['num_images'], report['num_classes']
+  kinds = comparison.kinds_of_errors(num_classes)
   parts = [
     f'# Evaluation on {count:,} images',
     _members(report['members']),
+    *(
+      [f'With {num_classes} classes top-5 errors say nothing and are left out.']
+      if len(kinds) == 1
+      else []
+    ),
     '## Table 3: models, crops, error',
     'Intervals are of 95 % (Wilson), for the number of images alone.'
     + (
@@ -116,7 +124,7 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
       else ''
     ),
     *_one_model(report),
-    _table_3(report['table_3'], with_paper),
+    _table_3(report['table_3'], with_paper, kinds),
   ]
   if with_paper:
     parts += ['## Table 2: the challenge', _table_2(report)]
@@ -126,14 +134,13 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
       'With all crops; mean, best and worst of the combinations, which are all'
       f' there are of up to {comparison.MAX_MEMBERS} models, and the first ones'
       ' of more.',
-      _by_size(report['by_size']),
+      _by_size(report['by_size'], kinds),
     ]
-  kinds = {line['aggregation'] for line in report['aggregations']}
-  if len(kinds) > 1:
+  if len({line['aggregation'] for line in report['aggregations']}) > 1:
     parts += [
       '## What is made of the crops',
       'The paper averages probabilities, and found the maximum inferior.',
-      _aggregations(report['aggregations']),
+      _aggregations(report['aggregations'], kinds),
     ]
   error = report['calibration']['expected_calibration_error']
   parts += [
@@ -174,13 +181,21 @@ def _markdown(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
   return '\n'.join(f'| {" | ".join(map(str, row))} |' for row in rows)
 
 
+def _cell(text: str, in_code: bool = False) -> str:
+  """A text that a user chose, which Markdown shows as it is."""
+  text = errors.on_one_line(text)
+  if in_code:  # Nothing can be escaped there but what ends the cell.
+    return text.replace('`', "'").replace('|', r'\|')
+  return re.sub(r'([\\`*_{}\[\]<>()#+!|$~&-])', r'\\\1', text)
+
+
 def _members(lines: Sequence[Mapping[str, Any]]) -> str:
   return _markdown(
     ['model', 'run', 'weights', 'step', 'digest of the network'],
     [
       [
         number,
-        f'`{line["workdir"]}`',
+        f'`{_cell(line["workdir"], in_code=True)}`',
         line['weights'],
         line['step'],
         f'`{line["digest"][:16]}…`',
@@ -190,25 +205,33 @@ def _members(lines: Sequence[Mapping[str, Any]]) -> str:
   )
 
 
-def _table_3(lines: Sequence[Mapping[str, Any]], with_paper: bool) -> str:
-  header = ['models', 'crops', 'cost', 'top-5 error', '95 %', 'from base']
-  header += ['top-1 error', '95 %']
+def _table_3(
+  lines: Sequence[Mapping[str, Any]], with_paper: bool, kinds: Sequence[str]
+) -> str:
+  header = ['models', 'crops', 'cost']
+  for kind in kinds:
+    header += [_error_name(kind), '95 %']
+    header += ['from base'] * (kind == kinds[0])
   if with_paper:
     header.append("paper's top-5 error, full validation set")
   found = []
-  for number, line in enumerate(lines):
-    error = line['top5_error']
-    row = [line['models'], line['crops'], line['cost'], _percent(error)]
-    row.append(_interval(line['top5_error_interval']))
-    change = line['change_from_base']
-    row.append('base' if not number else f'{100 * change:+.2f}')
-    row.append(_percent(line['top1_error']))
-    row.append(_interval(line['top1_error_interval']))
+  for line in lines:
+    row = [line['models'], line['crops'], line['cost']]
+    for kind in kinds:
+      error = line[f'{kind}_error']
+      row += [_percent(error), _interval(line[f'{kind}_error_interval'])]
+      if kind == kinds[0]:
+        change = error - lines[0][f'{kind}_error']
+        row.append('base' if line is lines[0] else f'{100 * change:+.2f}')
     if with_paper:
       paper = line['paper_top5_error']
       row.append('' if paper is None else _percent(paper))
     found.append(row)
   return _markdown(header, found)
+
+
+def _error_name(kind: str) -> str:
+  return f'{kind.replace("top", "top-")} error'
 
 
 def _our_entry(ours: Mapping[str, Any]) -> str:
@@ -243,31 +266,33 @@ def _table_2(report: Mapping[str, Any]) -> str:
   )
 
 
-def _by_size(lines: Sequence[Mapping[str, Any]]) -> str:
-  header = ['models', 'combinations', 'top-5 error', 'best–worst']
-  header += ['top-1 error', 'best–worst', 'loss']
+def _by_size(lines: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> str:
+  header = ['models', 'combinations']
+  for kind in kinds:
+    header += [_error_name(kind), 'best–worst']
   found = []
   for line in lines:
     row = [line['models'], line['combinations']]
-    for name in ('top5', 'top1'):
-      row.append(_percent(line[f'mean_{name}_error']))
-      ends = [line[f'{end}_{name}_error'] for end in ('min', 'max')]
+    for kind in kinds:
+      row.append(_percent(line[f'mean_{kind}_error']))
+      ends = [line[f'{end}_{kind}_error'] for end in ('min', 'max')]
       row.append(_interval(ends))
     found.append([*row, f'{line["mean_loss"]:.4f}'])
-  return _markdown(header, found)
+  return _markdown([*header, 'loss'], found)
 
 
-def _aggregations(lines: Sequence[Mapping[str, Any]]) -> str:
-  header = ['models', 'crops', 'of the crops', 'top-5 error', 'top-1 error']
+def _aggregations(
+  lines: Sequence[Mapping[str, Any]], kinds: Sequence[str]
+) -> str:
+  header = ['models', 'crops', 'of the crops', *map(_error_name, kinds), 'loss']
   return _markdown(
-    [*header, 'loss'],
+    header,
     [
       [
         line['models'],
         line['crops'],
         line['aggregation'].replace('_', ' '),
-        _percent(line['top5_error']),
-        _percent(line['top1_error']),
+        *(_percent(line[f'{kind}_error']) for kind in kinds),
         f'{line["loss"]:.4f}',
       ]
       for line in lines
@@ -278,5 +303,7 @@ def _aggregations(lines: Sequence[Mapping[str, Any]]) -> str:
 def _confusions(lines: Sequence[Mapping[str, Any]]) -> str:
   return _markdown(
     ['class', 'taken for', 'images'],
-    [[x['class'], x['predicted'], x['num_images']] for x in lines],
+    [
+      [_cell(x['class']), _cell(x['predicted']), x['num_images']] for x in lines
+    ],
   )

@@ -47,7 +47,7 @@ class RunDirectory:
 
   def __init__(self, workdir: epath.PathLike, config: Mapping[str, Any]):
     self.path = epath.Path(workdir)
-    self._config = json.loads(json.dumps(config))
+    self._config = json.loads(json_files.dumps(config))
     try:
       self._check_config()
       durable.check_writable(self.path)
@@ -167,7 +167,7 @@ class RunDirectory:
         continue
       if name == trained_data.FILE and trained_data.is_whole(path):
         continue  # Preparing can have taken a digest since.
-      wanted = json.loads(json.dumps(parts.get(name)))
+      wanted = json.loads(json_files.dumps(parts.get(name)))
       if name in names or json_files.read_or_none(path) != wanted:
         raise errors.InputError(
           f'{path} is there, though {self.path} holds no run, and would be'
@@ -203,4 +203,4 @@ def _config_of_checkpoints(folder: epath.Path) -> dict[str, Any] | None:
 
 
 def _show(value: Any, absent: object) -> str:
-  return 'absent' if value is absent else json.dumps(value)
+  return 'absent' if value is absent else json_files.dumps(value)

@@ -36,7 +36,7 @@ def keep(workdir: epath.Path) -> Iterator[None]:
   except OSError:
     yield
     return
-  handler.setFormatter(logging.PythonFormatter())
+  handler.setFormatter(log.Formatter())
   handler.addFilter(log.is_shown)
   # As long as records are shown at all: see `log.configure`.
   logger = logging.get_absl_logger()

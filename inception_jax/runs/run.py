@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
 import hashlib
-import json
 from typing import Any
 
 from etils import epath
@@ -241,7 +240,7 @@ def _digest(
     kept.add(_EMA_WEIGHT)
   digests = {name: named_arrays.digest(arrays[name]) for name in kept}
   described = {name: parts[name] for name in ('model', 'preprocessing')}
-  text = json.dumps([described, digests], sort_keys=True)
+  text = json_files.dumps([described, digests], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 
 

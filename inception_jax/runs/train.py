@@ -30,7 +30,7 @@ from inception_jax.runs import (
 )
 from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
-from inception_jax.runtime import agreement, cluster, errors, paths
+from inception_jax.runtime import agreement, cluster, errors, json_files, paths
 from inception_jax.training import averaging as averaging_lib
 from inception_jax.training import freezing, train_state
 from inception_jax.training import loop as loop_lib
@@ -137,7 +137,9 @@ def _close(
 
 def _shared_config(config: Mapping[str, Any]) -> dict[str, Any]:
   """Fields of a config that all processes of a run must have alike."""
-  fields = traverse_util.flatten_dict(json.loads(json.dumps(config)), sep='.')
+  fields = traverse_util.flatten_dict(
+    json.loads(json_files.dumps(config)), sep='.'
+  )
   free = {f'data.{name}' for name in dataset.OF_HOSTS}
   return {name: x for name, x in fields.items() if name not in free}
 
@@ -282,8 +284,7 @@ def save_plots(
   recorder: recorder_lib.Recorder,
 ) -> None:
   """Learning curves, learning rate, and what the network really sees."""
-  # Slow to import, and only the main process draws.
-  from inception_jax.visualisation import plots
+  from inception_jax.visualisation import drawn_names, plots
 
   _save_curves(experiment, folder, recorder)
   # A long schedule is drawn from 2,000 of its steps.
@@ -296,7 +297,8 @@ def save_plots(
     folder / 'learning_rate.png',
   )
   images, classes = preview.training_crops(experiment, step=0, count=32)
-  names = [experiment.dataset.class_names[label] for label in classes]
+  short = drawn_names.distinct(experiment.dataset.class_names, 18)
+  names = [short[label] for label in classes]
   plots.save_figure(
     plots.image_grid(images, names), folder / 'training_crops.png'
   )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from inception_jax.runs import named_arrays
+from inception_jax.runtime import json_files
 
 # Among the digests of arrays, none of which has such a name.
 _METADATA = '.metadata'
@@ -55,5 +56,5 @@ def damage(
 
 def _digest_json(value: Any) -> str:
   # As it is when read again: lists for tuples, and keys that are strings.
-  text = json.dumps(json.loads(json.dumps(value)), sort_keys=True)
+  text = json_files.dumps(json.loads(json_files.dumps(value)), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()

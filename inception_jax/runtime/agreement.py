@@ -12,7 +12,7 @@ from typing import Any
 from absl import logging
 import jax
 
-from inception_jax.runtime import cluster, errors
+from inception_jax.runtime import cluster, errors, json_files
 
 _KEY = 'inception_jax/agreement'
 # How long a process waits for what another has to say; at first in silence.
@@ -70,7 +70,7 @@ def exchange(value: Any) -> list[Any]:
   number = _rounds[-1] + 1 if _rounds else 1
   _rounds.append(number)
   key = f'{_KEY}/{number}/{cluster.number_of_process()}'
-  said = json.dumps({'value': value, 'count': count})
+  said = json_files.dumps({'value': value, 'count': count})
   cluster.client().key_value_set(key, said, allow_overwrite=True)
   found = []
   for process in range(count):
@@ -93,9 +93,12 @@ def _difference(what: str, first: Any, theirs: Any) -> tuple[str, str, str]:
   if isinstance(one, dict) and isinstance(other, dict):
     for name in sorted(one.keys() | other.keys()):
       if one.get(name) != other.get(name):
-        values = json.dumps(one.get(name)), json.dumps(other.get(name))
+        values = (
+          json_files.dumps(one.get(name)),
+          json_files.dumps(other.get(name)),
+        )
         return '.'.join(filter(None, [what, name])), *values
-  return what, json.dumps(one), json.dumps(other)
+  return what, json_files.dumps(one), json_files.dumps(other)
 
 
 def _get(number: int, process: int) -> Any:

@@ -17,6 +17,8 @@ _ESCAPES = re.compile(
   r'|\x1b[ -/]*[0-~]?',
   re.DOTALL,
 )
+# Parts of words in some scripts, and of emojis.
+_JOINERS = '\u200c\u200d'
 _OS_ERROR = re.compile(r"(?:\[OS error |os_error_code=')(\d+)")
 
 
@@ -134,7 +136,19 @@ def plain(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-  """Text on one line, whatever characters the paths in it have."""
+  """Text on one line, whatever characters the names and paths in it have.
+
+  What a terminal would obey instead of showing is escaped: control characters,
+  those that change the direction of what follows, and bytes of no character.
+  """
   return ''.join(
-    x if x.isprintable() else x.encode('unicode_escape').decode() for x in text
+    x
+    if x.isprintable() or x in _JOINERS
+    else x.encode('unicode_escape').decode()
+    for x in text
   )
+
+
+def printable(text: str) -> str:
+  """As `on_one_line`, of a text of several lines."""
+  return '\n'.join(map(on_one_line, text.split('\n')))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 import contextlib
 import json
+import math
 from typing import Any
 import uuid
 
@@ -102,8 +103,33 @@ class JsonLines:
     self._num_written = len(self._lines)
 
 
+def dumps(value: Any, **options: Any) -> str:
+  """As `json.dumps`, with null in place of numbers that JSON does not have.
+
+  Python writes NaN and infinity as words, which most other programs refuse.
+
+  Args:
+    value: what JSON can hold.
+    **options: of `json.dumps`.
+  """
+  try:
+    return json.dumps(value, allow_nan=False, **options)
+  except ValueError:
+    return json.dumps(_with_nulls(value), allow_nan=False, **options)
+
+
+def _with_nulls(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {name: _with_nulls(x) for name, x in value.items()}
+  if isinstance(value, list | tuple):
+    return [_with_nulls(x) for x in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
 def _to_text(line: dict[str, Any]) -> str:
-  return json.dumps(line) + '\n'
+  return dumps(line) + '\n'
 
 
 def _read(path: epath.Path) -> bytes:
@@ -149,7 +175,7 @@ def write_json(path: epath.Path, value: Any) -> None:
 
 def to_text(value: Any) -> str:
   """The text of a JSON file, for people too."""
-  return json.dumps(value, indent=2, sort_keys=True) + '\n'
+  return dumps(value, indent=2, sort_keys=True) + '\n'
 
 
 def write_atomically(path: epath.Path, contents: str | bytes) -> None:

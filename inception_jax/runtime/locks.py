@@ -20,7 +20,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from inception_jax.runtime import durable, errors
+from inception_jax.runtime import durable, errors, json_files
 
 try:
   import fcntl
@@ -166,7 +166,7 @@ def _write(path: epath.Path, descriptor: int | None) -> dict[str, Any]:
     'started': _started(os.getpid()),
     'time': now.isoformat(' ', 'seconds'),
   }
-  text = json.dumps(owner) + '\n'
+  text = json_files.dumps(owner) + '\n'
   if descriptor is None:
     path.write_text(text)
   else:  # Another file in its place would not be locked.

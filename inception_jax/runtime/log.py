@@ -1,6 +1,7 @@
 """What goes to standard error, and results to standard output."""
 
 import contextlib
+import io
 import logging as std_logging
 import os
 import pathlib
@@ -23,6 +24,17 @@ def configure() -> None:
   logging.use_absl_handler()
   handler = logging.get_absl_handler()
   handler.addFilter(is_shown)
+  handler.setFormatter(Formatter())
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):  # Not in a notebook.
+      stream.reconfigure(errors='backslashreplace')
+
+
+class Formatter(logging.PythonFormatter):
+  """A line as absl writes it, without characters that a terminal obeys."""
+
+  def format(self, record: std_logging.LogRecord) -> str:
+    return errors.printable(super().format(record))
 
 
 def is_shown(record: std_logging.LogRecord) -> bool:
@@ -39,7 +51,7 @@ def is_shown(record: std_logging.LogRecord) -> bool:
 def say(text: str) -> None:
   """Prints to standard error; a full disk there stops nothing."""
   with contextlib.suppress(OSError):
-    print(text, file=sys.stderr, flush=True)
+    print(errors.printable(text), file=sys.stderr, flush=True)
 
 
 def print_result(text: str) -> None:
@@ -49,7 +61,7 @@ def print_result(text: str) -> None:
     PartialError: if that cannot be written.
   """
   try:
-    print(text, flush=True)
+    print(errors.printable(text), flush=True)
   except OSError as error:
     # Else Python tries again when it ends, and complains.
     with contextlib.suppress(OSError, ValueError):

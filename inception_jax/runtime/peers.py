@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, json_files
 
 _KEY = 'inception_jax/peers'
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -165,7 +165,7 @@ class Peers:
       sentence = f'process {self._number} of {self._count} has ended: {error}'
     said = {'sentence': sentence, 'status': error.exit_status}
     with contextlib.suppress(Exception):  # They may be gone.
-      self._set('ended', json.dumps(said))
+      self._set('ended', json_files.dumps(said))
       if self._number == 0:
         self._wait_for_all(_SECONDS_TO_FOLLOW)
 
@@ -177,7 +177,7 @@ class Peers:
     """
     self.stop()
     try:
-      self._set('ended', json.dumps(None))
+      self._set('ended', json_files.dumps(None))
       self._wait_for_all(None)
     except Exception as error:
       self._lost_coordinator = self._number != 0

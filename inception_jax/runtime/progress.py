@@ -7,6 +7,8 @@ from typing import Any
 
 import tqdm
 
+from inception_jax.runtime import errors
+
 # A log file needs fewer lines than a terminal.
 _SECONDS_ON_TERMINAL = 0.5
 _SECONDS_IN_FILE = 10.0
@@ -56,7 +58,7 @@ def progress_bar(
   is_terminal = sys.stderr.isatty()
   return tqdm.tqdm(
     iterable,
-    desc=desc,
+    desc=errors.on_one_line(desc),
     total=total,
     unit=unit,
     initial=initial,

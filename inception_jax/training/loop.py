@@ -6,7 +6,7 @@ import dataclasses
 import math
 import signal
 import time
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from absl import logging
 import jax
@@ -258,16 +258,19 @@ class TrainLoop:
   def _check_finite(self, step: int, values: Mapping[str, float]) -> None:
     bad = [name for name in _FINITE if not math.isfinite(values[name])]
     if bad:
-      kept = (
-        'there is no checkpoint yet'
-        if self._last_saved is None
-        else f'checkpoint {self._last_saved} is the last good one'
-      )
-      self._recorder.flush()
-      raise errors.TrainingError(
-        f'{" and ".join(bad)} not finite at step {step}; {kept}; lower'
-        ' learning_rate.init_value or raise learning_rate.warmup_epochs'
-      )
+      self._stop_not_finite(step, ' and '.join(bad))
+
+  def _stop_not_finite(self, step: int, what: str) -> NoReturn:
+    kept = (
+      'there is no checkpoint yet'
+      if self._last_saved is None
+      else f'checkpoint {self._last_saved} is the last good one'
+    )
+    self._recorder.flush()
+    raise errors.TrainingError(
+      f'{what} not finite at step {step}; {kept}; lower'
+      ' learning_rate.init_value or raise learning_rate.warmup_epochs'
+    )
 
   def _warn_of_input(self, step: int, wait_share: float) -> None:
     """Warns once, and not of the first lines, when input has yet to start."""
@@ -298,6 +301,7 @@ class TrainLoop:
   def _evaluate(self, state: train_state.TrainState, step: int) -> None:
     start = time.perf_counter()
     results = self._evaluate_fn(state)
+    self._check_evaluation(step, results)
     self._recorder.evaluation(step, results)
     self._recorder.flush(sync=True)
     if step < self._options.num_train_steps:
@@ -307,6 +311,17 @@ class TrainLoop:
         'step %d: top-1 of the evaluation: %s', step, _shown(results)
       )
     self._paused += time.perf_counter() - start
+
+  def _check_evaluation(self, step: int, results: Evaluation) -> None:
+    bad = [
+      kind
+      for kind, scores in results.items()
+      if not all(map(math.isfinite, scores.values()))
+    ]
+    if bad:
+      self._stop_not_finite(
+        step, f'the loss of the evaluation with {" and ".join(bad)} weights'
+      )
 
   def _save(self, state: train_state.TrainState, step: int) -> None:
     start = time.perf_counter()

@@ -22,8 +22,11 @@ from inception_jax import models, preprocess
 from inception_jax.data import labels
 from inception_jax.runtime import errors, progress
 from inception_jax.training import augment
+from inception_jax.visualisation import drawn_names
 
 _CLASS = 'class'
+# Of a class in titles and names of files, in characters.
+_NAME_WIDTH = 60
 # Chosen by eye on the authors' weights. The frequencies' own scale makes the
 # first image grey with faint noise.
 _LEARNING_RATE = 0.04
@@ -120,7 +123,7 @@ def channel_feature(end_point: str, channel: int) -> Feature:
 
 def class_feature(output: int, label_map: labels.LabelMap) -> Feature:
   """A class, by its logit: its probability also grows as others fall."""
-  name = label_map[output].name.split(', ')[0]
+  name = drawn_names.shown(label_map[output].name, _NAME_WIDTH)
   slug = re.sub(r'\W+', '_', name.lower()).strip('_')
   return Feature('logits', output, name, f'{_CLASS}_{output}_{slug}')
 

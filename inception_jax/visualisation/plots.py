@@ -4,17 +4,31 @@ from collections.abc import Iterable, Mapping, Sequence
 import io
 import math
 from typing import Any
+import warnings
 
 from etils import epath
+import matplotlib
 from matplotlib import axes as mpl_axes
 from matplotlib import figure as mpl_figure
+from matplotlib import text as mpl_text
 import numpy as np
 
 
 def to_png(figure: mpl_figure.Figure) -> bytes:
-  """A figure as the contents of a PNG file."""
+  """A figure as the contents of a PNG file.
+
+  All text is drawn as it is: dollars and the like make no formulas.
+  """
   buffer = io.BytesIO()
-  figure.savefig(buffer, format='png', dpi=110)
+  for text in figure.findobj(mpl_text.Text):
+    text.set_parse_math(False)
+  with (
+    matplotlib.rc_context({'text.parse_math': False}),  # Of what comes yet.
+    warnings.catch_warnings(),
+  ):
+    # Of characters that the font does not have, which are drawn as boxes.
+    warnings.filterwarnings('ignore', 'Glyph .* missing')
+    figure.savefig(buffer, format='png', dpi=110)
   return buffer.getvalue()
 
 
@@ -135,5 +149,5 @@ def image_grid(
     axes.axis('off')
   for axes, image, title in zip(grid, images, titles, strict=False):
     axes.imshow(image, interpolation='nearest')
-    axes.set_title(title, fontsize=8, parse_math=False)
+    axes.set_title(title, fontsize=8)
   return figure

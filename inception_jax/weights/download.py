@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 import contextlib
 import dataclasses
 import hashlib
+import shlex
 import shutil
 import tempfile
 from typing import Any, BinaryIO
@@ -170,7 +171,8 @@ def fetch(
       + (
         f'to {path}'
         if is_for_cache
-        else f'here, and run the same command with --input={path} and without'
+        else 'here, and run the same command with'
+        f' {shlex.quote(f"--input={path}")} and without'
         ' --download'
       )
     ) from error

@@ -19,7 +19,7 @@ from inception_jax import models
 from inception_jax.models import architectures
 from inception_jax.runs import description as description_lib
 from inception_jax.runs import named_arrays, run
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, json_files
 from inception_jax.weights import imported
 
 # How a file of ours is told from others, and from those of later versions.
@@ -209,4 +209,4 @@ def check_is_ours(description: Mapping[str, str], source: str) -> None:
 
 
 def _to_json(value: Any) -> str:
-  return json.dumps(value, sort_keys=True)
+  return json_files.dumps(value, sort_keys=True)

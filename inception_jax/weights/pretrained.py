@@ -10,7 +10,7 @@ from etils import epath
 
 from inception_jax import models
 from inception_jax.runs import description, run
-from inception_jax.runtime import errors, paths
+from inception_jax.runtime import errors, json_files, paths
 from inception_jax.weights import download, imported, pixel_values
 
 # Name and the module that reads the published file.
@@ -152,5 +152,7 @@ def _of(network: imported.ImportedNetwork) -> run.Run:
     labels=network.labels,
     weights='raw',
     step=0,
-    digest=run.digest_of(json.loads(json.dumps(parts)), network.variables),
+    digest=run.digest_of(
+      json.loads(json_files.dumps(parts)), network.variables
+    ),
   )

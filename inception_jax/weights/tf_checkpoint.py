@@ -63,7 +63,7 @@ def _run(request: list[Any], folder: pathlib.Path) -> str:
   try:
     ended = subprocess.run(
       command,
-      input=json.dumps(request).encode(),
+      input=json.dumps(request, allow_nan=False).encode(),
       capture_output=True,
       timeout=_TIMEOUT_SECONDS,
     )
@@ -81,7 +81,7 @@ def _answer(request: list[Any], folder: pathlib.Path) -> None:
   except Exception as error:  # TensorFlow's own, of many kinds.
     lines = str(error).strip().splitlines() or [type(error).__name__]
     result = {'error': lines[0]}
-  (folder / _RESULT).write_text(json.dumps(result))
+  (folder / _RESULT).write_text(json.dumps(result, allow_nan=False))
 
 
 def _extract(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import jax
 import launch
@@ -47,8 +48,8 @@ BAD = ['empty.jpg', 'notes.txt', 'truncated.jpg']
 
 def test_names_of_any_bytes_are_shown_on_one_line(tmp_path):
   name = 'a\nb\udcff.png'
-  assert predict.shown(name) == 'a\\nb\\udcff.png'
-  assert predict.shown('Größe [1] $x$.png') == 'Größe [1] $x$.png'
+  assert errors.on_one_line(name) == 'a\\nb\\udcff.png'
+  assert errors.on_one_line('Größe [1] $x$.png') == 'Größe [1] $x$.png'
   result = {'predictions': [], 'failed': [{'file': name, 'reason': 'no'}]}
   for text in (predict.to_text(result), predict.to_csv(result)):
     text.encode()
@@ -96,6 +97,37 @@ def digits(tmp_path_factory):
   for image, file in zip(pixels, files, strict=True):
     Image.fromarray(image).save(file)
   return files, pixels
+
+
+@pytest.mark.filterwarnings('error')
+def test_odd_names_of_classes_are_shown_as_they_are(
+  trained, digits, tmp_path, capsys
+):
+  names = [
+    '$x$',
+    'a_b^c',
+    '\\frac{',
+    'two\nlines',
+    '\x1b[31mred',
+    '\u202eright',
+  ]
+  names += ['', ' ', 'x' * 300, '日本語']
+  workdir = tmp_path / 'run'
+  shutil.copytree(trained[0], workdir)
+  path = workdir / 'labels.json'
+  entries = json.loads(path.read_text())
+  for entry, name in zip(entries, names, strict=True):
+    entry['name'] = name
+  path.write_text(json.dumps(entries))
+  for ending in ('json', 'csv', 'png'):
+    output = tmp_path / f'x.{ending}'
+    predict.predict(workdir, digits[0], output=output, top_k=10)
+    assert output.stat().st_size
+  found = json.loads((tmp_path / 'x.json').read_text())['predictions'][0]
+  assert {x['name'] for x in found['top']} == set(names)
+  text = capsys.readouterr().out
+  assert all(x.isprintable() for x in text.splitlines())
+  assert '$x$' in text and r'two\nlines' in text and r'\x1b[31mred' in text
 
 
 def test_predictions_are_those_of_the_network(trained, digits):

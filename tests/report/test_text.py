@@ -40,6 +40,7 @@ def test_aggregations_have_a_section_if_there_are_several(models):
     return report_text.to_markdown(
       {
         'num_images': 10,
+        'num_classes': 10,
         'members': [MEMBER] * models,
         'table_3': [line(1, 1, 'mean_probability')],
         'by_size': [line(i + 1, 10, '') for i in range(models)],
@@ -91,6 +92,7 @@ def test_table_2_has_the_printed_reductions_beside_the_computed_ones():
     {
       **report,
       'num_images': 10,
+      'num_classes': 1000,
       'members': [MEMBER],
       'table_3': [{**ours, 'paper_top5_error': 0.0667}],
       'by_size': [],
@@ -105,3 +107,45 @@ def test_table_2_has_the_printed_reductions_beside_the_computed_ones():
     ' 47.7% |'
   ) in text
   assert '| ImageNet 22k | 40.4% | 40% | 28.6% |' in text
+
+
+@pytest.mark.parametrize('num_classes', [2, 5, 6])
+def test_top_5_of_few_classes_is_left_out(num_classes):
+  text = report_text.to_markdown(
+    {
+      'num_images': 10,
+      'num_classes': num_classes,
+      'members': [MEMBER] * 2,
+      'table_3': [line(1, 1, 'mean_probability')],
+      'by_size': [line(i + 1, 10, '') for i in range(2)],
+      'aggregations': [line(1, 10, kind) for kind in ('a', 'b')],
+      'calibration': {'expected_calibration_error': 0.1},
+      'confusions': [],
+    },
+    with_paper=False,
+  )
+  assert 'top-1 error' in text and 'from base' in text
+  assert ('top-5 error |' in text) == (num_classes > 5)
+  assert (f'With {num_classes} classes top-5' in text) == (num_classes <= 5)
+
+
+def test_names_are_shown_as_they_are():
+  name = 'a|b *c* `d` [e](f)\n<i>\x1b[31m'
+  text = report_text.to_markdown(
+    {
+      'num_images': 10,
+      'num_classes': 10,
+      'members': [{**MEMBER, 'workdir': name}],
+      'table_3': [line(1, 1, 'mean_probability')],
+      'by_size': [],
+      'aggregations': [],
+      'calibration': {'expected_calibration_error': 0.1},
+      'confusions': [{'class': name, 'predicted': 'x', 'num_images': 1}],
+    },
+    with_paper=False,
+  )
+  assert '\x1b' not in text
+  (row,) = (x for x in text.splitlines() if 'a' in x and '| x | 1 |' in x)
+  assert r'a\|b \*c\* \`d\` \[e\]\(f\)' in row
+  (member,) = (x for x in text.splitlines() if x.startswith('| 1 | `'))
+  assert member.count('`') == 4

@@ -1,7 +1,11 @@
 """Tests of files of JSON, written whole or line by line."""
 
+import ast
 import errno
+import json
+import math
 import os
+import pathlib
 
 from etils import epath
 import pytest
@@ -119,3 +123,39 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     json_files.write_json(path, {'a': 3})
   assert path.read_bytes() == before
   assert [x.name for x in tmp_path.iterdir()] == ['x.json']
+
+
+def test_numbers_that_json_does_not_have_are_null(tmp_path):
+  value = {'a': [math.nan, 1.5, (math.inf, -math.inf)], 'b': {'c': math.nan}}
+  expected = {'a': [None, 1.5, [None, None]], 'b': {'c': None}}
+
+  def strict(text):
+    raise AssertionError(f'{text} is no JSON')
+
+  texts = [json_files.dumps(value), json_files.to_text(value)]
+  path = epath.Path(tmp_path) / 'x.jsonl'
+  lines = json_files.JsonLines(path)
+  lines.append({'step': 1, **value})
+  lines.flush()
+  texts.append(path.read_text())
+  for text in texts:
+    found = json.loads(text, parse_constant=strict)
+    found.pop('step', None)
+    assert found == expected
+
+
+def test_nothing_else_writes_json():
+  """`json.dumps` would write NaN as a word that others cannot read."""
+  root = pathlib.Path(json_files.__file__).parent.parent
+  found = []
+  for path in [*root.rglob('*.py'), root.parent / 'main.py']:
+    for node in ast.walk(ast.parse(path.read_text())):
+      if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and (node.func.value.id, node.func.attr[:4]) == ('json', 'dump')
+        and 'allow_nan' not in [x.arg for x in node.keywords]
+      ):
+        found.append(f'{path.relative_to(root.parent)}:{node.lineno}')
+  assert not found

@@ -376,6 +376,20 @@ def test_a_signal_does_not_save_a_bad_state():
   assert run.saves == []
 
 
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_an_evaluation_that_is_not_finite_stops_the_run(value):
+  run = Run(checkpoint_every_steps=3, eval_every_steps=6)
+  good = {'top1': 0.5, 'loss': 1.0}
+  results = {'raw': good, 'ema': {**good, 'loss': value}}
+  run.loop._evaluate_fn = lambda state: results
+  with pytest.raises(errors.TrainingError) as caught:
+    run()
+  message = str(caught.value)
+  assert 'the evaluation with ema weights not finite at step 6;' in message
+  assert 'checkpoint 3 is the last good one' in message
+  assert run.steps('save') == [3] and not run.recorder.evaluations
+
+
 def test_all_that_is_bad_is_named():
   run = Run(change={2: {'loss': math.nan, 'param_norm': math.inf}})
   with pytest.raises(errors.TrainingError, match='loss and param_norm not'):

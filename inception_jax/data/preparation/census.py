@@ -77,7 +77,7 @@ def load_or_take(
     for split in numbers
   }
   try:
-    json_files.write_atomically(path, json.dumps(splits, indent=2) + '\n')
+    json_files.write_atomically(path, json_files.dumps(splits, indent=2) + '\n')
   except errors.TrainingError as error:
     logging.warning('%s cannot be kept (%s)', path, error.__cause__)
   return splits

@@ -26,7 +26,7 @@ from inception_jax.data.preparation import (
   manual,
   staging,
 )
-from inception_jax.runtime import durable, errors, log
+from inception_jax.runtime import durable, errors, json_files, log
 
 # Kept beside a folder's census: its listing and what was left out.
 FILE = 'preparation.json'
@@ -195,7 +195,9 @@ def _prepare_folder(
     with failures.explained(name, root):
       _build(builder, expected, stage / 'downloads')
       about = {'listing': folder.listing, 'left_out': left_out}
-      (builder.data_path / FILE).write_text(json.dumps(about, indent=2) + '\n')
+      (builder.data_path / FILE).write_text(
+        json_files.dumps(about, indent=2) + '\n'
+      )
       _finish(name, root, stage)
 
 
