@@ -157,7 +157,9 @@ def test_not_a_number_is_no_answer(tmp_path):
   answers = create(tmp_path / 'answers')
   bad = block(0, 80)
   bad.log_probs[4, 1, 2] = np.nan
-  with pytest.raises(errors.InputError, match='not finite, first for picture 4'):
+  with pytest.raises(
+    errors.InputError, match='not finite, first for picture 4'
+  ):
     answers.write(0, bad)
   assert answers.missing() == [(0, 150)]
 
