@@ -562,9 +562,7 @@ def test_pixels_are_said_or_given(files, tmp_path, caplog):
     pretrained.load_pretrained(tmp_path / 'run', preprocessing='unit')
 
 
-@pytest.mark.parametrize(
-  'encoding', ['utf-8-sig', 'utf-16', 'utf-16-le', 'cp1252']
-)
+@pytest.mark.parametrize('encoding', ['utf-16', 'cp1252'])
 def test_labels_of_windows(files, tmp_path, encoding):
   path = tmp_path / 'labels.txt'
   lines = [f'{i}:Gänseblümchen {i}' for i in range(1000)]
@@ -578,21 +576,26 @@ def test_labels_of_windows(files, tmp_path, encoding):
     importing.import_weights('caffe', tmp_path / 'x', **arguments)
 
 
-def fine_tuned(files, tmp_path, names, num_outputs=5, without=(), old=False):
-  """Caffe's network with classifiers of other names, for other classes."""
+def fine_tuned(files, folder, names, num_outputs=5, without=(), old=False):
+  """Caffe's network with classifiers of other names, for other classes.
+
+  As its file would hold it, which takes seconds to write.
+  """
   rng = np.random.default_rng(0)
   _, arrays = files[caffe]
-  layers = published_files.caffe_layers(arrays)
+  arrays = {k: x for k, x in arrays.items() if '/classifier' not in k}
   changed = {}
   for name in ('loss1', 'loss2', 'loss3'):  # In Caffe's order.
     if name not in without:
       kernel = rng.random((num_outputs, 1024), np.float32)
       changed[names.get(name, f'{name}/classifier')] = [kernel, kernel[:, 0]]
-    layers.pop(f'{name}/classifier')
-  path = tmp_path / 'x.caffemodel'
-  contents = published_files.caffemodel({**layers, **changed}, old)
-  path.write_bytes(contents)
-  return path, changed
+  for name, blobs in changed.items():
+    for number, blob in enumerate(blobs):
+      shape = (1,) * (4 - blob.ndim) + blob.shape if old else blob.shape
+      arrays[f'{name}[{number}]'] = blob.reshape(shape)
+  path = epath.Path(folder) / 'x.caffemodel'
+  path.write_bytes(b'')
+  return conversion.network_of(caffe.LAYOUT, arrays, path), changed
 
 
 RENAMED = {
@@ -606,8 +609,7 @@ RENAMED = {
 @pytest.mark.parametrize('old', [False, True])
 @pytest.mark.parametrize('case', RENAMED)
 def test_renamed_classifiers_of_caffe(files, tmp_path, case, old, caplog):
-  path, changed = fine_tuned(files, tmp_path, RENAMED[case], old=old)
-  found = caffe.read(path)
+  found, changed = fine_tuned(files, tmp_path, RENAMED[case], old=old)
   assert found.missing == found.unused == ()
   params = found.variables['params']
   for name, (kernel, bias) in zip(
@@ -621,26 +623,22 @@ def test_renamed_classifiers_of_caffe(files, tmp_path, case, old, caplog):
 
 
 def test_a_renamed_classifier_of_as_many_classes_has_no_names(files, tmp_path):
-  path, _ = fine_tuned(files, tmp_path, RENAMED['main'], num_outputs=1000)
-  found = caffe.read(path)
+  found, _ = fine_tuned(files, tmp_path, RENAMED['main'], num_outputs=1000)
   assert found.labels[7].name == 'output 7' and found.card['labels'] is None
 
 
 def test_a_renamed_classifier_without_heads(files, tmp_path):
-  path, _ = fine_tuned(
+  found, _ = fine_tuned(
     files, tmp_path, {'loss3': 'mine'}, without=('loss1', 'loss2')
   )
-  found = caffe.read(path)
   assert found.model_arguments['num_classes'] == 5
   assert not found.model_arguments['use_aux']
 
 
 def test_which_of_two_classifiers_is_not_guessed(files, tmp_path):
-  path, _ = fine_tuned(
-    files, tmp_path, {'loss2': 'one', 'loss3': 'two'}, without=('loss1',)
-  )
+  names = {'loss2': 'one', 'loss3': 'two'}
   with pytest.raises(errors.InputError, match="of other names .first 'one"):
-    caffe.read(path)
+    fine_tuned(files, tmp_path, names, without=('loss1',))
 
 
 def test_hashes_that_are_known():
