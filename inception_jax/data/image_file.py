@@ -5,6 +5,9 @@ RGB or grey JPEGs; PNGs of 8-bit RGB, grey or palette without transparency;
 neither with an EXIF rotation. Everything else becomes an RGB PNG, which loses
 nothing: the first frame, upright, on white where it is transparent, 16 bits
 scaled to 8.
+
+What the reference decoder of a format refuses is refused: libpng (and Pillow),
+libjpeg-turbo, giflib (and Pillow), libwebp, libtiff, and Pillow for BMP.
 """
 
 from collections.abc import Iterator
@@ -15,15 +18,21 @@ import re
 import warnings
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile, TiffImagePlugin, features
 import tensorflow as tf
 
-from inception_jax.data import decoding
+from inception_jax.data import (
+  decoding,
+  gif_frame,
+  other_formats,
+)
 from inception_jax.runtime import errors
 
 # By content, not by ending. Other formats of Pillow's are no photographs, and
 # some run other programs.
 FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF')
+# MPO is a JPEG with further pictures after it, as some telephones write.
+_JPEGS = ('JPEG', 'MPO')
 _ORIENTATION = 0x0112  # EXIF tag.
 # What makes each of its values upright (TIFF 6.0; 1 is).
 _TRANSPOSITIONS = {
@@ -35,6 +44,8 @@ _TRANSPOSITIONS = {
   7: Image.Transpose.TRANSVERSE,
   8: Image.Transpose.ROTATE_90,
 }
+# libpng takes no more, also of the records.
+_MAX_SIDE = 1_000_000
 # Below zlib's usual 6: photographs hardly shrink by more effort.
 _PNG_LEVEL = 3
 
@@ -47,18 +58,26 @@ class UnreadableError(Exception):
 def patient_pillow() -> Iterator[None]:
   """Lets `encode` decide what is too large, and keeps Pillow from warning.
 
-  Both are settings of the whole process, so this is for the thread that starts
-  the others.
+  Pillow is also kept from taking truncated pictures, whoever had it do so, and
+  reads all TIFFs by libtiff: by itself it takes uncompressed ones for whole
+  that lack strips. All are settings of the whole process, so this is for the
+  thread that starts the others.
   """
   limit = Image.MAX_IMAGE_PIXELS
+  takes_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
+  by_libtiff = TiffImagePlugin.READ_LIBTIFF
   Image.init()  # Plug-ins are not to be loaded by several threads at once.
   with warnings.catch_warnings():
     warnings.filterwarnings('ignore', module=r'PIL\.')
     Image.MAX_IMAGE_PIXELS = None
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    TiffImagePlugin.READ_LIBTIFF = features.check('libtiff')
     try:
       yield
     finally:
       Image.MAX_IMAGE_PIXELS = limit
+      ImageFile.LOAD_TRUNCATED_IMAGES = takes_truncated
+      TiffImagePlugin.READ_LIBTIFF = by_libtiff
 
 
 def encode(data: bytes) -> bytes:
@@ -71,27 +90,65 @@ def encode(data: bytes) -> bytes:
     `data` itself or an RGB PNG, which `decoding.decode_image` can decode.
 
   Raises:
-    UnreadableError: if it is empty, truncated, of no known format, of more
-      than `decoding.MAX_PIXELS` pixels, or has no range of brightness.
+    UnreadableError: if it is empty, damaged, of no known format, of more than
+      `decoding.MAX_PIXELS` pixels, or has no range of brightness.
   """
   if not data:
     raise UnreadableError('the file is empty')
   try:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-      width, height = image.size
-      if width * height > decoding.MAX_PIXELS:
-        raise UnreadableError(
-          f'{width}x{height} pixels are more than {decoding.MAX_PIXELS:,}'
-        )
-      if _may_stay(image, data) and _can_be_decoded(data):
+      _check_header(image, data)
+      # Not of plain JPEGs: of them TensorFlow says the same.
+      if not (image.format in _JPEGS and _is_plain(image, data)):
+        image.load()
+      _check_elsewhere(image, data)
+      if _is_plain(image, data) and _orientation(image) == 1:
         return data
-      return _to_png(_to_rgb(image))
+      return _to_png(_to_rgb(_with_colour_key(image, data)))
   except (UnreadableError, MemoryError):
     raise
   except Image.UnidentifiedImageError as error:
-    raise UnreadableError(f'no {", ".join(FORMATS)} picture') from error
+    raise UnreadableError(other_formats.describe(data, FORMATS)) from error
   except Exception as error:  # Of a dozen kinds, depending on the format.
-    raise UnreadableError(errors.first_line(error)) from error
+    reason = errors.first_line(error)
+    if reason.startswith('decoder error'):  # And a number.
+      reason = f'its data are damaged ({reason})'
+    raise UnreadableError(reason) from error
+
+
+def _check_header(image: Image.Image, data: bytes) -> None:
+  """Raises if a picture is not to be decoded, whether damaged or not."""
+  width, height = image.size
+  if width * height > decoding.MAX_PIXELS:
+    raise UnreadableError(
+      f'{width}x{height} pixels are more than {decoding.MAX_PIXELS:,}'
+    )
+  if max(width, height) > _MAX_SIDE:
+    raise UnreadableError(
+      f'{width}x{height} pixels have a side of more than {_MAX_SIDE:,}'
+    )
+  if image.format == 'TIFF' and other_formats.is_raw_of_camera(image, data):
+    raise UnreadableError(other_formats.RAW)
+
+
+def _check_elsewhere(image: Image.Image, data: bytes) -> None:
+  """Raises if a picture has damage of which Pillow says nothing.
+
+  It compares no checksum of a PNG's pixels, and takes a PNG or GIF without an
+  end and a JPEG with a damaged one. libpng, libjpeg-turbo and giflib, which
+  TensorFlow calls, do not.
+  """
+  second = None
+  if image.format == 'PNG' or image.format in _JPEGS:
+    second = data
+  elif image.format == 'GIF':
+    second = gif_frame.extract(data)
+  if second is not None:
+    try:
+      decoded_size(second)
+    except UnreadableError as error:
+      image.load()  # If this fails it says more.
+      raise UnreadableError(f'its data are damaged ({error})') from error
 
 
 def encode_pillow(image: Image.Image) -> bytes:
@@ -145,33 +202,24 @@ def _decoder():
   )
 
 
-def _can_be_decoded(data: bytes) -> bool:
-  try:
-    decoded_size(data)
-  except UnreadableError:
-    return False  # Pillow may yet read it.
-  return True
-
-
-def _may_stay(image: Image.Image, data: bytes) -> bool:
-  """Whether training sees in the file itself what people see in it."""
-  # MPO is a JPEG with further pictures after it, as some telephones write.
-  if image.format in ('JPEG', 'MPO'):
-    plain = image.mode in ('RGB', 'L')
-  elif image.format == 'PNG':
-    bits = data[24]  # In the header, which every PNG begins with.
-    plain = (
-      bits == 8
-      and image.mode in ('RGB', 'L', 'P')
-      and not image.has_transparency_data
-    )
-  else:
-    plain = False
-  return plain and _orientation(image) == 1
+def _is_plain(image: Image.Image, data: bytes) -> bool:
+  """Whether training sees in the stored pixels what people see in them."""
+  if image.format in _JPEGS:
+    return image.mode in ('RGB', 'L')
+  return (
+    image.format == 'PNG'
+    and data[24] == 8  # Bits, in the header that every PNG begins with.
+    and image.mode in ('RGB', 'L', 'P')
+    and not image.has_transparency_data
+  )
 
 
 def _orientation(image: Image.Image) -> int:
-  """EXIF orientation from 1 to 8; 1 is upright, and where there is none."""
+  """EXIF orientation from 1 to 8; 1 is upright, and where there is none.
+
+  Of PNGs only once they are loaded: their EXIF data may come last, so that
+  Pillow loads them here, and no error of that may be lost.
+  """
   try:
     orientation = image.getexif().get(_ORIENTATION, 1)
   except Exception:  # Damaged EXIF data, which do not make a picture worthless.
@@ -199,6 +247,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
   return upright.convert('RGB')
 
 
+def _with_colour_key(image: Image.Image, data: bytes) -> Image.Image:
+  """The picture, or if one of its colours is transparent, that as RGBA.
+
+  Pillow compares the colour of a PNG, whose bits may be any, with 8-bit pixels.
+  """
+  has_key = image.mode != 'P' and 'transparency' in image.info
+  if image.format != 'PNG' or not has_key:
+    return image
+  result = Image.fromarray(tf.io.decode_png(data, channels=4).numpy())
+  result.getexif()[_ORIENTATION] = _orientation(image)
+  return result
+
+
 def _has_16_bits(image: Image.Image) -> bool:
   # Older releases of Pillow open 16-bit grey PNGs as 'I'.
   return image.mode.startswith('I;16') or (
@@ -214,7 +275,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
   if 'transparency' in image.info:
     grey[pixels == image.info['transparency']] = 255
   result = Image.fromarray(grey)
-  result.getexif().update(image.getexif())
+  result.getexif()[_ORIENTATION] = _orientation(image)
   return result
 
 

@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 import pytest
 import tensorflow as tf
 
@@ -222,7 +222,6 @@ def png_header(width, height):
   [
     (b'', 'empty'),
     (b'not a picture', 'no JPEG, PNG'),
-    (b'\0\0\0\x18ftypheic' + bytes(99), 'no JPEG, PNG'),
     (save(SMOOTH, 'JPEG')[:-300], 'Truncated'),
     (save(RGB, 'JPEG')[:-60], 'truncated'),
     (save(RGB, 'PNG')[:-60], 'truncated|ended|broken'),
@@ -239,6 +238,199 @@ def test_what_is_no_picture_says_why(data, reason):
     with pytest.raises(image_file.UnreadableError, match=reason):
       image_file.encode(data)
   assert Image.MAX_IMAGE_PIXELS == limit
+
+
+def png_of(mode):
+  """A PNG of a mode, larger than its header."""
+  image = Image.fromarray(SMOOTH)
+  if mode == 'I;16':
+    return save(GREY_16, 'PNG')
+  if mode in ('LA', 'RGBA'):
+    image.putalpha(Image.fromarray(SMOOTH[..., 0]))
+  return save(image.convert(mode), 'PNG')
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I;16'])
+def test_no_flipped_bit_of_a_png_is_taken(mode):
+  data = png_of(mode)
+  image_file.encode(data)
+  rng = np.random.RandomState(0)
+  # From the first byte of the pixels to the last checksum.
+  for place in rng.randint(data.index(b'IDAT') + 4, len(data), 20):
+    flipped = bytearray(data)
+    flipped[place] ^= 1 << rng.randint(8)
+    with pytest.raises(image_file.UnreadableError):
+      image_file.encode(bytes(flipped))
+
+
+@pytest.mark.parametrize('mode', ['L', 'RGB', 'RGBA', 'P'])
+def test_png_without_its_end_is_not_taken(mode):
+  data = png_of(mode)
+  for num in (1, 12, 16):  # Of the last checksum, its chunk, that of pixels.
+    with pytest.raises(image_file.UnreadableError, match='damaged'):
+      image_file.encode(data[:-num])
+
+
+def test_png_keeps_what_may_be_anything():
+  data = png_of('RGB')
+  # After the end; and in a chunk that is none of pixels.
+  assert image_file.encode(data + b'more') == data + b'more'
+  exif = Image.Exif()
+  exif[0x010E] = 'x'
+  data = save(SMOOTH, 'PNG', exif=exif)
+  assert image_file.encode(data) == data
+
+
+def pillow_takes(data):
+  try:
+    Image.open(io.BytesIO(data)).load()
+  except OSError:
+    return False
+  return True
+
+
+def test_jpeg_whose_end_is_damaged_is_not_taken():
+  data = save(SMOOTH[..., 0], 'JPEG')
+  assert data.endswith(b'\xff\xd9')
+  ends = [data[:-1] + bytes([0xD9 ^ 1 << bit]) for bit in range(8)]
+  taken = [end for end in ends if pillow_takes(end)]
+  assert taken
+  for end in taken:
+    with pytest.raises(image_file.UnreadableError, match='damaged'):
+      image_file.encode(end)
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [
+    lambda data, first: data[:first] + b'what' + data[first:],
+    lambda data, first: data[:-2],  # The empty block after the last.
+  ],
+  ids=['no block before the picture', 'no end'],
+)
+def test_gif_with_damaged_blocks_is_not_taken(damage):
+  data = save(palette(), 'GIF')
+  damaged = damage(data, data.index(b'\x2c\0\0\0\0\x11'))
+  assert pillow_takes(damaged)
+  with pytest.raises(image_file.UnreadableError):
+    image_file.encode(damaged)
+
+
+def test_of_a_gif_only_the_first_picture_matters():
+  data, pixels = animation()
+  second = data.rindex(b'\x2c')
+  np.testing.assert_array_equal(
+    decoded(image_file.encode(data[: second + 20])), pixels
+  )
+
+
+def test_uncompressed_tiff_without_its_last_rows_is_not_taken():
+  data = bytearray(save(SMOOTH, 'TIFF'))
+  entry = struct.pack('<HHI', 257, 3, 1)  # Its height, in `<H`.
+  if entry not in data:
+    entry = struct.pack('<HHI', 257, 4, 1)
+  place = data.index(entry) + len(entry)
+  assert data[place] == 40
+  data[place] = 56  # The rows of a strip are 40 still.
+  assert pillow_takes(bytes(data))
+  with image_file.patient_pillow():
+    with pytest.raises(image_file.UnreadableError):
+      image_file.encode(bytes(data))
+
+
+def test_truncated_pictures_are_refused_whatever_pillow_was_told(monkeypatch):
+  monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)
+  with image_file.patient_pillow():
+    for kind in ('BMP', 'TIFF'):
+      with pytest.raises(image_file.UnreadableError):
+        image_file.encode(save(SMOOTH, kind)[:-100])
+  assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def png_with_key(pixels, bits, key):
+  """A PNG of grey or RGB pixels of which one colour is transparent."""
+
+  def chunk(name, contents):
+    length = struct.pack('>I', len(contents))
+    return (
+      length + name + contents + struct.pack('>I', zlib.crc32(name + contents))
+    )
+
+  height, width = pixels.shape[:2]
+  if bits == 16:
+    rows = pixels.astype('>u2').reshape(height, -1).view(np.uint8)
+  else:
+    places = np.unpackbits(pixels[..., None].astype(np.uint8), axis=2)
+    rows = np.packbits(places[..., -bits:].reshape(height, -1), axis=1)
+  rows = np.pad(rows, ((0, 0), (1, 0)))  # No filter.
+  colours = 2 if pixels.ndim == 3 else 0
+  header = struct.pack('>IIBBBBB', width, height, bits, colours, 0, 0, 0)
+  return (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', header)
+    + chunk(b'tRNS', np.asarray(key).astype('>u2').tobytes())
+    + chunk(b'IDAT', zlib.compress(rows.tobytes()))
+    + chunk(b'IEND', b'')
+  )
+
+
+@pytest.mark.parametrize('bits', [2, 4, 16, 48])
+def test_transparent_colour_of_png_of_any_depth(bits):
+  if bits == 48:
+    pixels = RNG.randint(0, 2**16, (11, 17, 3))
+    pixels[2:5, 3:9] = pixels[0, 0]
+    # Equal in eight bits, but another colour.
+    pixels[9, 9] = pixels[0, 0] ^ 1
+    levels = pixels >> 8
+  else:
+    pixels = RNG.randint(0, 2**bits, (11, 17))
+    pixels[2:5, 3:9] = pixels[0, 0]
+    levels = pixels >> 8 if bits == 16 else pixels * 255 // (2**bits - 1)
+    levels = grey_to_rgb(levels)
+  key = pixels[0, 0]
+  seen = (pixels == key).reshape(11, 17, -1).all(-1)
+  expected = np.where(seen[..., None], 255, levels)
+  data = png_with_key(pixels, min(bits, 16), key)
+  np.testing.assert_array_equal(decoded(image_file.encode(data)), expected)
+
+
+def bmff(brand, *others):
+  brands = brand + bytes(4) + b''.join(others)
+  return struct.pack('>I', 8 + len(brands)) + b'ftyp' + brands + bytes(99)
+
+
+def tiff_with(tag, value):
+  return save(SMOOTH, 'TIFF', tiffinfo={tag: value})
+
+
+@pytest.mark.parametrize(
+  ('data', 'reason'),
+  [
+    (bmff(b'heic', b'mif1', b'heic'), 'HEIC picture; convert.*pillow-heif'),
+    (bmff(b'mif1', b'mif1', b'heic'), 'HEIC'),
+    (bmff(b'avif', b'mif1', b'avif'), 'AVIF picture; convert.*Pillow 11.3'),
+    (bmff(b'mif1', b'mif1', b'avif'), 'AVIF'),
+    (bmff(b'crx ', b'isom'), 'raw picture of a camera; develop'),
+    (bmff(b'isom', b'mp42'), 'no JPEG, PNG'),
+    (tiff_with(50706, b'\1\4\0\0'), 'raw picture of a camera'),
+    (b'FUJIFILMCCD-RAW 0201' + bytes(99), 'raw picture of a camera'),
+    (b'\xff\x0a' + bytes(99), 'JPEG XL picture; convert'),
+    (b'\0\0\0\x0cjP  \r\n\x87\n' + bytes(99), 'JPEG 2000 picture; convert'),
+    (b'<!DOCTYPE html><html>', 'web page.*download the picture itself'),
+    (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', 'SVG drawing; convert'),
+    (b'%PDF-1.7', 'PDF document'),
+    (
+      save(SMOOTH, 'PNG')[:20] + bytes(99),
+      'PNG picture whose header is damaged',
+    ),
+    (b'II*\0' + bytes(60), 'TIFF picture whose header'),
+  ],
+  ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_other_formats_are_named_with_a_remedy(data, reason):
+  with image_file.patient_pillow():
+    with pytest.raises(image_file.UnreadableError, match=reason):
+      image_file.encode(data)
 
 
 def test_size_is_that_of_the_decoded_image():
