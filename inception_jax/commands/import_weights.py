@@ -72,15 +72,11 @@ def import_weights(
       f'--source must be one of {", ".join(SOURCES)}, not'
       f' {source!r}{errors.suggestion(source, SOURCES)}'
     )
-  workdir = epath.Path(paths.expand(workdir, '--workdir'))
-  paths.check_folder(workdir, '--workdir')
-  if durable.is_local(workdir):
-    workdir = workdir.resolve()
+  workdir = _place(workdir)
   if path is not None:
     path = paths.expand(path, '--input')
   if label_file is not None:
     label_file = paths.expand(label_file, '--labels')
-  _check_free(workdir)
   network = _read(source, path, label_file, download, weights)
   network = pixel_values.settle(network, source, preprocessing)
   card = _write(network, workdir, source)
@@ -99,6 +95,16 @@ def import_weights(
     'sha256': card.get('sha256'),
     'labels': card.get('labels'),
   }
+
+
+def _place(workdir: epath.PathLike) -> epath.Path:
+  """The run directory, where nothing is yet."""
+  workdir = epath.Path(paths.expand(workdir, '--workdir'))
+  paths.check_folder(workdir, '--workdir')
+  if durable.is_local(workdir):
+    workdir = workdir.resolve()
+  _check_free(workdir)
+  return workdir
 
 
 def _check_free(workdir: epath.Path) -> None:

@@ -278,6 +278,11 @@ def _without_numbers(names: Sequence[str]) -> list[str]:
   return [numbered[number] for number in range(len(names))]
 
 
+def numbered(num_outputs: int) -> LabelMap:
+  """Labels of outputs of which nobody says what they are."""
+  return LabelMap(tuple(Label(f'output {i}') for i in range(num_outputs)))
+
+
 def imagenet(num_outputs: int = NUM_IMAGENET_CLASSES) -> LabelMap:
   """The classes of ILSVRC-2012 in the order of their synsets, as in TFDS.
 

@@ -101,19 +101,6 @@ def network_of(
   profile = profiles.profile_of(layout.profile)
   label_map, origin = _labels(profile, arguments['num_classes'], is_renamed)
   digests = download.digests_of(path)
-  is_published = layout.release.is_published(digests)
-  if not is_published:
-    # Of what was published, if anything was.
-    kind = 'sha1' if layout.release.sha1 else 'sha256'
-    logging.warning(
-      'the %s of %s is %s, %s',
-      kind,
-      path,
-      digests[kind],
-      'which is not the published one'
-      if is_published is False
-      else 'and no published one is known',
-    )
   return imported.ImportedNetwork(
     model_arguments=arguments,
     variables=variables,
@@ -128,7 +115,7 @@ def network_of(
       'url': layout.release.url,
       'file': path.name,
       **digests,
-      'is_published': is_published,
+      'is_published': _is_published(layout.release, digests, path),
       'labels': origin,
     },
   )
@@ -156,6 +143,26 @@ def _with_classifiers(
     names |= {theirs.kernel: ours.kernel, theirs.bias: ours.bias}
   arrays = {names.get(name, name): array for name, array in arrays.items()}
   return arrays, layers[-1] in found
+
+
+def _is_published(
+  release: download.Release, digests: Mapping[str, str], path: epath.Path
+) -> bool | None:
+  """Whether this is the published file; says so if it is not."""
+  is_published = release.is_published(digests)
+  if not is_published:
+    # Of what was published, if anything was.
+    kind = 'sha1' if release.sha1 else 'sha256'
+    logging.warning(
+      'the %s of %s is %s, %s',
+      kind,
+      path,
+      digests[kind],
+      'which is not the published one'
+      if is_published is False
+      else 'and no published one is known',
+    )
+  return is_published
 
 
 def convert(
@@ -290,5 +297,4 @@ def _labels(
     ' names, unless --labels=FILE names them, a text with a line for each',
     num_outputs,
   )
-  numbers = tuple(labels.Label(f'output {i}') for i in range(num_outputs))
-  return labels.LabelMap(numbers), None
+  return labels.numbered(num_outputs), None

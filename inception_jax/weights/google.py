@@ -335,8 +335,7 @@ def _read_labels(
       path,
       LABEL_FILE,
     )
-    numbers = [labels.Label(f'output {i}') for i in range(num_outputs)]
-    return labels.LabelMap(tuple(numbers)), None
+    return labels.numbered(num_outputs), None
   try:
     label_map = labels.from_label_file(text, num_outputs)
     synsets = '\n'.join(label.synset or '' for label in label_map.labels)
