@@ -28,6 +28,7 @@ def parse_flags(argv: list[str]) -> list[str]:
   from inception_jax.runtime import cluster
 
   try:
+    flags.check_config_file(argv)
     rest = flags.parse(argv)
     # Raises if the file cannot be read.
     getattr(flags.FLAGS.config, 'keys', None)

@@ -5,10 +5,12 @@ import re
 import sys
 
 from absl import flags
+from etils import epath
 from ml_collections import config_flags
 
 from inception_jax.commands import registry
 from inception_jax.experiment import config as config_lib
+from inception_jax.runtime import text_files
 
 FLAGS = flags.FLAGS
 
@@ -53,6 +55,24 @@ for name, text in {
   'features': 'END_POINT:CHANNEL or class:NAME to dream.',
 }.items():
   flags.DEFINE_list(name, None, text)
+
+
+def check_config_file(argv: list[str]) -> None:
+  """Checks that the file of the config is text that Python reads.
+
+  Args:
+    argv: program and arguments.
+
+  Raises:
+    ValueError: if it is not, as of some editors of Windows.
+  """
+  for place, argument in enumerate(argv):
+    found = re.match(r'-{1,2}config(?:=(.*))?$', argument)
+    if found:
+      value = found[1] or ''.join(argv[place + 1 : place + 2])
+      # What follows a colon is an argument of the config.
+      path = os.path.expanduser(re.sub(r'(\.py):.*$', r'\1', value))
+      text_files.check_source(epath.Path(path))
 
 
 def parse(argv: list[str]) -> list[str]:

@@ -1,6 +1,8 @@
 """Text that a user has written, with whatever editor."""
 
 import codecs
+import io
+import tokenize
 
 from etils import epath
 
@@ -29,6 +31,35 @@ def read(path: epath.Path) -> str:
   if len(data) > _MAX_BYTES:
     raise ValueError(f'it has more than {_MAX_BYTES:,} bytes')
   return decode(data)
+
+
+def check_source(path: epath.Path) -> None:
+  """Checks that Python can read a file of its own, such as a config.
+
+  Args:
+    path: the file; whoever opens it says so if it is not there.
+
+  Raises:
+    ValueError: if it cannot, and the file is neither UTF-8 nor in an encoding
+      that it names.
+  """
+  try:
+    with path.open('rb') as file:
+      data = file.read(_MAX_BYTES)
+  except Exception:  # Of remote files, of several kinds.
+    return
+  try:
+    compile(data, str(path), 'exec', dont_inherit=True)
+  except Exception as error:  # Of damaged code, likewise.
+    try:
+      encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+      if '\0' not in data.decode(encoding):
+        return  # Whoever runs it says what is wrong with the code.
+    except (SyntaxError, UnicodeDecodeError):
+      pass
+    raise ValueError(
+      f'{path} is not UTF-8, as Python takes its files to be; save it as UTF-8'
+    ) from error
 
 
 def decode(data: bytes) -> str:

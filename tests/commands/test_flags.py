@@ -58,6 +58,21 @@ def test_a_file_of_an_earlier_version_keeps_its_name(parse, file, name):
   assert parse('--config', path, arguments[1])[2] == arguments[1]
 
 
+@pytest.mark.parametrize('form', ['--config={}', '-config={}', '--config {}'])
+def test_a_config_that_python_cannot_read_is_named(tmp_path, form):
+  path = tmp_path / 'config.py'
+  argv = ['main.py', *form.format(path).split(), '--workdir=x']
+  path.write_bytes('x = "Größe"'.encode('utf-8-sig'))
+  flags.check_config_file(argv)
+  flags.check_config_file(['main.py', '--config', '--workdir=x'])
+  for encoding in ('utf-16', 'cp1252'):
+    path.write_bytes('x = "Größe"'.encode(encoding))
+    with pytest.raises(ValueError, match='config.py is not UTF-8.*save it as'):
+      flags.check_config_file(argv)
+  with pytest.raises(ValueError, match='config.py is not UTF-8'):
+    flags.check_config_file(['main.py', f'--config={path}:argument'])
+
+
 def test_other_fields_are_left_alone(parse, file):
   path = file({'averaging': {'polyak_start_epoch': 8.0}, 'train': {}})
   arguments = [f'--config={path}', f'{OLD}s=1.0', '--config.train.seed=3']

@@ -50,6 +50,34 @@ def test_what_is_no_text_is_refused(data):
     text_files.decode(data)
 
 
+@pytest.mark.parametrize(
+  ('data', 'is_readable'),
+  [
+    ('# Größe\r\nx = 1\r\n'.encode(), True),
+    ('# Größe'.encode('utf-8-sig'), True),
+    ('# coding: cp1252\n# Größe'.encode('cp1252'), True),
+    (b'# Python minds other letters in strings only: Gr\xf6\xdfe', True),
+    ('x = "Größe"'.encode('cp1252'), False),
+    (('\n' * 9 + 'x = "Größe"').encode('cp1252'), False),
+    ('# x'.encode('utf-16'), False),
+    ('# x'.encode('utf-16-le'), False),
+    (b'# coding: none\n', False),
+  ],
+)
+def test_files_of_python(tmp_path, data, is_readable):
+  (tmp_path / 'x.py').write_bytes(data)
+  if is_readable:
+    text_files.check_source(tmp_path / 'x.py')
+    compile(data, 'x.py', 'exec')
+    return
+  with pytest.raises(ValueError, match='x.py is not UTF-8.*save it as UTF-8'):
+    text_files.check_source(tmp_path / 'x.py')
+  with pytest.raises((SyntaxError, ValueError)):
+    compile(data, 'x.py', 'exec')
+  text_files.check_source(tmp_path / 'none.py')
+  text_files.check_source(tmp_path)
+
+
 def test_sizes_are_bounded(tmp_path, monkeypatch):
   monkeypatch.setattr(text_files, '_MAX_BYTES', 10)
   (tmp_path / 'x').write_text('a' * 11)
