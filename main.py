@@ -25,7 +25,7 @@ from inception_jax.commands import flags  # noqa: E402
 
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; a wrong one ends with a sentence, not a traceback."""
-  from inception_jax.runtime import cluster
+  from inception_jax.runtime import cluster, errors, log
 
   try:
     flags.check_config_file(argv)
@@ -33,7 +33,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     # Raises if the file cannot be read.
     getattr(flags.FLAGS.config, 'keys', None)
   except Exception as error:  # Also whatever a config file raises.
-    print(f'error: {" ".join(str(error).split())}', file=sys.stderr, flush=True)
+    log.say(errors.on_one_line(f'error: {" ".join(str(error).split())}'))
     cluster.leave(error)
     sys.exit(1)
   return rest

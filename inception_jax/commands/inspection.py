@@ -157,7 +157,8 @@ def _take_census(
   counts = [of_split['class_counts'] for of_split in splits.values()]
   for name in experiment.dataset.class_names:
     writer.writerow([name, *(of_split.get(name, 0) for of_split in counts)])
-  files.write({'classes.csv': table.getvalue().encode()})
+  contents = table.getvalue().encode(errors='backslashreplace')
+  files.write({'classes.csv': contents})
   return {
     split: {k: v for k, v in of_split.items() if k != 'class_counts'}
     for split, of_split in splits.items()

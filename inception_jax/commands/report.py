@@ -94,7 +94,7 @@ def _write(
   }
   own_files.OwnFiles(folder, '--output').write(
     {
-      name: x.encode() if isinstance(x, str) else x
+      name: x.encode(errors='backslashreplace') if isinstance(x, str) else x
       for name, x in files.items()
       if x is not None
     },

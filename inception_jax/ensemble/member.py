@@ -28,7 +28,7 @@ def main() -> int:
       result = train.train(given['config'], given['workdir'])
     log.print_result(json_files.dumps(result))
   except errors.UserFacingError as error:
-    log.say(f'error: {error}')
+    log.say(errors.on_one_line(f'error: {error}'))
     return error.exit_status
   except KeyboardInterrupt as error:
     # Before or after the loop, which saves. The threads of libraries, cut short

@@ -75,7 +75,7 @@ def compile_contents(
     'members': _members_to_json(predictions),
     'protocol': protocol.name,
     'num_images': table[0].scores.num_images,
-    'num_classes': len(predictions.dataset.class_names),
+    'num_classes': sum(x.is_class for x in members.labels.labels),
     'table_3': lines,
     'by_size': comparison.by_size(rows),
     'aggregations': [

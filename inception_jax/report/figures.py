@@ -116,7 +116,7 @@ def confusion(
   drawn = axes.imshow(matrix, 'viridis', vmin=0, vmax=1)
   axes.set(xlabel='predicted class', ylabel='class')
   if len(kept) <= _MAX_NAMED_CLASSES:
-    short = drawn_names.distinct([names[i] for i in kept], _NAME_WIDTH)
+    short = _shortened(names, kept)
     axes.set_xticks(range(len(kept)), short, rotation=90, fontsize=8)
     axes.set_yticks(range(len(kept)), short, fontsize=8)
     counts = found.matrix[np.ix_(kept, kept)]
@@ -134,6 +134,12 @@ def confusion(
   return figure
 
 
+def _shortened(names: Sequence[str], kept: np.ndarray) -> list[str]:
+  """Names of some classes, which are the same in all figures."""
+  short = drawn_names.distinct(names, _NAME_WIDTH)
+  return [short[i] for i in kept]
+
+
 def class_accuracy(
   found: scores.Confusions, names: Sequence[str]
 ) -> mpl_figure.Figure:
@@ -145,7 +151,7 @@ def class_accuracy(
   figure = mpl_figure.Figure(figsize=(7.5, height), layout='constrained')
   axes = figure.subplots()
   if is_named:
-    short = drawn_names.distinct([names[i] for i in kept], _NAME_WIDTH)
+    short = _shortened(names, kept)
     labels = [
       f'{name} ({count})'
       for name, count in zip(short, found.num_images[kept], strict=True)

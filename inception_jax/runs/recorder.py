@@ -111,8 +111,11 @@ def _is_metrics(line: Mapping[str, Any]) -> bool:
 
 
 def _is_numbers(values: Any) -> bool:
-  # Of all whole numbers that JSON can hold, not all are floats.
+  # Of all whole numbers that JSON can hold, not all are floats. What was not
+  # finite in a run of an earlier version is null.
   return isinstance(values, dict) and all(
-    isinstance(x, float) or isinstance(x, int) and abs(x) < 1 << 53
+    x is None
+    or isinstance(x, float)
+    or (isinstance(x, int) and abs(x) < 1 << 53)
     for x in values.values()
   )

@@ -31,10 +31,15 @@ def configure() -> None:
 
 
 class Formatter(logging.PythonFormatter):
-  """A line as absl writes it, without characters that a terminal obeys."""
+  """A line as absl writes it, without characters that a terminal obeys.
+
+  What we log is one line, whatever names are in it.
+  """
 
   def format(self, record: std_logging.LogRecord) -> str:
-    return errors.printable(super().format(record))
+    text = super().format(record)
+    is_line = record.pathname.startswith(_PACKAGE) and not record.exc_info
+    return errors.on_one_line(text) if is_line else errors.printable(text)
 
 
 def is_shown(record: std_logging.LogRecord) -> bool:

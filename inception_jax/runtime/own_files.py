@@ -22,7 +22,7 @@ def write(path: epath.PathLike, flag: str, contents: str | bytes) -> None:
   """Writes one file; see `OwnFiles.write`."""
   path = _resolved(path)
   if isinstance(contents, str):
-    contents = contents.encode()
+    contents = contents.encode(errors='backslashreplace')
   OwnFiles(path.parent, flag).write({path.name: contents})
 
 

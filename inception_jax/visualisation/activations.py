@@ -9,6 +9,7 @@ from matplotlib import figure as mpl_figure
 import numpy as np
 
 from inception_jax.visualisation import features as feature_visualisation
+from inception_jax.visualisation import fonts
 
 _NUM_CHANNELS = 8
 _NUM_COLUMNS = 8
@@ -176,8 +177,9 @@ def draw_feature(
   axes.axis('off')
   what = 'logit' if feature.end_point == 'logits' else 'mean activation'
   first, last = ascent.values[0], ascent.values[-_NUM_LAST_STEPS:].mean()
+  title = textwrap.fill(fonts.drawable(feature.title), 40)
   axes.set_title(
-    f'{textwrap.fill(feature.title, 40)}\n{what} {first:.4g} → {last:.4g}',
+    f'{title}\n{what} {first:.4g} → {last:.4g}',
     fontsize=10,
     parse_math=False,
   )

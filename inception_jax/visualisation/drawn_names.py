@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from inception_jax.runtime import errors
+from inception_jax.visualisation import fonts
 
 _EMPTY = '(no name)'
 
@@ -16,6 +17,11 @@ def shown(name: str, width: int) -> str:
     width: number of characters that the result may have.
   """
   return _cut(_first_synonym(name), width)
+
+
+def one_line(name: str, width: int) -> str:
+  """As `shown`, for a terminal, which has more characters than a figure."""
+  return _cut(_one_line(_first(name)), width)
 
 
 def distinct(names: Sequence[str], width: int) -> list[str]:
@@ -45,12 +51,20 @@ def distinct(names: Sequence[str], width: int) -> list[str]:
 
 
 def _literal(name: str) -> str:
+  return fonts.drawable(_one_line(name))
+
+
+def _one_line(name: str) -> str:
   return errors.on_one_line(name) if name.strip() else _EMPTY
 
 
 def _first_synonym(name: str) -> str:
+  return _literal(_first(name))
+
+
+def _first(name: str) -> str:
   # ImageNet's names are lists of synonyms.
-  return _literal(name.split(', ')[0] or name)
+  return name.split(', ')[0] or name
 
 
 def _cut(text: str, width: int) -> str:

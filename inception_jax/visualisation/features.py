@@ -25,8 +25,10 @@ from inception_jax.training import augment
 from inception_jax.visualisation import drawn_names
 
 _CLASS = 'class'
-# Of a class in titles and names of files, in characters.
+# Of a class in titles and in names of files, in characters; file systems end at
+# 255 bytes.
 _NAME_WIDTH = 60
+_SLUG_LENGTH = 50
 # Chosen by eye on the authors' weights. The frequencies' own scale makes the
 # first image grey with faint noise.
 _LEARNING_RATE = 0.04
@@ -123,8 +125,8 @@ def channel_feature(end_point: str, channel: int) -> Feature:
 
 def class_feature(output: int, label_map: labels.LabelMap) -> Feature:
   """A class, by its logit: its probability also grows as others fall."""
-  name = drawn_names.shown(label_map[output].name, _NAME_WIDTH)
-  slug = re.sub(r'\W+', '_', name.lower()).strip('_')
+  name = drawn_names.one_line(label_map[output].name, _NAME_WIDTH)
+  slug = re.sub(r'\W+', '_', name.lower()).strip('_')[:_SLUG_LENGTH]
   return Feature('logits', output, name, f'{_CLASS}_{output}_{slug}')
 
 

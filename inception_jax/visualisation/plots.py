@@ -13,6 +13,8 @@ from matplotlib import figure as mpl_figure
 from matplotlib import text as mpl_text
 import numpy as np
 
+from inception_jax.visualisation import fonts
+
 
 def to_png(figure: mpl_figure.Figure) -> bytes:
   """A figure as the contents of a PNG file.
@@ -20,10 +22,14 @@ def to_png(figure: mpl_figure.Figure) -> bytes:
   All text is drawn as it is: dollars and the like make no formulas.
   """
   buffer = io.BytesIO()
-  for text in figure.findobj(mpl_text.Text):
+  texts = figure.findobj(mpl_text.Text)
+  families = fonts.families(''.join(text.get_text() for text in texts))
+  for text in texts:
     text.set_parse_math(False)
+    text.set_fontfamily(families)
   with (
-    matplotlib.rc_context({'text.parse_math': False}),  # Of what comes yet.
+    # Of what comes yet.
+    matplotlib.rc_context({'text.parse_math': False, 'font.family': families}),
     warnings.catch_warnings(),
   ):
     # Of characters that the font does not have, which are drawn as boxes.
@@ -79,12 +85,17 @@ def _plot_training(
   steps = [line['step'] for line in lines]
   names = {name for line in lines for name in line['train']}
   for name in sorted(names, reverse=True):
-    values = [line['train'].get(name, math.nan) for line in lines]
+    values = [_number(line['train'].get(name)) for line in lines]
     label = f'train {name[5:]}'
     if name.startswith('loss_'):
       losses.plot(steps, values, label=label)
     elif name.startswith('top1_'):
       accuracies.plot(steps, values, label=label, alpha=0.5, linewidth=1)
+
+
+def _number(value: float | None) -> float:
+  """A value of a line; NaN, which is not drawn, where there is none."""
+  return math.nan if value is None else value
 
 
 def _losses_of(lines: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -93,7 +104,7 @@ def _losses_of(lines: Sequence[Mapping[str, Any]]) -> list[float]:
     value
     for line in lines
     for name, value in line['train'].items()
-    if name.startswith('loss_') and math.isfinite(value)
+    if name.startswith('loss_') and math.isfinite(_number(value))
   ]
 
 
@@ -108,7 +119,7 @@ def _plot_evaluations(
     there = [line for line in lines if kind in line['evaluation']]
     steps = [line['step'] for line in there]
     for axes, name in ((losses, 'loss'), (accuracies, 'top1')):
-      values = [line['evaluation'][kind].get(name, math.nan) for line in there]
+      values = [_number(line['evaluation'][kind].get(name)) for line in there]
       axes.plot(steps, values, label=f'eval {kind}', **style)
 
 

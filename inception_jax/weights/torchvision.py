@@ -6,6 +6,7 @@ References:
 
 from collections.abc import Mapping
 import json
+import shlex
 from typing import Any
 
 from absl import logging
@@ -113,7 +114,7 @@ def _log_choice(found: wrapped.Network, path: epath.Path) -> None:
   kind = 'moving averages' if found.is_average else 'weights'
   if found.others:
     others = ' or '.join(
-      f'--weights={x}' if x else '--weights=raw' for x in found.others
+      shlex.quote(f'--weights={x or "raw"}') for x in found.others
     )
     logging.warning(
       'taking the %s%s of %s, which holds others; %s takes them',

@@ -10,6 +10,7 @@ known.
 from collections.abc import Collection, Iterable, Mapping
 import dataclasses
 import re
+import shlex
 
 import numpy as np
 
@@ -190,7 +191,7 @@ def _choose(
       f' {known}; leave --weights out'
     )
   if len(found) > 1:
-    flags = ' or '.join(f'--weights={x.prefix}' for x in found)
+    flags = ' or '.join(shlex.quote(f'--weights={x.prefix}') for x in found)
     raise errors.InputError(
       f'{source} holds {len(found)} networks; give {flags}'
     )

@@ -146,3 +146,17 @@ def test_empty_metrics_of_an_earlier_version_are_said(tmp_path, caplog):
   caplog.clear()
   recorder_lib.Recorder(tmp_path, 0, False, '')
   assert not caplog.messages
+
+
+def test_what_was_not_finite_in_an_earlier_version_is_null(tmp_path):
+  known = (
+    '{"step": 1, "train": {"loss": 1.0, "loss_main": NaN}}\n'
+    '{"step": 2, "evaluation": {"ema": {"top1": 0.5, "loss": Infinity}}}\n'
+  )
+  for _ in range(2):  # Resumed, and resumed again.
+    recorder = recorder_lib.Recorder(tmp_path, 2, True, known)
+    recorder.close()
+    known = recorder.metrics.text
+    assert 'NaN' not in known and 'Infinity' not in known
+    assert known == (tmp_path / 'metrics.jsonl').read_text()
+  plots.to_png(plots.learning_curves(recorder.metrics, 2.3))

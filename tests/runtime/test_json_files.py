@@ -8,9 +8,16 @@ import os
 import pathlib
 
 from etils import epath
+import odd_names
 import pytest
 
-from inception_jax.runtime import durable, errors, json_files, read_failures
+from inception_jax.runtime import (
+  durable,
+  errors,
+  json_files,
+  log,
+  read_failures,
+)
 
 
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-32'])
@@ -159,3 +166,10 @@ def test_nothing_else_writes_json():
       ):
         found.append(f'{path.relative_to(root.parent)}:{node.lineno}')
   assert not found
+
+
+def test_json_on_a_terminal_is_still_json(capsys):
+  value = {name: [name] for name in odd_names.NAMES}
+  for text in (json_files.dumps(value), json_files.to_text(value)):
+    log.print_result(text)
+    assert json.loads(capsys.readouterr().out) == value

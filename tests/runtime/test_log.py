@@ -1,8 +1,10 @@
 """Tests of what goes to standard error and output."""
 
+import ast
 import asyncio
 import errno
 import logging as std_logging
+import pathlib
 import sys
 
 import pytest
@@ -60,3 +62,30 @@ def test_a_sentence_that_cannot_be_printed_stops_nothing(monkeypatch, capsys):
   assert capsys.readouterr() == ('', 'heard\n')
   monkeypatch.setattr(sys, 'stderr', Full())
   log.say('not heard')
+
+
+def test_what_we_log_is_one_line_whatever_is_in_it():
+  ours = record(runtime.__file__, std_logging.INFO)
+  ours.msg, ours.args = 'class %s', ('\x1b[31mred\nI0101 12:00 all is well',)
+  text = log.Formatter().format(ours)
+  assert text.isprintable() and r'\x1b[31mred\nI0101' in text
+  theirs = record('/site-packages/x.py', std_logging.INFO)
+  theirs.msg = 'two\nlines\r'
+  assert log.Formatter().format(theirs).endswith('two\nlines\\r')
+
+
+def test_nothing_else_prints():
+  root = pathlib.Path(runtime.__file__).parent.parent
+  found = []
+  for path in [*root.rglob('*.py'), root.parent / 'main.py']:
+    for node in ast.walk(ast.parse(path.read_text())):
+      if isinstance(node, ast.Call) and (
+        ast.unparse(node.func)
+        in ('print', 'sys.stdout.write', 'sys.stderr.write')
+      ):
+        found.append(path.relative_to(root.parent).as_posix())
+  assert sorted(found) == [
+    'inception_jax/runtime/log.py',
+    'inception_jax/runtime/log.py',
+    'inception_jax/runtime/progress.py',  # What tqdm has made.
+  ]

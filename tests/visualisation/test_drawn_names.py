@@ -4,30 +4,20 @@ import io
 
 from matplotlib import figure as mpl_figure
 import numpy as np
+import odd_names
 from PIL import Image
 import pytest
 
 from inception_jax.evaluation import scores
 from inception_jax.report import figures
-from inception_jax.visualisation import activations, drawn_names, plots
-
-ODD = (
-  '$x$',
-  '$\\frac{$',
-  'a_b^c',
-  '100 % $',
-  '\\mathdefault{',
-  'two\nlines',
-  '\x1b[31mred\x1b[0m',
-  'left\u202eright',
-  '\udcff',
-  '',
-  '  ',
-  ', ',
-  'x' * 500,
-  '<b>|`*',
-  '日本語',
+from inception_jax.visualisation import (
+  activations,
+  drawn_names,
+  fonts,
+  plots,
 )
+
+ODD = odd_names.NAMES
 
 
 def test_different_names_look_different():
@@ -99,3 +89,34 @@ def test_text_is_no_formula():
   for plain, formula in (('$a^b$', r'\$a^b\$'), ('$x_y$', r'\$x_y\$')):
     assert (pixels(plain) != pixels(formula)).any()
   assert (pixels('$ab$') != pixels('ab')).any()
+
+
+def test_characters_without_a_font_are_escapes_and_not_boxes(
+  monkeypatch, caplog
+):
+  monkeypatch.setattr(fonts, '_fallback', lambda character: None)
+  fonts._warn.cache_clear()
+  found = drawn_names.distinct(['猫', '犬', 'Größe', 'кошка'], 24)
+  assert found == [r'\u732b', r'\u72ac', 'Größe', 'кошка']
+  assert fonts.families('猫') == ['DejaVu Sans']
+  assert len(caplog.messages) == 1 and 'Noto Sans CJK' in caplog.messages[0]
+
+
+def test_characters_of_another_font_are_drawn_in_it(monkeypatch):
+  monkeypatch.setattr(
+    fonts, '_fallback', {'猫': 'DejaVu Serif', '犬': None}.get
+  )
+  assert drawn_names.shown('猫犬', 24) == r'猫\u72ac'
+  assert fonts.families('a猫\n') == ['DejaVu Sans', 'DejaVu Serif']
+
+
+def test_a_class_has_one_name_in_all_figures():
+  names = ['', 'b', ' ', 'c']
+  confusions = scores.Confusions(4)
+  log_probs = np.log(np.eye(4, dtype=np.float32)[[3, 1, 2, 3]] + 0.1)
+  confusions.add(log_probs, np.array([0, 1, 2, 2]))
+  (axes,) = figures.class_accuracy(confusions, names).axes
+  bars = {x.get_text().rpartition(' ')[0] for x in axes.get_yticklabels()}
+  axes = figures.confusion(confusions, names).axes[0]
+  assert bars == {x.get_text() for x in axes.get_yticklabels()}
+  assert bars == {'(no name) [0]', 'b', '(no name) [2]'}

@@ -204,7 +204,9 @@ def to_text(splits: dict[str, dict[str, Any]]) -> str:
       f'{split}: {census["num_images"]:,} images of'
       f' {census["num_classes"]:,} classes, {census["num_bytes"] / 1e6:,.1f} MB'
     )
-    lines += [f'  {line}' for line in _classes_to_text(census)]
+    lines += [
+      f'  {errors.on_one_line(line)}' for line in _classes_to_text(census)
+    ]
     if census['smallest'] is not None:
       lines.append(
         f'  sizes: {_size_to_text(census["smallest"])} to'
@@ -219,7 +221,9 @@ def to_text(splits: dict[str, dict[str, Any]]) -> str:
     ]
     if unreadable:
       lines.append(f'  {len(unreadable):,} cannot be decoded:')
-      lines += [f'    {line}' for line in first_lines(unreadable)]
+      lines += [
+        f'    {errors.on_one_line(line)}' for line in first_lines(unreadable)
+      ]
   return '\n'.join(lines)
 
 
@@ -247,4 +251,6 @@ def _classes_to_text(census: dict[str, Any]) -> list[str]:
 
 def _size_to_text(size: dict[str, Any]) -> str:
   text = f'{size["width"]}x{size["height"]}'
-  return f'{text} ({size["file_name"]})' if size['file_name'] else text
+  if not size['file_name']:
+    return text
+  return f'{text} ({errors.on_one_line(size["file_name"])})'

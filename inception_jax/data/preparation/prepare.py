@@ -307,11 +307,13 @@ def _load(place: epath.Path) -> dict[str, Any]:
 
 def _to_text(result: dict[str, Any]) -> str:
   lines = [
-    f'{result["name"]} in {result["data_dir"]}',
+    errors.on_one_line(f'{result["name"]} in {result["data_dir"]}'),
     census.to_text(result['splits']),
   ]
   left_out = [f'{x["file"]}: {x["reason"]}' for x in result['left_out']]
   if left_out:
     lines.append(f'{len(left_out):,} files are left out:')
-    lines += [f'  {line}' for line in census.first_lines(left_out)]
+    lines += [
+      f'  {errors.on_one_line(line)}' for line in census.first_lines(left_out)
+    ]
   return '\n'.join(lines)
