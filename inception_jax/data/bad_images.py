@@ -1,7 +1,7 @@
 """What becomes of a bad image: one that cannot be decoded.
 
 - Preparing a folder of images names the file with the reason and leaves it out;
-  a class without an image left is an error (`preparation.image_folder`).
+  a class without an image left is an error (`preparation.examples`).
 - Preparing a dataset of TFDS keeps every record; the census decodes all of
   them and names the bad ones (`preparation.census`).
 - Training names the record. With `data.on_bad_image='fail'` the run ends; with

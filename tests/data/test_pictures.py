@@ -66,6 +66,36 @@ def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
   assert pictures.list_files([name]) == [name]
 
 
+def test_what_systems_put_there_is_passed_over(tmp_path):
+  for name in (
+    'a.png',
+    'in/b.png',
+    'in/@eaDir/b.png/SYNOPHOTO_THUMB_M.jpg',
+    '__MACOSX/._a.png',
+    'Thumbs.db',
+    'lost+found/c.png',
+  ):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'')
+  people = [str(tmp_path / 'a.png'), str(tmp_path / 'in' / 'b.png')]
+  assert pictures.list_files([str(tmp_path)]) == people
+  assert pictures.list_files([str(tmp_path / '*')]) == people
+  assert pictures.list_files([str(tmp_path / '**')]) == people
+  # As a shell makes names of `*`.
+  assert pictures.list_files(sorted(map(str, tmp_path.iterdir()))) == people
+  # Who asks for nothing else wants it.
+  lost = str(tmp_path / 'lost+found')
+  assert pictures.list_files([lost]) == [f'{lost}/c.png']
+  assert pictures.list_files([f'{lost}/*.png']) == [f'{lost}/c.png']
+
+
+def test_a_name_in_another_unicode_normalisation_is_found(tmp_path):
+  path = tmp_path / 'cafe\u0301.png'
+  path.write_bytes(b'')
+  assert pictures.list_files([str(tmp_path / 'caf\u00e9.png')]) == [str(path)]
+
+
 def test_bad_pictures_are_named_and_the_others_read_in_order(folder):
   paths = pictures.list_files([str(folder), str(folder / 'none.jpg')])
   batches = list(pictures.read_pictures(paths, CROP, 3))

@@ -316,6 +316,15 @@ def test_bad_config_writes_nothing(apply, message, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_one_class_is_nothing_to_learn(tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    train.dataset.Dataset, 'class_names', property(lambda self: ('cat',))
+  )
+  with pytest.raises(errors.InputError, match="one class, 'cat'.*of its own"):
+    train.train(tiny_config.get_config(), tmp_path / 'run')
+  assert not list(tmp_path.iterdir())
+
+
 def test_paper_heads_need_larger_images(tmp_path):
   config = tiny_config.get_plain_config()
   config.data.image_size = 64

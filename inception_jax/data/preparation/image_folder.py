@@ -5,15 +5,14 @@ are any, or `CLASS/*` directly. Without a validation part, a fixed tenth of
 each class becomes one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 import dataclasses
 import hashlib
 import os
 import stat
-from typing import Any
 
-from inception_jax.data import ahead, decoding, image_file
-from inception_jax.runtime import errors
+from inception_jax.data import system_files
+from inception_jax.runtime import errors, paths
 
 # Of the files of each class, round(n * VALIDATION_SHARE) become validation, at
 # least one of two or more: those with the smallest SHA-256 of
@@ -29,9 +28,6 @@ PARTS = {
   'valid': 'validation',
   'test': 'test',
 }
-# Of the largest picture, uncompressed: four channels of 16 bits.
-_MAX_BYTES = 8 * decoding.MAX_PIXELS
-_NO_PICTURES = frozenset({'thumbs.db', 'desktop.ini'})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +38,7 @@ class File:
     path: where it is.
     name: relative to the folder of the whole, with slashes.
     name_in_class: relative to its class folder, with slashes.
-    class_name: name of the class folder.
+    class_name: name of the class folder, in its normal form.
     num_bytes: its size.
   """
 
@@ -58,7 +54,7 @@ class ImageFolder:
   """Files of a folder by split; nothing has been read yet.
 
   Attributes:
-    class_names: sorted names of the class folders of the training part.
+    class_names: sorted names of the classes of the training part.
     splits: files of 'train' and, where there are any, 'validation' and 'test'.
     strays: names of files that lie in no class folder.
   """
@@ -73,7 +69,8 @@ class ImageFolder:
     files = [file for split in self.splits.values() for file in split]
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.name):
-      digest.update(os.fsencode(f'{file.name}\0{file.num_bytes}\n'))
+      name = paths.normal_form(file.name)
+      digest.update(os.fsencode(f'{name}\0{file.num_bytes}\n'))
     return digest.hexdigest()
 
 
@@ -89,7 +86,7 @@ def find(folder: str | os.PathLike[str]) -> ImageFolder:
   Raises:
     InputError: if the folder cannot be used, with what to do about it.
   """
-  root = os.path.abspath(os.path.expanduser(os.fspath(folder)))
+  root = os.path.abspath(paths.existing(os.path.expanduser(folder)))
   if not os.path.exists(root):
     raise errors.InputError(
       f'--input={folder} does not exist; give a local folder of pictures'
@@ -101,7 +98,10 @@ def find(folder: str | os.PathLike[str]) -> ImageFolder:
     splits = {}
     for split, part in parts.items():
       classes = _find_classes(root, part, strays)
-      splits[split] = {name: _find_files(root, part, name) for name in classes}
+      splits[split] = {
+        name: _find_files(root, os.path.join(part, folder), name)
+        for name, folder in classes.items()
+      }
   except OSError as error:
     raise errors.InputError(
       f'{error.filename or root} cannot be read ({error.strerror or error});'
@@ -139,6 +139,7 @@ def split_validation(
 
   def draw(file):
     text = f'{SEED}/{file.class_name}/{file.name_in_class}'
+    text = paths.normal_form(text)
     return hashlib.sha256(os.fsencode(text)).digest()
 
   files = tuple(files)
@@ -147,69 +148,16 @@ def split_validation(
     of_class.setdefault(file.class_name, []).append(file)
   drawn = set()
   for members in of_class.values():
-    if len(members) > 1:
+    lots = sorted({draw(file) for file in members})
+    # Names of one normal form, which are one picture's, have one lot.
+    if len(lots) > 1:
       count = max(1, round(len(members) * VALIDATION_SHARE))
-      drawn.update(sorted(members, key=draw)[:count])
+      last = sorted(map(draw, members))[:count][-1]
+      drawn.update(file for file in members if draw(file) <= last)
   return (
     tuple(file for file in files if file not in drawn),
     tuple(file for file in files if file in drawn),
   )
-
-
-def read_examples(
-  split: str, files: Iterable[File], left_out: list[dict[str, str]]
-) -> Iterator[tuple[bytes, dict[str, Any]]]:
-  """Reads files as examples for TFDS, by threads and in order.
-
-  Args:
-    split: their split; 'train' must keep a file of each of its classes.
-    files: of the split.
-    left_out: takes `{'file', 'reason'}` of each file that is no picture.
-
-  Yields:
-    Key and example: 'image' (encoded), 'label' (name), 'file_name'.
-
-  Raises:
-    InputError: if a file must not be read, or too little is left.
-  """
-  complaints: dict[str, str] = {}  # The first of each class.
-  num_read: dict[str, int] = {}
-  with image_file.patient_pillow():
-    for file, encoded, reason in ahead.map_ahead(_read, files):
-      num_read.setdefault(file.class_name, 0)
-      if reason is not None:
-        left_out.append({'file': file.name, 'reason': reason})
-        complaints.setdefault(file.class_name, f'{file.name}: {reason}')
-        continue
-      num_read[file.class_name] += 1
-      key = os.fsencode(file.name)
-      name = key.decode(errors='backslashreplace')
-      example = {'image': encoded, 'label': file.class_name, 'file_name': name}
-      yield key, example
-  lost = [name for name, number in num_read.items() if not number]
-  if lost and (split == 'train' or len(lost) == len(num_read)):
-    raise errors.InputError(
-      f'no picture of class {lost[0]!r} is left for {split}'
-      f' ({complaints[lost[0]]}); replace or delete what cannot be read'
-    )
-
-
-def _read(file: File) -> tuple[File, bytes | None, str | None]:
-  """The file with either its record or the reason for leaving it out."""
-  if file.num_bytes > _MAX_BYTES:
-    return file, None, f'{file.num_bytes:,} bytes are more than a picture has'
-  try:
-    with open(file.path, 'rb') as opened:
-      data = opened.read()
-  except OSError as error:
-    raise errors.InputError(
-      f'{file.path} cannot be read ({error.strerror or error}); mend it or take'
-      ' it away'
-    ) from error
-  try:
-    return file, image_file.encode(data), None
-  except image_file.UnreadableError as error:
-    return file, None, str(error)
 
 
 def _find_parts(root: str) -> tuple[dict[str, str], list[str]]:
@@ -241,21 +189,32 @@ def _find_parts(root: str) -> tuple[dict[str, str], list[str]]:
   return parts, strays
 
 
-def _find_classes(root: str, part: str, strays: list[str]) -> list[str]:
+def _find_classes(root: str, part: str, strays: list[str]) -> dict[str, str]:
+  """Folder of each class of a part, within the part."""
   folder = os.path.join(root, part)
-  classes, files = _list(folder)
+  folders, files = _list(folder)
   strays.extend(os.path.join(part, file) for file in files)
-  if not classes:
+  if not folders:
     raise errors.InputError(
       f'{folder} has no class folders; put the pictures of each class into a'
       ' folder with its name'
     )
-  return classes
+  classes: dict[str, str] = {}
+  for name in folders:
+    twin = classes.setdefault(paths.normal_form(name), name)
+    if twin != name:
+      raise errors.InputError(
+        f'class folders {twin!a} and {name!a} in {folder} look the same: they'
+        ' differ in Unicode normalisation only; merge or rename them'
+      )
+  return dict(sorted(classes.items()))
 
 
 def _list(folder: str) -> tuple[list[str], list[str]]:
   """Sorted names of the folders and of the files in a folder."""
-  names = sorted(name for name in os.listdir(folder) if not _is_ignored(name))
+  names = sorted(
+    name for name in os.listdir(folder) if not system_files.is_ignored(name)
+  )
   is_folder = {n: os.path.isdir(os.path.join(folder, n)) for n in names}
   return (
     [name for name in names if is_folder[name]],
@@ -263,22 +222,28 @@ def _list(folder: str) -> tuple[list[str], list[str]]:
   )
 
 
-def _find_files(root: str, part: str, class_name: str) -> list[File]:
-  """Files of a class, sorted, those in folders of its folder included."""
+def _find_files(root: str, place: str, class_name: str) -> list[File]:
+  """Files of a class, sorted, those in folders of its folder included.
+
+  Args:
+    root: folder of the whole.
+    place: folder of the class, within the root.
+    class_name: name of the class.
+  """
 
   def fail(error):
     raise error
 
-  folder = os.path.join(root, part, class_name)
+  folder = os.path.join(root, place)
   files = []
   for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
     if os.path.islink(parent) and _holds(parent, os.path.dirname(parent)):
       raise errors.InputError(
         f'{parent} is a link to a folder that it lies in; delete it'
       )
-    folders[:] = sorted(name for name in folders if not _is_ignored(name))
+    folders[:] = sorted(x for x in folders if not system_files.is_ignored(x))
     for name in sorted(names):
-      if _is_ignored(name):
+      if system_files.is_ignored(name):
         continue
       path = os.path.join(parent, name)
       found = os.stat(path)
@@ -306,10 +271,6 @@ def _holds(folder: str, inner: str) -> bool:
   """Whether `inner` lies in `folder` once links are followed."""
   folder, inner = os.path.realpath(folder), os.path.realpath(inner)
   return os.path.commonpath([folder, inner]) == folder
-
-
-def _is_ignored(name: str) -> bool:
-  return name.startswith('.') or name.lower() in _NO_PICTURES
 
 
 def _check_classes(root: str, splits: dict[str, dict[str, list[File]]]) -> None:

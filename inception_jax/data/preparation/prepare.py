@@ -21,6 +21,8 @@ from inception_jax.data import open_files
 from inception_jax.data import records as records_lib
 from inception_jax.data.preparation import (
   census,
+  doubts,
+  examples,
   failures,
   image_folder,
   manual,
@@ -163,6 +165,7 @@ def _prepare_folder(
     logging.info('%s is prepared in %s already', name, place)
     return
   _check_place(place)
+  doubts.warn(folder)
   left_out = [
     {'file': file, 'reason': 'it lies in no class folder'}
     for file in folder.strays
@@ -187,7 +190,7 @@ def _prepare_folder(
         }
       ),
       split_datasets={
-        split: image_folder.read_examples(split, files, left_out)
+        split: examples.read_examples(split, files, left_out)
         for split, files in folder.splits.items()
       },
       data_dir=os.fspath(stage),

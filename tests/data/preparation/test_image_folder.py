@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax.data.preparation import image_folder
-from inception_jax.runtime import errors
+from inception_jax.data.preparation import examples, image_folder
+from inception_jax.runtime import errors, paths
 
 
 def touch(*paths):
@@ -49,6 +49,101 @@ def test_class_folders_alone(tmp_path):
     name for name in names(found.splits['validation']) if 'dog' in name
   }
   assert sum(names(f) == sorted(names(f)) for f in found.splits.values()) == 2
+
+
+SYSTEMS = [
+  '@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg',
+  '__MACOSX/cat/._1.jpg',
+  '#recycle/1.jpg',
+  '@Recycle/1.jpg',
+  '.@__thumb/1.jpg',
+  '$RECYCLE.BIN/S-1-5-21/1.jpg',
+  'RECYCLER/1.jpg',
+  'System Volume Information/IndexerVolumeGuid',
+  'FOUND.000/FILE0000.CHK',
+  'lost+found/#123',
+  'LOST.DIR/1.jpg',
+  '.Spotlight-V100/Store-V2/x',
+  '.Trashes/501/1.jpg',
+  '.ipynb_checkpoints/1-checkpoint.jpg',
+  '.AppleDouble/1.jpg',
+  '._1.jpg',
+  '.DS_Store',
+  'Icon\r',
+  'Thumbs.db',
+  'Desktop.ini',
+]
+
+
+@pytest.mark.parametrize('part', ['', 'train', 'train/cat', 'train/cat/deep'])
+def test_what_systems_put_there_is_passed_over(part, tmp_path):
+  for name in ('1.jpg', '2.jpg', 'deep/3.jpg'):
+    touch(tmp_path / 'train' / 'cat' / name, tmp_path / 'train' / 'dog' / name)
+  without = image_folder.find(tmp_path)
+  touch(*(tmp_path / part / name for name in SYSTEMS))
+  assert image_folder.find(tmp_path) == without
+  assert without.class_names == ('cat', 'dog') and not without.strays
+
+
+def test_classes_may_be_called_much_like_what_systems_put_there(tmp_path):
+  classes = ('recycled', 'lost', 'found', 'thumbs', 'trash', '@home')
+  touch(*(tmp_path / name / '1.jpg' for name in classes))
+  assert set(image_folder.find(tmp_path).class_names) == set(classes)
+
+
+# The same to people: one character, and a letter with its accent.
+COMPOSED, DECOMPOSED = 'caf\u00e9', 'cafe\u0301'
+
+
+def test_names_of_classes_in_another_normalisation_are_the_same(tmp_path):
+  touch(*(tmp_path / 'train' / DECOMPOSED / f'{i}' for i in range(3)))
+  touch(tmp_path / 'train' / 'ant' / '1')
+  touch(tmp_path / 'val' / COMPOSED / '1', tmp_path / 'test' / DECOMPOSED / '1')
+  found = image_folder.find(tmp_path)
+  assert found.class_names == ('ant', COMPOSED)
+  assert [x.class_name for x in found.splits['validation']] == [COMPOSED]
+  (file,) = found.splits['test']
+  assert os.path.exists(file.path) and file.class_name == COMPOSED
+
+
+def test_two_classes_that_look_the_same_are_named_apart(tmp_path):
+  touch(tmp_path / COMPOSED / '1', tmp_path / DECOMPOSED / '1')
+  with pytest.raises(errors.InputError) as raised:
+    image_folder.find(tmp_path)
+  assert r"'cafe\u0301' and 'caf\xe9'" in str(raised.value)
+  assert 'merge or rename them' in str(raised.value)
+
+
+def test_a_folder_copied_by_macos_is_divided_alike(tmp_path):
+  found = []
+  for form in (COMPOSED, DECOMPOSED):
+    root = tmp_path / form
+    touch(*(root / form / f'{form}{i}' for i in range(40)))
+    touch(*(root / 'ant' / f'{i}' for i in range(40)))
+    found.append(image_folder.find(root))
+  first, second = found
+  assert names(first.splits['validation']) != names(second.splits['validation'])
+  for split in first.splits:
+    normal = [paths.normal_form(x) for x in names(second.splits[split])]
+    assert sorted(normal) == sorted(names(first.splits[split]))
+  assert first.listing == second.listing
+  # The folder itself may be typed in either form.
+  (tmp_path / COMPOSED).rename(tmp_path / 'moved')
+  assert image_folder.find(tmp_path / COMPOSED).listing == second.listing
+
+
+def test_copies_under_names_that_look_the_same_stay_together(tmp_path):
+  for form in (COMPOSED, DECOMPOSED):
+    touch(*(tmp_path / 'cat' / f'{form}{i}' for i in range(50)))
+  touch(tmp_path / 'dog' / COMPOSED, tmp_path / 'dog' / DECOMPOSED)
+  found = image_folder.find(tmp_path)
+  sides = [
+    {paths.normal_form(name) for name in names(files)}
+    for files in found.splits.values()
+  ]
+  assert not sides[0] & sides[1]
+  assert sum(x.class_name == 'cat' for x in found.splits['validation']) == 10
+  assert sum(x.class_name == 'dog' for x in found.splits['train']) == 2
 
 
 def test_a_file_stays_on_its_side_when_other_classes_change(tmp_path):
@@ -177,7 +272,7 @@ def test_unreadable_files_are_errors_and_not_bad_pictures(
   monkeypatch.undo()
   shutil.rmtree(tmp_path / 'dog')
   with pytest.raises(errors.InputError, match='dog/1 cannot be read'):
-    list(image_folder.read_examples('train', folder.splits['train'], []))
+    list(examples.read_examples('train', folder.splits['train'], []))
 
 
 def test_unreadable_folder(tmp_path, monkeypatch):
@@ -207,17 +302,15 @@ def test_examples_are_in_order_and_leave_out_by_name(tmp_path):
     key=lambda file: file.name,
   )
   left_out = []
-  examples = list(image_folder.read_examples('train', files, left_out))
-  assert [example['file_name'] for _, example in examples] == [
+  found = list(examples.read_examples('train', files, left_out))
+  assert [example['file_name'] for _, example in found] == [
     'cat/1.jpg',
     'cat/2.jpg',
     'dog/1.jpg',
     'dog/ä.jpg',
   ]
-  assert [example['label'] for _, example in examples] == ['cat'] * 2 + [
-    'dog'
-  ] * 2
-  assert len({key for key, _ in examples}) == 4
+  assert [example['label'] for _, example in found] == ['cat'] * 2 + ['dog'] * 2
+  assert len({key for key, _ in found}) == 4
   assert [entry['file'] for entry in left_out] == ['cat/0.jpg', 'cat/3.jpg']
   assert 'empty' in left_out[0]['reason'] and 'JPEG' in left_out[1]['reason']
   (tmp_path / 'dog' / '1.jpg').write_bytes(b'')
@@ -225,8 +318,8 @@ def test_examples_are_in_order_and_leave_out_by_name(tmp_path):
   with pytest.raises(
     errors.InputError, match="no picture of class 'dog' is left .*dog/1.jpg"
   ):
-    list(image_folder.read_examples('train', files, []))
+    list(examples.read_examples('train', files, []))
   # Elsewhere a class may be missing, but not all of them.
-  assert len(list(image_folder.read_examples('validation', files, []))) == 2
+  assert len(list(examples.read_examples('validation', files, []))) == 2
   with pytest.raises(errors.InputError, match='left for validation'):
-    list(image_folder.read_examples('validation', files[3:], []))
+    list(examples.read_examples('validation', files[3:], []))

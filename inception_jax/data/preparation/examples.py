@@ -1,0 +1,70 @@
+"""The files of a folder of pictures as examples of a dataset."""
+
+from collections.abc import Iterable, Iterator
+import os
+from typing import Any
+
+from inception_jax.data import ahead, decoding, image_file
+from inception_jax.data.preparation import image_folder
+from inception_jax.runtime import errors
+
+# Of the largest picture, uncompressed: four channels of 16 bits.
+_MAX_BYTES = 8 * decoding.MAX_PIXELS
+
+
+def read_examples(
+  split: str, files: Iterable[image_folder.File], left_out: list[dict[str, str]]
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
+  """Reads files as examples for TFDS, by threads and in order.
+
+  Args:
+    split: their split; 'train' must keep a file of each of its classes.
+    files: of the split.
+    left_out: takes `{'file', 'reason'}` of each file that is no picture.
+
+  Yields:
+    Key and example: 'image' (encoded), 'label' (name), 'file_name'.
+
+  Raises:
+    InputError: if a file must not be read, or too little is left.
+  """
+  complaints: dict[str, str] = {}  # The first of each class.
+  num_read: dict[str, int] = {}
+  with image_file.patient_pillow():
+    for file, encoded, reason in ahead.map_ahead(_read, files):
+      num_read.setdefault(file.class_name, 0)
+      if reason is not None:
+        left_out.append({'file': file.name, 'reason': reason})
+        complaints.setdefault(file.class_name, f'{file.name}: {reason}')
+        continue
+      num_read[file.class_name] += 1
+      key = os.fsencode(file.name)
+      name = key.decode(errors='backslashreplace')
+      example = {'image': encoded, 'label': file.class_name, 'file_name': name}
+      yield key, example
+  lost = [name for name, number in num_read.items() if not number]
+  if lost and (split == 'train' or len(lost) == len(num_read)):
+    raise errors.InputError(
+      f'no picture of class {lost[0]!r} is left for {split}'
+      f' ({complaints[lost[0]]}); replace or delete what cannot be read'
+    )
+
+
+def _read(
+  file: image_folder.File,
+) -> tuple[image_folder.File, bytes | None, str | None]:
+  """The file with either its record or the reason for leaving it out."""
+  if file.num_bytes > _MAX_BYTES:
+    return file, None, f'{file.num_bytes:,} bytes are more than a picture has'
+  try:
+    with open(file.path, 'rb') as opened:
+      data = opened.read()
+  except OSError as error:
+    raise errors.InputError(
+      f'{file.path} cannot be read ({error.strerror or error}); mend it or take'
+      ' it away'
+    ) from error
+  try:
+    return file, image_file.encode(data), None
+  except image_file.UnreadableError as error:
+    return file, None, str(error)
