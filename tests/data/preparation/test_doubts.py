@@ -5,7 +5,6 @@ import pytest
 
 from inception_jax.data.preparation import doubts, image_folder
 
-
 DOGS = ('dog/1', 'dog/2', 'dog/3')
 
 
