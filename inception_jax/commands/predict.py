@@ -86,7 +86,8 @@ def predict(
   result = {'predictions': predictions, 'failed': failed}
   log.print_result(to_text(result))
   if output is not None:
-    _write(output, result, sheet)
+    names = [label.name for label in loaded.labels.labels]
+    _write(output, result, sheet, names)
   return result
 
 
@@ -143,18 +144,19 @@ def _check_output(output: epath.Path | None) -> None:
 
 
 def _write(
-  output: epath.Path, result: dict[str, Any], sheet: list[np.ndarray]
+  output: epath.Path,
+  result: dict[str, Any],
+  sheet: list[np.ndarray],
+  names: Sequence[str],
 ) -> None:
   if output.suffix == '.json':
     contents = json_files.to_text(result)
   elif output.suffix == '.csv':
     contents = to_csv(result)
   elif sheet:
-    titles = [
-      f'{drawn_names.shown(x["top"][0]["name"], _TITLE_WIDTH)}'
-      f'\n{x["top"][0]["probability"]:.1%}'
-      for x in result['predictions']
-    ]
+    short = drawn_names.distinct(names, _TITLE_WIDTH)
+    best = [x['top'][0] for x in result['predictions']]
+    titles = [f'{short[x["index"]]}\n{x["probability"]:.1%}' for x in best]
     figure = plots.image_grid(sheet, titles, columns=min(8, len(sheet)))
     contents = plots.to_png(figure)
   else:

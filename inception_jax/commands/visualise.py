@@ -211,8 +211,9 @@ def _draw_heatmap_of(loaded: run.Run, look: look_lib.Look) -> mpl_figure.Figure:
     classifier['bias'][best],
   )
   probabilities = jax.device_get(jax.nn.softmax(look.logits))[best]
-  names = [
-    drawn_names.shown(loaded.labels[output].name, _NAME_WIDTH)
-    for output in best
-  ]
-  return figures.draw_heatmap(look.image, maps, names, probabilities)
+  names = drawn_names.distinct(
+    [label.name for label in loaded.labels.labels], _NAME_WIDTH
+  )
+  return figures.draw_heatmap(
+    look.image, maps, [names[output] for output in best], probabilities
+  )

@@ -9,29 +9,25 @@ from inception_jax.visualisation import fonts
 _EMPTY = '(no name)'
 
 
-def shown(name: str, width: int) -> str:
-  """A name on one line: the first of its synonyms, shortened at its end.
+def one_line(name: str, width: int) -> str:
+  """A name for a terminal: the first of its synonyms, shortened at its end.
 
   Args:
     name: any text; what cannot be printed is escaped.
     width: number of characters that the result may have.
   """
-  return _cut(_first_synonym(name), width)
-
-
-def one_line(name: str, width: int) -> str:
-  """As `shown`, for a terminal, which has more characters than a figure."""
   return _cut(_one_line(_first(name)), width)
 
 
 def distinct(names: Sequence[str], width: int) -> list[str]:
-  """As `shown`, with different texts for different names.
+  """Different texts for different names, for a figure.
 
-  A name that would look like another is shown with all its synonyms, or
-  shortened in its middle, or with its number in the sequence.
+  Each is the first of a name's synonyms, shortened at its end. A name that
+  would look like another is shown with all its synonyms, or shortened in its
+  middle, or with its number in the sequence.
 
   Args:
-    names: any texts.
+    names: any texts; what cannot be printed or drawn is escaped.
     width: number of characters that a result may have, without its number.
   """
   ways: list[Callable[[int, str], str]] = [

@@ -15,7 +15,8 @@ from sklearn import datasets
 
 from inception_jax.commands import predict
 from inception_jax.runs import run
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, own_files
+from inception_jax.visualisation import plots
 
 
 @pytest.fixture(scope='module')
@@ -128,6 +129,23 @@ def test_odd_names_of_classes_are_shown_as_they_are(
   text = capsys.readouterr().out
   assert all(x.isprintable() for x in text.splitlines())
   assert '$x$' in text and r'two\nlines' in text and r'\x1b[31mred' in text
+
+
+def test_a_sheet_tells_classes_apart(tmp_path, monkeypatch):
+  names = ['Canon EOS 5D Mark IV, lens A', 'Canon EOS 5D Mark IV, lens B']
+  result = {
+    'predictions': [
+      {'file': 'x', 'top': [{'index': i, 'name': name, 'probability': 0.5}]}
+      for i, name in enumerate(names)
+    ]
+  }
+  drawn = []
+  monkeypatch.setattr(plots, 'to_png', lambda figure: drawn.append(figure))
+  monkeypatch.setattr(own_files, 'write', lambda *arguments: None)
+  sheet = [np.zeros((4, 4, 3), np.uint8)] * 2
+  predict._write(tmp_path / 'x.png', result, sheet, names)
+  first, second = (axes.get_title() for axes in drawn[0].axes)
+  assert first.endswith('A\n50.0%') and second.endswith('B\n50.0%')
 
 
 def test_predictions_are_those_of_the_network(trained, digits):

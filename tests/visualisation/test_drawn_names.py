@@ -63,7 +63,7 @@ def test_figures_show_odd_names_as_they_are():
   heatmap = activations.draw_heatmap(
     image,
     np.ones((2, 2, 4), np.float32),
-    [drawn_names.shown(name, 60) for name in ODD[:4]],
+    drawn_names.distinct(ODD[:4], 60),
     np.full(4, 0.25),
   )
   for figure in (
@@ -106,7 +106,7 @@ def test_characters_of_another_font_are_drawn_in_it(monkeypatch):
   monkeypatch.setattr(
     fonts, '_fallback', {'猫': 'DejaVu Serif', '犬': None}.get
   )
-  assert drawn_names.shown('猫犬', 24) == r'猫\u72ac'
+  assert drawn_names.distinct(['猫犬'], 24) == [r'猫\u72ac']
   assert fonts.families('a猫\n') == ['DejaVu Sans', 'DejaVu Serif']
 
 
