@@ -50,8 +50,9 @@ def _shared(name, method, keep):
   return create
 
 
-# Fields of `train` that say when the loop does what.
+# Fields of `train` that say when the loop does what, and in what portions.
 _OF_THE_LOOP = (
+  'eval_batch_size',
   'log_every_steps',
   'eval_every_steps',
   'checkpoint_every_steps',

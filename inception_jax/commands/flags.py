@@ -9,7 +9,6 @@ from etils import epath
 from ml_collections import config_flags
 
 from inception_jax.commands import registry
-from inception_jax.experiment import config as config_lib
 from inception_jax.runtime import text_files
 
 FLAGS = flags.FLAGS
@@ -93,29 +92,18 @@ def parse(argv: list[str]) -> list[str]:
     re.sub(
       r'^(-{1,2}config=)(~.*)$', lambda x: x[1] + os.path.expanduser(x[2]), x
     )
-    for x in argv
+    for x in FLAGS.read_flags_from_files(argv, force_gnu=False)
   ]
-  sys.argv[:] = argv
-  for old, new in config_lib.RENAMED.items():
-    given = re.compile(rf'-{{1,2}}config\.{re.escape(old)}(?==|$)')
-    if any(map(given.match, argv)) and not _has(argv, old):
-      argv = [given.sub(f'--config.{new}', x) for x in argv]
-      sys.argv[:] = argv
-  return FLAGS(argv)
+  if not any(re.match(r'-{1,2}(no)?config\.', x) for x in argv):
+    sys.argv[:] = argv
+    return FLAGS(argv)
+  # It can set those fields only that the file has, and unset none.
+  from inception_jax.experiment import overrides  # JAX, not for --help.
 
-
-def _has(argv: list[str], field: str) -> bool:
-  """Whether the config that `argv` names has a field, such as 'train.seed'."""
-  file = []
-  for place, argument in enumerate(argv):
-    if argument.lstrip('-') == 'config':
-      file = argv[place : place + 2]
-    elif argument.lstrip('-').startswith('config='):
-      file = [argument]
-  alone = flags.FlagValues()
-  config_flags.DEFINE_config_file(
-    'config', flag_values=alone, sys_argv=[argv[0], *file]
-  )
-  alone([argv[0], *file])
-  section, name = field.split('.')
-  return name in ((alone.config or {}).get(section) or {})
+  arguments, given = overrides.take(argv[1:])
+  sys.argv[:] = argv = [argv[0], *arguments]
+  rest = FLAGS(argv)
+  if FLAGS.config is None:
+    raise flags.Error(f'--{given[0].name} needs --config=FILE')
+  FLAGS.config = overrides.apply(FLAGS.config, given)
+  return rest

@@ -7,7 +7,7 @@ import ml_collections
 
 from inception_jax.data import tensorflow_modules
 from inception_jax.experiment import config as config_lib
-from inception_jax.runtime import errors
+from inception_jax.experiment import field_table
 
 
 def prepare(
@@ -26,8 +26,7 @@ def prepare(
     InputError: if the dataset cannot be prepared.
   """
   data = config_lib.sections(config)['data']
-  if data.get('name') is None:
-    raise errors.InputError('field config.data.name is missing')
+  field_table.find('data', 'name').check(data.get('name'))
   prepare_lib = tensorflow_modules.import_module(
     'preparation.prepare', 'preparing'
   )

@@ -183,6 +183,8 @@ def run(
   except errors.UserFacingError:
     raise
   except Exception as error:
+    if wrong := cluster.wrong_platforms(error):
+      raise wrong from error
     if lost := cluster.lost(error):
       raise lost from error
     raise

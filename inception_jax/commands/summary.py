@@ -9,7 +9,7 @@ import ml_collections
 from inception_jax import models
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import config as config_lib
-from inception_jax.experiment import fields
+from inception_jax.experiment import field_table, fields
 from inception_jax.paper import claims as paper_claims
 from inception_jax.paper import summary
 from inception_jax.runtime import errors, json_files, log, own_files, paths
@@ -81,11 +81,9 @@ def _check_output(output: epath.Path | None) -> None:
 
 def _create_model(config: Mapping[str, Any]) -> tuple[models.GoogLeNet, int]:
   """The network of a config, and the size of its images in pixels."""
-  arguments = {k: v for k, v in config['model'].items() if v is not None}
-  data = config['data']
+  arguments, data = dict(config['model']), config['data']
   for name in ('name', 'image_size'):
-    if data.get(name) is None:
-      raise errors.InputError(f'field config.data.{name} is missing')
+    field_table.find('data', name).check(data.get(name))
   if 'num_classes' not in arguments:
     arguments['num_classes'] = dataset_lib.count_classes(data['name'])
   model = fields.call_with_section(models.create_model, 'model', arguments)

@@ -15,6 +15,9 @@ References:
 """
 
 import dataclasses
+from typing import Annotated
+
+from inception_jax.runtime import ranges
 
 # Section 6: "distributed evenly between 8% and 100% of the image area and whose
 # aspect ratio is chosen randomly between 3/4 and 4/3".
@@ -30,6 +33,14 @@ EVALUATION_CROPS = (
   'central_fraction',
   'warp',
 )
+# What arguments of this and other modules may be.
+Side = Annotated[int, ranges.Range(1, 2048)]
+Area = Annotated[float, ranges.Range(1e-4, 1)]
+AspectRatio = Annotated[float, ranges.Range(0.01, 100)]
+AspectRatioLaw = Annotated[str, ranges.OneOf(ASPECT_RATIO_LAWS)]
+Interpolation = Annotated[str, ranges.OneOf(INTERPOLATIONS)]
+EvaluationCropName = Annotated[str, ranges.OneOf(EVALUATION_CROPS)]
+TrainCropName = Annotated[str, ranges.OneOf(('distorted', *EVALUATION_CROPS))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,29 +59,22 @@ class DistortedCrop:
       equally likely.
   """
 
-  size: int
-  area_range: tuple[float, float]
-  aspect_ratio_range: tuple[float, float]
-  aspect_ratio_law: str
-  interpolations: tuple[str, ...]
+  size: Side
+  area_range: tuple[Area, Area]
+  aspect_ratio_range: tuple[AspectRatio, AspectRatio]
+  aspect_ratio_law: AspectRatioLaw
+  interpolations: tuple[Interpolation, ...]
 
   def __post_init__(self):
-    low, high = self.area_range
-    if not 0 < low <= high <= 1:
-      raise ValueError(
-        f'area_range must be in (0, 1] and ascending, not {self.area_range}'
-      )
-    low, high = self.aspect_ratio_range
-    if not 0 < low <= high:
-      raise ValueError(
-        'aspect_ratio_range must be positive and ascending, not'
-        f' {self.aspect_ratio_range}'
-      )
-    check_choice('aspect_ratio_law', self.aspect_ratio_law, ASPECT_RATIO_LAWS)
+    ranges.check(type(self), vars(self))
+    for name in ('area_range', 'aspect_ratio_range'):
+      low, high = getattr(self, name)
+      if low > high:
+        raise ValueError(f'{name} must be ascending, not {(low, high)}')
     if not self.interpolations:
-      raise ValueError(f'interpolations must name some of {INTERPOLATIONS}')
-    for name in self.interpolations:
-      check_choice('interpolations', name, INTERPOLATIONS)
+      raise ValueError(
+        f'interpolations must name some of {", ".join(INTERPOLATIONS)}'
+      )
 
   @property
   def shape(self) -> tuple[int, int, int]:

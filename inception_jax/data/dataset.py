@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 import dataclasses
 import types
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from inception_jax.data import (
   synthetic,
   tensorflow_modules,
 )
+from inception_jax.runtime import ranges
 
 # Name of the set of noise, for measuring speed.
 FAKE = 'fake'
 # Where a config does not say.
 EVAL_SPLIT = 'validation'
+_Text = Annotated[str, ranges.Text()]
 # Fields in which the hosts of a run may differ.
 OF_HOSTS = ('data_dir', 'num_threads')
 # ImageNet's number of training images and classes.
@@ -156,19 +158,23 @@ def count_classes(name: str) -> int:
 
 def open_dataset(
   *,
-  name: str,
-  image_size: int,
-  train_split: str = 'train',
-  eval_split: str = EVAL_SPLIT,
-  data_dir: str | None = None,
-  train_crop: str = 'distorted',
-  area_range: tuple[float, float] = crop_rules.AREA_RANGE,
-  aspect_ratio_range: tuple[float, float] = crop_rules.ASPECT_RATIO_RANGE,
-  aspect_ratio_law: str = 'log_uniform',
-  interpolations: tuple[str, ...] = crop_rules.INTERPOLATIONS,
-  eval_crop: str = 'shorter_side',
-  num_threads: int | None = None,
-  on_bad_image: str = 'fail',
+  name: _Text,
+  image_size: crop_rules.Side,
+  train_split: _Text = 'train',
+  eval_split: _Text = EVAL_SPLIT,
+  data_dir: _Text | None = None,
+  train_crop: crop_rules.TrainCropName = 'distorted',
+  area_range: tuple[crop_rules.Area, crop_rules.Area] = crop_rules.AREA_RANGE,
+  aspect_ratio_range: tuple[crop_rules.AspectRatio, crop_rules.AspectRatio] = (
+    crop_rules.ASPECT_RATIO_RANGE
+  ),
+  aspect_ratio_law: crop_rules.AspectRatioLaw = 'log_uniform',
+  interpolations: tuple[
+    crop_rules.Interpolation, ...
+  ] = crop_rules.INTERPOLATIONS,
+  eval_crop: crop_rules.EvaluationCropName | None = None,
+  num_threads: Annotated[int, ranges.Range(1, 1024)] | None = None,
+  on_bad_image: Annotated[str, ranges.OneOf(bad_images.CHOICES)] = 'fail',
 ) -> Dataset:
   """Opens the data of an experiment.
 
@@ -185,7 +191,8 @@ def open_dataset(
     aspect_ratio_law: 'log_uniform' or 'uniform'.
     interpolations: of `crop_rules.INTERPOLATIONS`, one drawn for each distorted
       crop.
-    eval_crop: one of `crop_rules.EVALUATION_CROPS`.
+    eval_crop: one of `crop_rules.EVALUATION_CROPS`; None is 'shorter_side', or
+      in a config that of the network's profile.
     num_threads: threads that decode, at most one a core; None is one a core.
     on_bad_image: what an image that cannot be decoded does, 'fail' or 'skip';
       see `bad_images`.
@@ -197,14 +204,7 @@ def open_dataset(
     ValueError: if an argument is out of its range, or see
       `records.open_records`.
   """
-  if image_size < 1:
-    raise ValueError(f'image_size must be positive, not {image_size}')
-  if num_threads is not None and num_threads < 1:
-    raise ValueError(f'num_threads must be positive, not {num_threads}')
-  train_crops = ('distorted', *crop_rules.EVALUATION_CROPS)
-  crop_rules.check_choice('eval_crop', eval_crop, train_crops[1:])
-  crop_rules.check_choice('train_crop', train_crop, train_crops)
-  crop_rules.check_choice('on_bad_image', on_bad_image, bad_images.CHOICES)
+  ranges.check(open_dataset, locals())
   distorted = crop_rules.DistortedCrop(
     image_size,
     tuple(area_range),
@@ -219,7 +219,9 @@ def open_dataset(
     train_crop=distorted
     if train_crop == 'distorted'
     else crop_rules.EvaluationCrop(image_size, train_crop),
-    eval_crop=crop_rules.EvaluationCrop(image_size, eval_crop),
+    eval_crop=crop_rules.EvaluationCrop(
+      image_size, eval_crop or 'shorter_side'
+    ),
     num_threads=num_threads,
     on_bad_image=on_bad_image,
   )

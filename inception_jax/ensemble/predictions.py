@@ -15,7 +15,7 @@ from inception_jax.evaluation import answering, crop_views
 from inception_jax.evaluation import answers as answers_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import config as config_lib
-from inception_jax.experiment import fields
+from inception_jax.experiment import field_table, fields
 from inception_jax.runs import run
 from inception_jax.runtime import agreement, cluster, errors
 from inception_jax.training import step as step_lib
@@ -148,12 +148,10 @@ def _shared(data: Mapping[str, Any], eval_batch_size: int) -> dict[str, Any]:
 def _read_eval_batch_size(config: Mapping[str, Any]) -> int:
   train = config.get('train')
   size = train.get('eval_batch_size') if isinstance(train, dict) else None
-  if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-    found = 'missing' if size is None else repr(size)
-    raise errors.InputError(
-      f'config.train.eval_batch_size is {found}; it must be a positive'
-      ' whole number: give a --config that has it'
-    )
+  try:
+    field_table.find('train', 'eval_batch_size').check(size)
+  except errors.InputError as error:
+    raise errors.InputError(f'{error}; give a --config that has it') from error
   return size
 
 

@@ -15,47 +15,24 @@ from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.ensemble import parallel as member_processes
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.experiment import fields
+from inception_jax.experiment import field_table, fields
 from inception_jax.runs import train
-from inception_jax.runtime import cluster, errors, locks, paths
+from inception_jax.runtime import cluster, errors, locks, paths, ranges
 
 SECTION = config_lib.ENSEMBLE
 
 
 @dataclasses.dataclass(frozen=True)
-class EnsembleOptions:
-  """Section `ensemble` of a config.
-
-  Attributes:
-    members: by name, the fields in which a member's config differs, a section
-      at a time: `{'wide': {'model': {'width': 1.25}}}`. Each has a seed of its
-      own, `train.seed` plus its number from 0, unless it gives one.
-    same_initial_weights: whether all begin with the weights that `train.seed`
-      draws (section 7: "trained with the same initialization (even with the
-      same initial weights, mainly because of an oversight)"), or each with
-      weights of its own. A wider member has others in any case.
-    only: the members to train now, as a tuple or one text with commas; none is
-      all. Give each machine some of them, and the same folder, to train them at
-      the same time.
-    num_parallel: members that this machine trains at the same time, each in a
-      process with its share of the GPUs.
-  """
-
-  members: dict[str, Any]
-  same_initial_weights: bool = True
-  only: tuple[str, ...] = ()
-  num_parallel: int = 1
+class EnsembleOptions(field_table.Ensemble):
+  """Section `ensemble` of a config; see `field_table.Ensemble`."""
 
   def __post_init__(self):
-    if self.num_parallel < 1:
-      raise ValueError(
-        f'num_parallel must be positive, not {self.num_parallel}'
-      )
+    ranges.check(type(self), vars(self))
     if not self.members:
       raise ValueError('members must name at least one')
     for name in self.members:
-      if not name or epath.Path(name).name != name or name.startswith('.'):
-        raise ValueError(f'{name!r} cannot be the name of a folder')
+      if not _is_folder_name(name):
+        raise ValueError(f'{ranges.show(name)} cannot be the name of a folder')
     # A flag gives one text.
     only = ','.join(self.only).split(',') if self.only else ()
     object.__setattr__(self, 'only', tuple(name.strip() for name in only))
@@ -67,11 +44,21 @@ class EnsembleOptions:
         )
 
 
+def _is_folder_name(name: str) -> bool:
+  return (
+    bool(name)
+    and epath.Path(name).name == name
+    and not name.startswith('.')
+    and name.isprintable()
+    and len(name.encode(errors='replace')) <= 255
+  )
+
+
 def is_ensemble(
   config: ml_collections.ConfigDict | Mapping[str, Any],
 ) -> bool:
   """Whether a config describes several runs."""
-  return SECTION in config
+  return config.get(SECTION) is not None
 
 
 def member_configs(
@@ -97,6 +84,11 @@ def member_configs(
     member['train']['seed'] = seed + number
     if options.same_initial_weights:
       member['train']['init_seed'] = seed
+    if not isinstance(changes, dict | None):
+      raise errors.InputError(
+        f'config.ensemble.members.{name}={ranges.show(changes)} must be a dict'
+        ' of sections, or None'
+      )
     changes = config_lib.with_current_names(changes or {})
     for section, values in changes.items():
       if section not in config_lib.SECTIONS or not isinstance(values, dict):

@@ -5,7 +5,7 @@ from typing import Any
 
 import ml_collections
 
-from inception_jax.experiment import fields
+from inception_jax.experiment import field_table, fields
 from inception_jax.runtime import errors, paths
 
 SECTIONS = (
@@ -61,7 +61,11 @@ def sections(
   """The config as plain data, with all its sections and no others.
 
   That of an ensemble is left out: what it says of members matters to training
-  only (`ensemble.train`).
+  only (`ensemble.train`). A field that is None, and cannot be, is left out too.
+
+  Raises:
+    InputError: if a field is unknown, or not among its values. Those that must
+      be given are not looked for: see `check_required`.
   """
   config = with_current_names({**dict.fromkeys(FIELDS), **fields.plain(config)})
   config.pop(ENSEMBLE, None)
@@ -74,18 +78,22 @@ def sections(
   for name in SECTIONS:
     if not isinstance(config.get(name), dict):
       raise errors.InputError(f'section config.{name} is missing')
-  for name in ('init_from', 'init_weights'):
-    if not isinstance(config[name], str | None):
-      raise errors.InputError(f'config.{name} must be a text, or None')
+  field_table.check_section('', {name: config[name] for name in FIELDS})
+  for name in SECTIONS:
+    field_table.check_section(name, config[name])
+    config[name] = field_table.given(config[name], field_table.in_section(name))
   _expand_paths(config)
-  globs = config['freeze']
-  if globs is not None and not (
-    isinstance(globs, list) and all(isinstance(x, str) for x in globs)
-  ):
-    raise errors.InputError(
-      f'config.freeze must be a tuple of globs, not {globs!r}'
-    )
   return config
+
+
+def check_required(config: Mapping[str, Any]) -> None:
+  """Raises InputError if a run cannot be made of a config: a field is missing.
+
+  Args:
+    config: see `sections`.
+  """
+  for name in SECTIONS:
+    field_table.check_required(config[name], field_table.in_section(name))
 
 
 def _expand_paths(config: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from inception_jax.data import device
 from inception_jax.evaluation import accuracy, crop_views
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
-from inception_jax.runtime import cluster, errors
+from inception_jax.runtime import cluster, errors, ranges
 from inception_jax.training import (
   augment,
   freezing,
@@ -87,6 +87,23 @@ class Experiment:
         f' not divide the {share} examples of each device'
       )
     return slots
+
+  def what_never_happens(self) -> list[str]:
+    """Sentences on what the config asks for after the end of the run."""
+    found = learning_rate.what_never_happens(
+      **self.config['learning_rate'],
+      steps_per_epoch=self.steps_per_epoch,
+      num_train_steps=self.num_train_steps,
+    )
+    start = self.averaging.polyak_start_step
+    if start is not None and start >= self.num_train_steps:
+      epoch = self.config['averaging']['polyak_start_epoch']
+      found.append(
+        f'config.averaging.polyak_start_epoch={epoch:g} is step {start:,} and'
+        f' the run ends at step {self.num_train_steps:,}: there will be no'
+        ' Polyak average; lower it, or set it to None'
+      )
+    return found
 
   def create_state(self) -> train_state.TrainState:
     """State of step 0, with weights drawn by chance."""
@@ -169,6 +186,7 @@ def create_experiment(
       data cannot be read.
   """
   config = config_lib.sections(config)
+  config_lib.check_required(config)
   options = fields.call_with_section(
     options_lib.TrainOptions, 'train', config['train']
   )
@@ -219,6 +237,11 @@ def _create_schedule(
   num_train_steps = options.num_train_steps or max(
     1, round(options.num_epochs * steps_per_epoch)
   )
+  if num_train_steps > ranges.MAX_STEPS:
+    raise errors.InputError(
+      f'config.train.num_epochs={options.num_epochs:g} is {num_train_steps:,}'
+      f' steps; a run has at most {ranges.MAX_STEPS:,}: lower it'
+    )
   learning_rate_fn = fields.call_with_section(
     learning_rate.create_learning_rate_fn,
     'learning_rate',
@@ -259,8 +282,7 @@ def _model_arguments(
 ) -> dict[str, Any]:
   """Of `models.create_model`: as many outputs as classes, or more."""
   num_classes = len(dataset.class_names)
-  given = {k: v for k, v in config['model'].items() if v is not None}
-  arguments = {'num_classes': num_classes, **given}
+  arguments = {'num_classes': num_classes, **config['model']}
   if arguments['num_classes'] < num_classes:
     raise errors.InputError(
       f'config.model.num_classes={arguments["num_classes"]} is less than the'

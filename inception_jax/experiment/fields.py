@@ -1,13 +1,12 @@
 """Sections of a config as arguments of functions."""
 
 from collections.abc import Callable, Mapping
-import inspect
-import types
-import typing
 from typing import Any
 
 import ml_collections
+from ml_collections import config_dict
 
+from inception_jax.experiment import field_table
 from inception_jax.runtime import errors
 
 
@@ -22,7 +21,8 @@ def call_with_section(
   Args:
     function: function or dataclass with annotated arguments.
     section: name of the section, for messages.
-    fields: fields of the section.
+    fields: fields of the section; None where None is not allowed is as if it
+      were not given.
     **more: arguments that do not come from the config.
 
   Returns:
@@ -30,28 +30,17 @@ def call_with_section(
 
   Raises:
     InputError: if a field is unknown (with the nearest name), missing, of the
-      wrong type, or refused by the function with a ValueError.
+      wrong type, out of its range, or refused by the function with a
+      ValueError.
   """
-  known = typing.get_type_hints(
-    function if inspect.isfunction(function) else function.__init__
-  )
-  parameters = inspect.signature(function).parameters
-  names = [name for name in parameters if name not in more]
-  for name, value in fields.items():
-    if name not in names:
-      raise errors.InputError(
-        f'unknown field config.{section}.{name}{errors.suggestion(name, names)}'
-      )
-    if name in known and not _fits(value, known[name]):
-      raise errors.InputError(
-        f'config.{section}.{name}={value!r} is of the wrong type'
-        f' {type(value).__name__}; it must be'
-        f' {inspect.formatannotation(known[name])}'
-      )
-  for name in names:
-    if parameters[name].default is parameters[name].empty:
-      if name not in fields:
-        raise errors.InputError(f'field config.{section}.{name} is missing')
+  known = {
+    name: field
+    for name, field in field_table.declared(section, function).items()
+    if name not in more
+  }
+  field_table.check_section(section, fields, known)
+  field_table.check_required(fields, known)
+  fields = field_table.given(fields, known)
   try:
     return function(**fields, **more)
   except errors.InputError:
@@ -60,32 +49,19 @@ def call_with_section(
     raise errors.InputError(f'config.{section}: {error}') from error
 
 
-def _fits(value: Any, annotation: Any) -> bool:
-  """Whether a config value can stand where `annotation` is asked for."""
-  if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-    return any(_fits(value, arg) for arg in typing.get_args(annotation))
-  if typing.get_origin(annotation) is tuple:
-    args = typing.get_args(annotation)
-    if args[-1] is Ellipsis and isinstance(value, (tuple, list)):
-      args = args[:1] * len(value)
-    return (
-      isinstance(value, (tuple, list))
-      and len(value) == len(args)
-      and all(map(_fits, value, args))
-    )
-  if annotation is float:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-  if annotation is int:
-    return isinstance(value, int) and not isinstance(value, bool)
-  if isinstance(annotation, type):
-    return isinstance(value, annotation)
-  return True
-
-
 def plain(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Any:
-  """A config as JSON-like data: dicts, lists, strings, numbers, None."""
+  """A config as JSON-like data: dicts, lists, strings, numbers, None.
+
+  Raises:
+    InputError: if a placeholder that is required has no value.
+  """
   if isinstance(config, ml_collections.ConfigDict):
-    config = config.to_dict()
+    try:
+      config = config.to_dict()
+    except config_dict.RequiredValueError as error:
+      raise errors.InputError(
+        f'a required field of the config has no value ({error}); give it one'
+      ) from error
   if isinstance(config, Mapping):
     return {str(k): plain(v) for k, v in config.items()}
   if isinstance(config, (tuple, list)):

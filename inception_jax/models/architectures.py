@@ -209,6 +209,9 @@ _FOR_TESTS: Mapping[str, Architecture] = types.MappingProxyType(
 )
 
 
+NAMES = (*ARCHITECTURES, *_FOR_TESTS)
+
+
 def architecture_of(name: str) -> Architecture:
   """The member of the family that has this name.
 

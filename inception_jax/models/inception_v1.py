@@ -6,6 +6,7 @@ References:
 
 from collections.abc import Callable
 import functools
+from typing import Annotated
 
 from flax import linen as nn
 import jax
@@ -13,11 +14,17 @@ import jax.numpy as jnp
 
 from inception_jax.models import layers, modules, pooling
 from inception_jax.models.architectures import (
+  ARCHITECTURES,
+  NAMES,
   Architecture,
   InceptionSpec,
   architecture_of,
 )
 from inception_jax.models.local_response_norm import local_response_norm
+from inception_jax.runtime import ranges
+
+# float64 would be computed in float32, as JAX is set by default.
+DTYPES = ('float32', 'bfloat16', 'float16')
 
 
 class GoogLeNet(nn.Module):
@@ -190,15 +197,17 @@ def check_image_size(
 
 
 def create_model(
-  name: str = 'inception_v1',
-  num_classes: int = 1000,
+  name: Annotated[
+    str, ranges.OneOf(NAMES, shown=tuple(ARCHITECTURES))
+  ] = 'inception_v1',
+  num_classes: Annotated[int, ranges.Range(1, 100_000)] = 1000,
   use_aux: bool = True,
-  width: float = 1.0,
-  module_form: str = 'reduced',
+  width: Annotated[float, ranges.Range(0.01, 10)] = 1.0,
+  module_form: Annotated[str, ranges.OneOf(modules.MODULE_FORMS)] = 'reduced',
   merge_1x1: bool = True,
-  batch_norm_momentum: float = 0.9,
+  batch_norm_momentum: ranges.Decay = 0.9,
   axis_name: str | None = None,
-  dtype: str | jnp.dtype = jnp.float32,
+  dtype: Annotated[str, ranges.OneOf(DTYPES)] = 'float32',
 ) -> GoogLeNet:
   """Builds a member of the Inception-v1 family by name.
 
@@ -214,7 +223,7 @@ def create_model(
     merge_1x1: run the 1x1 convolutions that read the same input as one.
     batch_norm_momentum: share of the old running statistics kept a step.
     axis_name: pmapped axis over which batch norm takes its statistics.
-    dtype: type of the arithmetic, a type or its name such as 'bfloat16'.
+    dtype: type of the arithmetic, one of `DTYPES` or a type of such a name.
 
   Returns:
     A Linen module; see `GoogLeNet.__call__`.
@@ -222,20 +231,10 @@ def create_model(
   Raises:
     ValueError: if an argument is out of its range.
   """
+  if not isinstance(dtype, str):
+    dtype = jnp.dtype(dtype).name
+  ranges.check(create_model, locals())
   architecture = architecture_of(name)
-  if num_classes < 1:
-    raise ValueError(f'num_classes must be positive, not {num_classes}')
-  if not width > 0:
-    raise ValueError(f'width must be positive, not {width}')
-  if module_form not in modules.MODULE_FORMS:
-    raise ValueError(
-      f'unknown module_form {module_form!r}; known are'
-      f' {", ".join(modules.MODULE_FORMS)}'
-    )
-  if not 0 <= batch_norm_momentum < 1:
-    raise ValueError(
-      f'batch_norm_momentum must be in [0, 1), not {batch_norm_momentum}'
-    )
   return GoogLeNet(
     architecture=architecture,
     num_classes=num_classes,

@@ -11,6 +11,8 @@ def announce(experiment: experiment_lib.Experiment, workdir: object) -> None:
   """Logs what is trained, on what, for how long, and where it goes."""
   for name, text in _lines(experiment, workdir):
     logging.info('%-8s  %s', name, text)
+  for sentence in experiment.what_never_happens():
+    logging.warning('%s', sentence)
 
 
 def _lines(

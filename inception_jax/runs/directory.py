@@ -11,19 +11,29 @@ from flax import traverse_util
 from inception_jax import preprocess
 from inception_jax.data import crop_rules, labels
 from inception_jax.experiment import config as config_lib
+from inception_jax.experiment import field_table
 from inception_jax.runs import checkpoint, description, trained_data
 from inception_jax.runtime import durable, errors, json_files, read_failures
 
 # Fields that say where things are, how fast, whether to stop at a bad image, or
-# which of the weights to use, not what is computed.
-_FREE_FIELDS = frozenset(
+# how often to look and what to use, not what is trained: a run may go on with
+# others.
+FREE_FIELDS = frozenset(
   {
     'averaging.inference_weights',
     'data.data_dir',
     'data.num_threads',
     'data.on_bad_image',
+    'train.eval_batch_size',
+    'train.log_every_steps',
+    'train.eval_every_steps',
+    'train.checkpoint_every_steps',
+    'train.keep_checkpoints',
+    'train.dead_head_steps',
+    'train.check_replicas',
   }
 )
+_CHANGES = 'config_changes.jsonl'
 # What a run writes after config.json.
 _LATER = (
   'metrics.jsonl',
@@ -48,6 +58,7 @@ class RunDirectory:
   def __init__(self, workdir: epath.PathLike, config: Mapping[str, Any]):
     self.path = epath.Path(workdir)
     self._config = json.loads(json_files.dumps(config))
+    self._changes: list[dict[str, Any]] = []
     try:
       self._check_config()
       durable.check_writable(self.path)
@@ -60,23 +71,25 @@ class RunDirectory:
     stored = self._stored_config()
     if stored is None:
       return
-    stored, wanted = [
-      traverse_util.flatten_dict(config_lib.with_current_names(x), sep='.')
-      for x in (stored, self._config)
-    ]
-    absent = object()
-    # A field that is None counts as absent, so that older runs can resume.
+    stored, wanted = _values(stored), _values(self._config)
     differing = [
-      f'{name} is {_show(stored.get(name, absent), absent)} there,'
-      f' {_show(wanted.get(name, absent), absent)} here'
+      name
       for name in sorted(stored.keys() | wanted.keys())
-      if stored.get(name) != wanted.get(name) and name not in _FREE_FIELDS
+      if stored.get(name) != wanted.get(name)
     ]
-    if differing:
-      raise errors.InputError(
-        f'{self.path} belongs to a different config:'
-        f' {"; ".join(differing)}; give another --workdir or the same config'
+    if others := [x for x in differing if x not in FREE_FIELDS]:
+      shown = '; '.join(
+        f'{name} is {_show(name, stored)} there, {_show(name, wanted)} here'
+        for name in others
       )
+      raise errors.InputError(
+        f'{self.path} belongs to a different config: {shown}; give another'
+        ' --workdir or the same config'
+      )
+    self._changes = [
+      {'field': name, 'from': stored.get(name), 'to': wanted.get(name)}
+      for name in differing
+    ]
 
   def _stored_config(self) -> dict[str, Any] | None:
     """The config of the run that is there; None if there is none to compare.
@@ -143,8 +156,36 @@ class RunDirectory:
       training = {'num_train_steps': num_train_steps}
       parts = {trained_data.FILE: data, 'training.json': training, **parts}
     self._check_foreign(parts)
+    self._record_changes()
     for name, value in parts.items():
       json_files.write_json(self.path / name, value)
+
+  def _record_changes(self) -> None:
+    """Keeps what is other than before, and from which step on.
+
+    Before config.json is written: what a kill leaves out is recorded then.
+    """
+    if not self._changes:
+      return
+    folder, step = self.path / 'checkpoints', 0
+    if read_failures.exists(folder):
+      checkpoints = checkpoint.Checkpoints(folder, read_only=True)
+      step = max(checkpoints.steps(), default=0)
+      checkpoints.close()
+    lines = json_files.JsonLines(self.path / _CHANGES, skips_damage=True)
+    known = list(lines)[-len(self._changes) :]
+    new = [{'step': step, **change} for change in self._changes]
+    for change in new:
+      logging.info(
+        'config.%s is %s from step %d on, and was %s',
+        change['field'],
+        json_files.dumps(change['to']),
+        step,
+        json_files.dumps(change['from']),
+      )
+      if change not in known:
+        lines.append(change)
+    lines.flush(sync=True)
 
   def _check_foreign(self, parts: Mapping[str, Any]) -> None:
     """Raises InputError if a new run would overwrite what no run has written.
@@ -202,5 +243,25 @@ def _config_of_checkpoints(folder: epath.Path) -> dict[str, Any] | None:
   return config if isinstance(config, dict) else None
 
 
-def _show(value: Any, absent: object) -> str:
-  return 'absent' if value is absent else json_files.dumps(value)
+def _values(config: Mapping[str, Any]) -> dict[str, Any]:
+  """All fields of a config by path, with the defaults of those not given.
+
+  A field that is None counts as not given, so that older runs can resume.
+  """
+  found = {
+    name: field.default
+    for name, field in field_table.fields().items()
+    if not name.startswith(config_lib.ENSEMBLE)
+  }
+  flat = traverse_util.flatten_dict(
+    config_lib.with_current_names(config), sep='.'
+  )
+  found.update({name: x for name, x in flat.items() if x is not None})
+  return {
+    name: list(x) if isinstance(x, tuple) else x for name, x in found.items()
+  }
+
+
+def _show(name: str, values: Mapping[str, Any]) -> str:
+  value = values.get(name)
+  return 'absent' if value is None else json_files.dumps(value)

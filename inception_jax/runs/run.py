@@ -1,6 +1,7 @@
 """The run directory: everything that training leaves behind.
 
 config.json          the resolved config
+config_changes.jsonl fields that were changed when the run went on, and when
 model.json           arguments of `models.create_model`
 preprocessing.json   picture to pixels to network input
 labels.json          what each output means: index, synset, name

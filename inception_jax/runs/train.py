@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import shlex
 from typing import Any
 
 from absl import logging
@@ -119,6 +120,11 @@ def _run(
   try:
     state = loop.run(state, batches)
   except BaseException as error:
+    if isinstance(error, errors.NotFiniteError):
+      remedy = _remedy_of_not_finite(
+        experiment, directory.path, error.last_good
+      )
+      error.args = (f'{error}; {remedy}',)
     if lost := cluster.lost(error):
       recorder.close()
       raise lost from error  # Without that process no save is finished.
@@ -133,6 +139,23 @@ def _run(
     'step': int(state.step),
     'evaluation': recorder.last_evaluation(),
   }
+
+
+def _remedy_of_not_finite(
+  experiment: experiment_lib.Experiment,
+  workdir: epath.Path,
+  last_good: int | None,
+) -> str:
+  """What to give, since the run's own folder keeps its config."""
+  rate = experiment.config['learning_rate']['init_value'] / 2
+  more = f'--config.learning_rate.init_value={rate:g}'
+  if last_good is not None:
+    more = f'{shlex.quote(f"--config.init_from={workdir}")} {more}'
+  return (
+    'this folder keeps its config, so train in a new one with a lower learning'
+    f' rate: --workdir=NEW {more}, or a longer'
+    ' --config.learning_rate.warmup_epochs'
+  )
 
 
 def _close(

@@ -4,6 +4,7 @@ import atexit
 from collections.abc import Iterator
 import contextlib
 import ctypes
+import os
 import re
 import signal
 import traceback
@@ -132,6 +133,32 @@ def lost(error: BaseException) -> errors.UserFacingError | None:
   if not _OF_OTHERS.search(str(error)):
     return None
   return _Membership.others.explanation()
+
+
+def wrong_platforms(error: BaseException) -> errors.InputError | None:
+  """The error for a failure of JAX to start what `JAX_PLATFORMS` names.
+
+  Args:
+    error: what JAX raised. Of a platform without devices that is an assertion
+      without a word.
+
+  Returns:
+    None for other failures.
+  """
+  platforms = jax.config.jax_platforms
+  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+  is_start = os.path.basename(frame.f_code.co_filename) == 'xla_bridge.py'
+  if not platforms or not is_start:
+    return None
+  if not isinstance(error, (RuntimeError, AssertionError)):
+    return None
+  reason = 'it finds no device'
+  if str(error):
+    reason = errors.first_line(error).split(' (set JAX')[0]
+  return errors.InputError(
+    f'JAX_PLATFORMS={platforms!r} is nothing that JAX can start here'
+    f' ({reason}); unset it, or set it to cpu'
+  )
 
 
 @contextlib.contextmanager

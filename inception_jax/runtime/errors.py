@@ -46,6 +46,19 @@ class TrainingError(UserFacingError, RuntimeError):
   """Training cannot go on."""
 
 
+class NotFiniteError(TrainingError):
+  """A loss or norm is NaN or infinite, so that training cannot go on.
+
+  Args:
+    message: which, and at which step.
+    last_good: step of the newest checkpoint, all of which is finite, or None.
+  """
+
+  def __init__(self, message: str, last_good: int | None):
+    super().__init__(message)
+    self.last_good = last_good
+
+
 class Interrupted(UserFacingError):
   """A signal ended the run early, after saving.
 

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 import dataclasses
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from inception_jax.runtime import ranges
 
 # Folded into an example's key, so that each use of it draws its own numbers.
 _MIRROR_SALT = 1
@@ -16,6 +19,8 @@ _CONTRAST_SALT = 4
 _SATURATION_SALT = 5
 _HUE_SALT = 6
 _LIGHTING_SALT = 7
+
+_Share = Annotated[float, ranges.Range(0, 1)]
 
 # Red, green and blue in grey: ITU-R BT.601 luma, as Pillow has it.
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -73,8 +78,8 @@ class Augmentation:
   Attributes:
     mirror: whether to mirror half of the images.
     brightness: largest change of the factor, in 0 to 1; Howard's is 0.5.
-    contrast: likewise.
-    saturation: likewise; Howard calls it color.
+    contrast: largest change of its factor, likewise.
+    saturation: largest change of its factor, likewise; Howard calls it color.
     hue: largest rotation as a share of a turn, in 0 to 0.5.
     lighting_std: standard deviation of the multiples of the principal
       components added to all pixels of an image; Krizhevsky's is 0.1.
@@ -90,22 +95,14 @@ class Augmentation:
   """
 
   mirror: bool = True
-  brightness: float = 0.0
-  contrast: float = 0.0
-  saturation: float = 0.0
-  hue: float = 0.0
-  lighting_std: float = 0.0
+  brightness: _Share = 0.0
+  contrast: _Share = 0.0
+  saturation: _Share = 0.0
+  hue: Annotated[float, ranges.Range(0, 0.5)] = 0.0
+  lighting_std: Annotated[float, ranges.Range(0, 10)] = 0.0
 
   def __post_init__(self):
-    largest = {'brightness': 1, 'contrast': 1, 'saturation': 1, 'hue': 0.5}
-    for name, limit in largest.items():
-      value = getattr(self, name)
-      if not 0 <= value <= limit:
-        raise ValueError(f'{name} must be from 0 to {limit}, not {value}')
-    if not 0 <= self.lighting_std < math.inf:
-      raise ValueError(
-        f'lighting_std must be finite and not negative: {self.lighting_std}'
-      )
+    ranges.check(type(self), vars(self))
 
   def __call__(self, images: jax.Array, keys: jax.Array) -> jax.Array:
     """Augments a batch.

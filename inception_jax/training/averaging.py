@@ -6,15 +6,20 @@ average forgets. Both are kept here, under their own names.
 """
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from flax import struct
 import jax
 import jax.numpy as jnp
 import optax
 
+from inception_jax.runtime import ranges
+
 # The weights themselves, and their averages.
 KINDS = ('raw', 'ema', 'polyak')
+Kind = Annotated[str, ranges.OneOf(KINDS)]
+# Larger ones are 1 in float32, or nearly so: the average would not move.
+EmaDecay = Annotated[float, ranges.Range(0, 0.999999, is_open=True)]
 
 # {'params': ..., 'batch_stats': ...}: what a forward pass needs.
 Variables = dict[str, Any]
@@ -61,16 +66,13 @@ class Averaging:
       or None. With 0 the mean is over the weights after every update.
   """
 
-  ema_decay: float | None = struct.field(pytree_node=False, default=None)
-  polyak_start_step: int | None = struct.field(pytree_node=False, default=None)
+  ema_decay: EmaDecay | None = struct.field(pytree_node=False, default=None)
+  polyak_start_step: (
+    Annotated[int, ranges.Range(0, ranges.MAX_STEPS)] | None
+  ) = struct.field(pytree_node=False, default=None)
 
   def __post_init__(self):
-    if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-      raise ValueError(f'ema_decay must be in (0, 1), not {self.ema_decay}')
-    if self.polyak_start_step is not None and self.polyak_start_step < 0:
-      raise ValueError(
-        f'polyak_start_step must not be negative: {self.polyak_start_step}'
-      )
+    ranges.check(type(self), vars(self))
 
   def init(self, variables: Variables) -> Averages:
     """Averages of nothing yet."""
@@ -126,15 +128,17 @@ class Averaging:
 
 def create_averaging(
   *,
-  ema_decay: float | None = None,
-  polyak_start_epoch: float | None = None,
-  inference_weights: str | None = None,
+  ema_decay: EmaDecay | None = None,
+  polyak_start_epoch: Annotated[float, ranges.Range(0, ranges.MAX_EPOCHS)]
+  | None = None,
+  inference_weights: Kind | None = None,
   steps_per_epoch: float,
 ) -> Averaging:
   """The averages that section `averaging` of a config asks for.
 
   Args:
-    ema_decay: see `Averaging`.
+    ema_decay: share of the old average kept a step, or None for no exponential
+      moving average.
     polyak_start_epoch: epochs after which the uniform mean of the weights
       begins, or None for no such mean.
     inference_weights: of `KINDS`, those that a trained network is used with;
@@ -144,14 +148,13 @@ def create_averaging(
   Raises:
     ValueError: if an argument is out of its range.
   """
-  if inference_weights not in (None, *KINDS):
-    raise ValueError(
-      f'inference_weights must be one of {", ".join(KINDS)}, not'
-      f' {inference_weights!r}'
-    )
+  ranges.check(create_averaging, locals())
   start_step = None
   if polyak_start_epoch is not None:
-    start_step = round(polyak_start_epoch * steps_per_epoch)
+    # No run is longer, and an int32 holds no more.
+    start_step = min(
+      round(polyak_start_epoch * steps_per_epoch), ranges.MAX_STEPS
+    )
   return Averaging(ema_decay, start_step)
 
 

@@ -1,15 +1,21 @@
 """The learning rate of every step: the paper's schedule and others."""
 
+from typing import Annotated
+
 import jax.numpy as jnp
 import optax
 
+from inception_jax.runtime import ranges
+
 SCHEDULES = ('staircase', 'polynomial', 'cosine', 'constant')
+Rate = Annotated[float, ranges.Range(1e-12, 1000)]
+DecayRate = Annotated[float, ranges.Range(1e-6, 1)]
 
 
 def staircase_decay(
-  init_value: float,
-  decay_rate: float,
-  decay_epochs: float,
+  init_value: Rate,
+  decay_rate: DecayRate,
+  decay_epochs: ranges.Epochs,
   steps_per_epoch: float,
 ) -> optax.Schedule:
   """Learning rate that falls by a constant factor every few epochs.
@@ -32,12 +38,11 @@ def staircase_decay(
   References:
     Szegedy et al. 2014, Going Deeper with Convolutions, section 6.
   """
-  if not 0 < decay_rate <= 1:
-    raise ValueError(f'decay_rate must be in (0, 1], not {decay_rate}')
-  if not decay_epochs > 0:
-    raise ValueError(f'decay_epochs must be positive, not {decay_epochs}')
+  ranges.check(staircase_decay, locals())
   # optax's compiled staircase, of float32, falls at step 42 where 41 is due.
   steps_per_fall = decay_epochs * steps_per_epoch
+  if steps_per_fall > ranges.MAX_STEPS:  # Never; and no int32.
+    return optax.constant_schedule(init_value)
   whole, fraction = divmod(steps_per_fall, 1)
 
   def reached(falls, step):
@@ -47,7 +52,8 @@ def staircase_decay(
   def schedule(step):
     step = jnp.asarray(step, jnp.int32)
     # A float32 quotient can miss a boundary by one; the integers decide.
-    falls = (step / steps_per_fall).astype(jnp.int32)
+    falls = jnp.minimum(step / steps_per_fall, ranges.MAX_STEPS)
+    falls = falls.astype(jnp.int32)
     falls += reached(falls + 1, step).astype(jnp.int32)
     falls -= jnp.logical_not(reached(falls, step)).astype(jnp.int32)
     return jnp.asarray(init_value * decay_rate**falls, jnp.float32)
@@ -57,14 +63,14 @@ def staircase_decay(
 
 def create_learning_rate_fn(
   *,
-  schedule: str,
-  init_value: float,
+  schedule: Annotated[str, ranges.OneOf(SCHEDULES)],
+  init_value: Rate,
   steps_per_epoch: float,
-  num_train_steps: int,
-  decay_rate: float = 0.96,
-  decay_epochs: float = 8.0,
-  power: float = 0.5,
-  warmup_epochs: float = 0.0,
+  num_train_steps: ranges.Steps,
+  decay_rate: DecayRate = 0.96,
+  decay_epochs: ranges.Epochs = 8.0,
+  power: Annotated[float, ranges.Range(0, 100)] = 0.5,
+  warmup_epochs: Annotated[float, ranges.Range(0, ranges.MAX_EPOCHS)] = 0.0,
 ) -> optax.Schedule:
   """Learning rate of every step.
 
@@ -88,11 +94,8 @@ def create_learning_rate_fn(
   Raises:
     ValueError: if an argument is out of its range.
   """
-  if not init_value > 0:
-    raise ValueError(f'init_value must be positive, not {init_value}')
-  if warmup_epochs < 0:
-    raise ValueError(f'warmup_epochs must not be negative: {warmup_epochs}')
-  warmup_steps = round(warmup_epochs * steps_per_epoch)
+  ranges.check(create_learning_rate_fn, locals())
+  warmup_steps = num_warmup_steps(warmup_epochs, steps_per_epoch)
   steps_left = max(num_train_steps - warmup_steps, 1)
   if schedule == 'staircase':
     whole = staircase_decay(
@@ -103,13 +106,61 @@ def create_learning_rate_fn(
     after = optax.polynomial_schedule(init_value, 0.0, power, steps_left)
   elif schedule == 'cosine':
     after = optax.cosine_decay_schedule(init_value, steps_left)
-  elif schedule == 'constant':
-    after = optax.constant_schedule(init_value)
   else:
-    raise ValueError(
-      f'unknown schedule {schedule!r}; known are {", ".join(SCHEDULES)}'
-    )
+    after = optax.constant_schedule(init_value)
   if not warmup_steps:
     return after
   rise = optax.linear_schedule(0.0, init_value, warmup_steps)
   return optax.join_schedules([rise, after], [warmup_steps])
+
+
+def num_warmup_steps(warmup_epochs: float, steps_per_epoch: float) -> int:
+  """Steps of the linear rise, as many as an int32 holds at most."""
+  return min(round(warmup_epochs * steps_per_epoch), ranges.MAX_STEPS)
+
+
+def what_never_happens(
+  *,
+  schedule: str,
+  init_value: float,
+  steps_per_epoch: float,
+  num_train_steps: int,
+  decay_epochs: float = 8.0,
+  warmup_epochs: float = 0.0,
+  **others: float,
+) -> list[str]:
+  """Sentences on what of a schedule comes after the end of the run.
+
+  Args:
+    schedule: see `create_learning_rate_fn`, as all the others.
+    init_value: likewise.
+    steps_per_epoch: likewise.
+    num_train_steps: likewise.
+    decay_epochs: likewise.
+    warmup_epochs: likewise.
+    **others: arguments that have no part in it.
+
+  Returns:
+    One for each: a warm-up as long as the run, and a fall that is never due.
+  """
+  del others
+  found = []
+  warmup_steps = num_warmup_steps(warmup_epochs, steps_per_epoch)
+  if warmup_steps >= num_train_steps:
+    highest = init_value * (num_train_steps - 1) / warmup_steps
+    found.append(
+      f'config.learning_rate.warmup_epochs={warmup_epochs:g} is'
+      f' {warmup_steps:,} steps and the run ends at step {num_train_steps:,}:'
+      f' the learning rate is at most {highest:g}, never'
+      f' {init_value:g}; lower it, or train for longer'
+    )
+  if schedule == 'staircase':
+    steps_per_fall = decay_epochs * steps_per_epoch
+    if steps_per_fall > num_train_steps - 1:
+      found.append(
+        f'config.learning_rate.decay_epochs={decay_epochs:g} is'
+        f' {steps_per_fall:,.0f} steps and the run ends at step'
+        f' {num_train_steps:,}: the learning rate never falls; lower it, or'
+        ' train for longer'
+      )
+  return found

@@ -139,8 +139,8 @@ class TrainLoop:
 
     Raises:
       Interrupted: after SIGTERM or SIGINT, once the state is saved.
-      TrainingError: if a loss or norm is not finite, or the input of another
-        process fails; nothing is saved then.
+      NotFiniteError: if a loss or norm is not finite; nothing is saved then.
+      TrainingError: if the input of another process fails; likewise.
     """
     step = int(state.step)
     self._start_clock(step)
@@ -267,9 +267,8 @@ class TrainLoop:
       else f'checkpoint {self._last_saved} is the last good one'
     )
     self._recorder.flush()
-    raise errors.TrainingError(
-      f'{what} not finite at step {step}; {kept}; lower'
-      ' learning_rate.init_value or raise learning_rate.warmup_epochs'
+    raise errors.NotFiniteError(
+      f'{what} not finite at step {step}; {kept}', self._last_saved
     )
 
   def _warn_of_input(self, step: int, wait_share: float) -> None:

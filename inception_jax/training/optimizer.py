@@ -1,22 +1,25 @@
 """SGD with momentum."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import optax
 
+from inception_jax.runtime import ranges
+
 # Names of the modules that make classes of features: the classifiers.
 _HEADS = ('classifier', 'aux_')
+_Multiplier = Annotated[float, ranges.Range(0, 1000)]
 
 
 def create_optimizer(
   *,
   learning_rate_fn: optax.Schedule,
-  momentum: float = 0.9,
-  weight_decay: float = 0.0,
-  bias_learning_rate_multiplier: float = 1.0,
+  momentum: ranges.Decay = 0.9,
+  weight_decay: Annotated[float, ranges.Range(0, 1)] = 0.0,
+  bias_learning_rate_multiplier: _Multiplier = 1.0,
   decay_biases: bool = False,
-  head_learning_rate_multiplier: float | None = None,
+  head_learning_rate_multiplier: _Multiplier | None = None,
 ) -> optax.GradientTransformation:
   """SGD with momentum, as the paper trains with (section 6).
 
@@ -40,20 +43,8 @@ def create_optimizer(
   Raises:
     ValueError: if an argument is out of its range.
   """
-  if not 0 <= momentum < 1:
-    raise ValueError(f'momentum must be in [0, 1), not {momentum}')
-  if weight_decay < 0:
-    raise ValueError(f'weight_decay must not be negative: {weight_decay}')
-  if bias_learning_rate_multiplier < 0:
-    raise ValueError(
-      'bias_learning_rate_multiplier must not be negative:'
-      f' {bias_learning_rate_multiplier}'
-    )
+  ranges.check(create_optimizer, locals())
   head_multiplier = head_learning_rate_multiplier
-  if head_multiplier is not None and head_multiplier < 0:
-    raise ValueError(
-      f'head_learning_rate_multiplier must not be negative: {head_multiplier}'
-    )
   parts = []
   if weight_decay:
     mask = None if decay_biases else is_kernel

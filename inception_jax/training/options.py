@@ -1,7 +1,9 @@
 """How long to train, on how many images at a time, and when to report."""
 
 import dataclasses
+from typing import Annotated
 
+from inception_jax.runtime import ranges
 from inception_jax.training import losses
 
 
@@ -26,39 +28,22 @@ class TrainOptions:
     check_replicas: compare the state of all devices at every checkpoint.
   """
 
-  batch_size: int
-  eval_batch_size: int
-  num_epochs: float | None = None
-  num_train_steps: int | None = None
-  seed: int = 0
-  init_seed: int | None = None
-  aux_weight: float = losses.AUX_WEIGHT
-  num_microbatches: int = 1
-  log_every_steps: int = 100
-  eval_every_steps: int = 5000
-  checkpoint_every_steps: int = 5000
-  keep_checkpoints: int = 3
-  dead_head_steps: int = 1000
+  batch_size: ranges.BatchSize
+  eval_batch_size: ranges.BatchSize
+  num_epochs: ranges.Epochs | None = None
+  num_train_steps: ranges.Steps | None = None
+  seed: ranges.Seed = 0
+  init_seed: ranges.Seed | None = None
+  aux_weight: Annotated[float, ranges.Range(0, 100)] = losses.AUX_WEIGHT
+  num_microbatches: ranges.BatchSize = 1
+  log_every_steps: ranges.Steps = 100
+  eval_every_steps: ranges.Steps = 5000
+  checkpoint_every_steps: ranges.Steps = 5000
+  keep_checkpoints: ranges.Steps = 3
+  dead_head_steps: ranges.Steps = 1000
   check_replicas: bool = False
 
   def __post_init__(self):
-    positive = (
-      'batch_size',
-      'eval_batch_size',
-      'num_epochs',
-      'num_train_steps',
-      'num_microbatches',
-      'log_every_steps',
-      'eval_every_steps',
-      'checkpoint_every_steps',
-      'keep_checkpoints',
-      'dead_head_steps',
-    )
-    for name in positive:
-      value = getattr(self, name)
-      if value is not None and not value > 0:
-        raise ValueError(f'{name} must be positive, not {value}')
+    ranges.check(type(self), vars(self))
     if self.num_epochs is None and self.num_train_steps is None:
       raise ValueError('num_epochs or num_train_steps must be given')
-    if self.aux_weight < 0:
-      raise ValueError(f'aux_weight must not be negative: {self.aux_weight}')

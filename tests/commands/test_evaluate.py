@@ -431,7 +431,7 @@ def test_a_bad_batch_size_stops_before_anything_is_written(
     workdir.mkdir()
     (workdir / 'config.json').write_text(json.dumps(bad))
     bad = None
-  found = 'missing' if size is None else repr(size)
+  found = ' is missing;' if size is None else f'={size!r} '
   for mode in (
     lambda: evaluate.evaluate(
       workdir, protocol_lib.Protocol(), None, bad, tmp_path / 'answers'
@@ -446,7 +446,8 @@ def test_a_bad_batch_size_stops_before_anything_is_written(
     ),
   ):
     with pytest.raises(
-      errors.InputError, match=f'config.train.eval_batch_size is {found}; it'
+      errors.InputError,
+      match=f'config.train.eval_batch_size{found}.*must be ',
     ):
       mode()
   assert {path.name for path in tmp_path.iterdir()} <= {'run'}

@@ -1,61 +1,117 @@
-"""Tests of flags that name a field as an earlier version did."""
+"""Tests of the flags of the command line, above all of a config's fields."""
 
 import sys
 
+from absl.testing import flagsaver
 import pytest
 
 from inception_jax.commands import flags
+from inception_jax.runtime import errors
 
 # The library of configs loads files that way.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 
 OLD = '--config.train.polyak_start_epoch'
-NEW = '--config.averaging.polyak_start_epoch'
 FILE = """
 import ml_collections
 def get_config():
-  return ml_collections.ConfigDict(SECTIONS)
+  return SECTIONS
 """
 
 
 @pytest.fixture
 def parse(monkeypatch):
-  """What the library of flags gets of a command line."""
-  monkeypatch.setattr(flags, 'FLAGS', lambda argv: (argv, list(sys.argv)))
+  """What is no flag, and the config, of a command line."""
 
   def parsed(*arguments):
     argv = ['main.py', *map(str, arguments)]
     monkeypatch.setattr(sys, 'argv', list(argv))
-    given, seen_by_configs = flags.parse(argv)
-    assert given == seen_by_configs
-    return given[1:]
+    with flagsaver.flagsaver():
+      rest = flags.parse(argv)
+      config = flags.FLAGS.config
+      config = config and getattr(config, 'to_dict', lambda: config)()
+    return rest[1:], config
 
   return parsed
 
 
 @pytest.fixture
 def file(tmp_path):
-  def write(sections):
-    path = tmp_path / f'config_{len(str(sections))}.py'
-    path.write_text(FILE.replace('SECTIONS', repr(sections)))
+  def write(sections, form='ml_collections.ConfigDict({})'):
+    path = tmp_path / f'config_{len(list(tmp_path.iterdir()))}.py'
+    path.write_text(FILE.replace('SECTIONS', form.format(repr(sections))))
     return path
 
   return write
 
 
 @pytest.mark.parametrize('form', [(f'{OLD}=1.0',), (OLD, '1.0')])
-def test_an_earlier_name_stands_for_the_present_one(parse, file, form):
-  path = file({'averaging': {'polyak_start_epoch': 8.0}, 'train': {}})
-  found = parse(f'--config={path}', *form)
-  assert found == [f'--config={path}', form[0].replace(OLD, NEW), *form[1:]]
-
-
+@pytest.mark.parametrize(
+  'sections',
+  [
+    {'averaging': {'polyak_start_epoch': 8.0}, 'train': {}},
+    {'averaging': {}, 'train': {'polyak_start_epoch': 8.0}},
+  ],
+  ids=['new', 'old'],
+)
 @pytest.mark.parametrize('name', ['--config={}', '-config={}'])
-def test_a_file_of_an_earlier_version_keeps_its_name(parse, file, name):
-  path = file({'averaging': {}, 'train': {'polyak_start_epoch': 8.0}})
-  arguments = [name.format(path), f'{OLD}=1.0']
-  assert parse(*arguments) == arguments
-  assert parse('--config', path, arguments[1])[2] == arguments[1]
+def test_an_earlier_name_stands_for_the_present_one(
+  parse, file, form, sections, name
+):
+  _, config = parse(name.format(file(sections)), *form)
+  assert config == {'averaging': {'polyak_start_epoch': 1.0}, 'train': {}}
+
+
+def test_the_home_folder_of_a_config_is_found(parse, file, monkeypatch):
+  path = file({'train': {}})
+  monkeypatch.setenv('HOME', str(path.parent))
+  for more in ((), ('--config.train.seed=3',)):
+    _, config = parse(f'--config=~/{path.name}', *more)
+    assert config == {'train': {'seed': 3} if more else {}}
+
+
+def test_fields_and_flags_may_stand_in_any_order(parse, file, tmp_path):
+  path = file({'train': {'seed': 0}})
+  listed = tmp_path / 'flags.txt'
+  listed.write_text('--config.train.batch_size=8\n')
+  rest, config = parse(
+    '--config.train.seed=5',
+    f'--flagfile={listed}',
+    '--config',
+    path,
+    '--workdir=x',
+    '--config.model.use_aux',
+    '--noconfig.model.merge_1x1',
+    'photo.jpg',
+    '--',
+    '--config.train.seed=7',
+  )
+  assert rest == ['photo.jpg', '--config.train.seed=7']
+  assert config == {
+    'train': {'seed': 5, 'batch_size': 8},
+    'model': {'use_aux': True, 'merge_1x1': False},
+  }
+
+
+def test_fields_without_a_config(parse):
+  with pytest.raises(Exception, match=r'--config.train.seed needs --config='):
+    parse('--config.train.seed=3')
+
+
+def test_a_plain_dict_is_a_config_too(parse, file):
+  path = file({'train': {'seed': 0}}, '{}')
+  assert parse(f'--config={path}')[1] == {'train': {'seed': 0}}
+  _, config = parse(f'--config={path}', '--config.train.seed=2')
+  assert config == {'train': {'seed': 2}}
+
+  with pytest.raises(errors.InputError, match='must return a ConfigDict'):
+    parse(f'--config={file(3, "{}")}', '--config.train.seed=2')
+
+
+def test_a_config_that_cannot_be_read_is_named(parse, tmp_path):
+  path = tmp_path / 'none.py'
+  with pytest.raises(OSError, match='none.py'):
+    parse(f'--config={path}', '--config.train.seed=2')
 
 
 @pytest.mark.parametrize('form', ['--config={}', '-config={}', '--config {}'])
@@ -71,15 +127,3 @@ def test_a_config_that_python_cannot_read_is_named(tmp_path, form):
       flags.check_config_file(argv)
   with pytest.raises(ValueError, match='config.py is not UTF-8'):
     flags.check_config_file(['main.py', f'--config={path}:argument'])
-
-
-def test_other_fields_are_left_alone(parse, file):
-  path = file({'averaging': {'polyak_start_epoch': 8.0}, 'train': {}})
-  arguments = [f'--config={path}', f'{OLD}s=1.0', '--config.train.seed=3']
-  assert parse(*arguments) == arguments
-
-
-def test_the_home_folder_of_a_config_is_found(parse, file, monkeypatch):
-  path = file({'train': {}})
-  monkeypatch.setenv('HOME', str(path.parent))
-  assert parse(f'--config=~/{path.name}') == [f'--config={path}']

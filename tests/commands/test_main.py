@@ -73,6 +73,40 @@ def test_a_process_ends_as_a_call_does(arguments, word):
   assert refused(*arguments, call=launch.run) == sentence
 
 
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    (('--config.model.name=None',), ['config.model.name is missing']),
+    (('--config.train.num_epochs=inf',), ['num_epochs=inf must be']),
+    (('--config.train.seed',), ['--config.train.seed needs a value']),
+    (
+      ('--config.data.on_bad_image=skip', '--config.averaging.ema_decay=nan'),
+      ['ema_decay=nan must be'],
+    ),
+  ],
+)
+def test_fields_that_cannot_be_get_a_sentence(arguments, words, tmp_path):
+  sentence = refused(
+    '--config=configs/digits.py', f'--workdir={tmp_path / "run"}', *arguments
+  )
+  for word in words:
+    assert word in sentence
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_wrong_platform_gets_a_sentence(tmp_path):
+  sentence = refused(
+    f'--config={launch.TINY}',
+    f'--workdir={tmp_path / "run"}',
+    '--config.data.name=fake',
+    call=launch.run,
+    JAX_PLATFORMS='cuda',
+  )
+  assert "JAX_PLATFORMS='cuda' is nothing that JAX can start here" in sentence
+  assert not list(tmp_path.iterdir())
+
+
 def test_batch_that_does_not_divide_over_the_devices(tmp_path):
   sentence = refused(
     f'--config={launch.TINY}',

@@ -119,7 +119,7 @@ def test_members_of_other_commands_are_left_to_them(
       "member 'm': unknown field config.model.widht; did you mean 'width'",
     ),
     ({'member': {}}, 'unknown field config.ensemble.member'),
-    ({'num_parallel': 0}, 'config.ensemble: num_parallel must be positive'),
+    ({'num_parallel': 0}, 'config.ensemble.num_parallel=0 must be .* from 1'),
     ({'num_parallel': 1.5}, 'config.ensemble.num_parallel=1.5 is of the wrong'),
   ],
 )

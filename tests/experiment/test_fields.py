@@ -110,17 +110,13 @@ def test_fitting_types_pass(value):
     {'batch_size': 1.0},
     {'batch_size': True},  # A bool is an int to Python.
     {'batch_size': '32'},
-    {'batch_size': None},
     {'learning_rate': True},
-    {'learning_rate': None},
     {'learning_rate': '0.1'},
     {'num_epochs': 'three'},
     {'num_steps': 1.5},
     {'num_steps': True},
-    {'name': None},
     {'name': 3},
     {'mirror': 1},
-    {'mirror': None},
     {'area': 0.5},
     {'area': [0.1]},
     {'area': [0.1, 0.2, 0.3]},
@@ -141,8 +137,14 @@ def test_wrong_types_are_named(value):
 
 
 def test_the_wanted_type_is_in_the_message():
-  refused({'batch_size': 1, 'num_epochs': 'x'}, 'must be float | None')
-  refused({'batch_size': 'x'}, 'must be int')
+  refused({'batch_size': 1, 'num_epochs': 'x'}, 'must be a number, or None')
+  refused({'batch_size': 'x'}, 'must be a whole number')
+
+
+def test_none_is_as_if_a_field_were_not_given():
+  assert call({'batch_size': 1, 'learning_rate': None}) == Section(1)
+  assert call({'batch_size': 1, 'mirror': None}).mirror
+  refused({'batch_size': None}, 'config.train.batch_size is missing')
 
 
 def test_a_refusal_of_the_function_names_the_section():

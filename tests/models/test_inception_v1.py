@@ -587,14 +587,21 @@ def test_naive_modules_keep_the_widths_of_table_1():
 @pytest.mark.parametrize(
   'arguments, words',
   [
-    ({'name': 'inception_v9'}, "unknown model 'inception_v9'.*inception_v1_bn"),
-    ({'num_classes': 0}, 'num_classes must be positive, not 0'),
-    ({'width': 0}, 'width must be positive, not 0'),
-    ({'width': -1.0}, 'width must be positive, not -1'),
-    ({'width': float('nan')}, 'width must be positive, not nan'),
-    ({'module_form': 'wide'}, "unknown module_form 'wide'.*naive_as_drawn"),
-    ({'batch_norm_momentum': 1.0}, 'batch_norm_momentum must be in'),
-    ({'batch_norm_momentum': -0.1}, 'batch_norm_momentum must be in'),
+    (
+      {'name': 'inception_v9'},
+      "name must be one of .*inception_v1_bn.*'inception_v9'",
+    ),
+    ({'num_classes': 0}, 'num_classes must be .* from 1 to .*, not 0'),
+    ({'width': 0}, 'width must be .*, not 0'),
+    ({'width': -1.0}, 'width must be .*, not -1'),
+    ({'width': float('nan')}, 'width must be .*, not nan'),
+    ({'module_form': 'wide'}, "module_form must .*naive_as_drawn, not 'wide'"),
+    ({'width': 1e-9}, 'width must be .*, not 1e-09'),
+    ({'width': math.inf}, 'width must be .*, not inf'),
+    ({'dtype': 'float64'}, "dtype must be .*, not 'float64'"),
+    ({'dtype': jnp.int8}, "dtype must be .*, not 'int8'"),
+    ({'batch_norm_momentum': 1.0}, 'batch_norm_momentum must be .*, not 1.0'),
+    ({'batch_norm_momentum': -0.1}, 'batch_norm_momentum must be .*, not -0.1'),
   ],
 )
 def test_bad_arguments_are_named(arguments, words):

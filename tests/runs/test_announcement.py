@@ -9,6 +9,7 @@ from inception_jax.runs import announcement
 def test_lines(tmp_path):
   config = tiny_config.get_config()
   config.train.num_microbatches = 2
+  config.learning_rate.warmup_epochs = 0.0
   experiment = experiment_lib.create_experiment(config)
   lines = dict(announcement._lines(experiment, 'runs/here'))
   text = '\n'.join(lines.values())
@@ -19,3 +20,17 @@ def test_lines(tmp_path):
   assert f'{experiment.num_train_steps:,} steps of' in lines['training']
   assert lines['training'].endswith('images on a device in 2 parts')
   assert lines['run'] == 'runs/here'
+  assert not experiment.what_never_happens()
+
+
+def test_what_comes_after_the_end_is_said(caplog):
+  config = tiny_config.get_config()
+  config.learning_rate.warmup_epochs = 3.0
+  config.averaging.polyak_start_epoch = 12 * 8 / 1437
+  experiment = experiment_lib.create_experiment(config)
+  announcement.announce(experiment, 'runs/here')
+  said = [x for x in caplog.messages if 'the run ends at step 12' in x]
+  assert len(said) == 2
+  assert 'warmup_epochs=3 is 539 steps' in said[0]
+  assert 'at most 0.00061' in said[0]
+  assert 'there will be no Polyak average' in said[1]

@@ -391,10 +391,10 @@ def test_runs_without_weights_and_damaged_ones(source_path, tmp_path):
 @pytest.mark.parametrize(
   ('name', 'value', 'words'),
   [
-    ('freeze', 'conv1', 'must be a tuple of globs'),
-    ('freeze', (1,), 'must be a tuple of globs'),
+    ('freeze', 'conv1', 'config.freeze=.* must be a tuple'),
+    ('freeze', (1,), 'config.freeze=.* must be a tuple'),
     ('freeze', ('conv9*',), "config.freeze: 'conv9\\*' fits no module"),
-    ('init_from', 3, 'config.init_from must be a text'),
+    ('init_from', 3, 'config.init_from=3 .* must be a text'),
     ('init_form', 'x', "config.init_form; did you mean 'init_from'"),
   ],
 )

@@ -95,7 +95,7 @@ PIXELS = {'scale': 1, 'mean': [1, 2, 3], 'crop': {'size': 32, 'name': 'warp'}}
   [
     ('config', [], 'is no config'),
     ('model', [], 'model.json does not fit'),
-    ('model', {'name': 'x'}, "unknown model 'x'"),
+    ('model', {'name': 'x'}, "inception_v1_tf_slim, not 'x'"),
     ('model', {'name': 'inception_v1', 'depth': 3}, 'depth'),
     ('model', {'num_classes': 'many'}, 'model.json does not fit'),
     ('model', {'name': 'inception_v1_bn'}, 'weights are others than it wants'),

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shlex
 import shutil
 import signal
 
@@ -22,8 +23,8 @@ from inception_jax.commands import evaluate
 from inception_jax.data import crop_rules
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import protocol as protocol_lib
-from inception_jax.experiment import experiment
-from inception_jax.runs import directory, run, train
+from inception_jax.experiment import experiment, overrides
+from inception_jax.runs import directory, resume, run, train
 from inception_jax.runtime import errors, locks
 from inception_jax.training import loop
 from inception_jax.visualisation import plots
@@ -195,16 +196,27 @@ def test_a_passing_failure_is_no_reason_to_delete_a_checkpoint(
 
 def test_non_finite_loss_keeps_the_last_good_checkpoint(tmp_path):
   config = tiny_config.get_config()
-  config.learning_rate = {'schedule': 'constant', 'init_value': 1e20}
+  config.learning_rate = {'schedule': 'constant', 'init_value': 1000.0}
+  config.optimizer.weight_decay = 1.0  # The weights grow by as much a step.
   config.train.checkpoint_every_steps = 1
+  workdir = tmp_path / 'my run'
   with pytest.raises(errors.TrainingError) as error:
-    train.train(config, tmp_path / 'run')
+    train.train(config, workdir)
   message = str(error.value)
   assert 'not finite at step' in message
-  assert 'learning_rate.init_value' in message
-  kept = sorted(int(p.name) for p in (tmp_path / 'run/checkpoints').iterdir())
-  assert not kept or f'checkpoint {kept[-1]} is the last good' in message
-  for name, value in (final_arrays(tmp_path / 'run') if kept else {}).items():
+  # What it says is a command that works, in a new folder.
+  words = shlex.split(message.split(': ')[-1].split(', or')[0])
+  assert words[0] == '--workdir=NEW'
+  config = overrides.apply(config, overrides.take(words[1:])[1])
+  assert config.learning_rate.init_value == 500
+  built = experiment.create_experiment(config)
+  source = resume.load_source(built, tmp_path / 'NEW')
+  assert source.step >= 1
+  with pytest.raises(errors.InputError, match='another --workdir'):
+    train.train(config, workdir)
+  kept = sorted(int(p.name) for p in (workdir / 'checkpoints').iterdir())
+  assert f'checkpoint {kept[-1]} is the last good' in message
+  for name, value in final_arrays(workdir).items():
     assert np.isfinite(value).all(), name
 
 
@@ -285,6 +297,46 @@ def test_workdir_of_another_config_is_refused_with_the_fields(trained):
   assert sorted(workdir.rglob('*')) == before
 
 
+def test_what_changes_no_weight_may_change_and_is_recorded(trained, tmp_path):
+  workdir = tmp_path / 'run'
+  shutil.copytree(trained[0], workdir)
+  shutil.rmtree(workdir / 'checkpoints/12')
+  config = tiny_config.get_config()
+  changes = {
+    'eval_batch_size': 90,
+    'log_every_steps': 3,
+    'eval_every_steps': 5,
+    'keep_checkpoints': 1,
+  }
+  config.train.update(changes)
+  config.data.on_bad_image = 'fail'  # As it was, though not given.
+  assert train.train(config, workdir)['step'] == 12
+  found, wanted = final_arrays(workdir), final_arrays(trained[0])
+  assert found.keys() == wanted.keys()
+  for name, value in wanted.items():
+    np.testing.assert_array_equal(found[name], value, name)
+  steps = [x['step'] for x in lines(workdir) if 'train' in x]
+  assert steps == [2, 4, 6, 8, 9, 12]
+  assert [p.name for p in (workdir / 'checkpoints').iterdir()] == ['12']
+  path = workdir / 'config_changes.jsonl'
+  recorded = [json.loads(line) for line in path.open()]
+  before = tiny_config.get_config().train
+  assert recorded == [
+    {
+      'step': 8,
+      'field': f'train.{name}',
+      'from': before.get(name, 3),
+      'to': changes[name],
+    }
+    for name in sorted(changes)
+  ]
+  kept = json.loads((workdir / 'config.json').read_text())['train']
+  assert {name: kept[name] for name in changes} == changes
+  # Again by the same command: there is nothing to record.
+  train.train(config, workdir)
+  assert len(path.read_text().splitlines()) == len(recorded)
+
+
 def change(section, **values):
   return lambda config: config[section].update(values)
 
@@ -292,19 +344,31 @@ def change(section, **values):
 @pytest.mark.parametrize(
   ('apply', 'message'),
   [
-    (change('model', name='inception_v4'), 'config.model: unknown model'),
+    (
+      change('model', name='inception_v4'),
+      "config.model.name='inception_v4' must be one of",
+    ),
     (change('train', bach_size=8), "bach_size; did you mean 'batch_size'"),
     (change('optimizer', momentun=0.9), "momentun; did you mean 'momentum'"),
     (change('data', name='digit'), "'digit' is no TFDS dataset; .*'digits'"),
     (change('data', image_size=31), 'image_size=31: .* too small'),
     (change('train', num_microbatches=3), 'num_microbatches=3 does not divide'),
-    (change('train', batch_size=0), 'batch_size must be positive'),
+    (change('train', batch_size=0), 'batch_size=0 must be .* from 1 to 65,536'),
     (change('train', batch_size='8'), "batch_size='8' is of the wrong type"),
-    (change('model', dtype='flat16'), 'config.model: .*flat16'),
+    (change('model', dtype='flat16'), "model.dtype='flat16' must .*'float16'"),
     (change('model', num_classes=4), 'less than the 10 classes'),
-    (change('augmentation', hue=0.6), 'config.augmentation: hue must be from'),
-    (change('averaging', ema_decay=1.5), 'config.averaging: ema_decay'),
-    (change('learning_rate', schedule='stairs'), 'unknown schedule'),
+    (
+      change('augmentation', hue=0.6),
+      'config.augmentation.hue=0.6 must be a number from',
+    ),
+    (change('averaging', ema_decay=1.5), 'config.averaging.ema_decay=1.5 must'),
+    (change('learning_rate', schedule='stairs'), "did you mean 'staircase'"),
+    (change('model', name=None), 'field config.model.name is missing'),
+    (change('learning_rate', init_value=None), 'init_value is missing'),
+    (
+      change('train', num_train_steps=None, num_epochs=9e5, batch_size=1),
+      'num_epochs=900000 is 1,293,300,000 steps',
+    ),
   ],
   ids=lambda value: value if isinstance(value, str) else '',
 )

@@ -1,5 +1,7 @@
 """Tests of how a process of several ends, without the others."""
 
+import types
+
 import pytest
 
 from inception_jax.runtime import cluster, errors, joining, peers
@@ -87,3 +89,30 @@ def test_commands_of_one_process_are_not_started_in_several(monkeypatch):
   monkeypatch.setenv('SLURM_STEP_NUM_TASKS', '4')
   with pytest.raises(errors.InputError, match='srun --ntasks=1'):
     cluster.check_alone('prepare')
+
+
+@pytest.mark.parametrize(
+  ('line', 'words'),
+  [
+    ('assert None', "JAX_PLATFORMS='cuda' is nothing .* finds no device"),
+    (
+      'raise RuntimeError("Unknown backend cuda. (set JAX_PLATFORMS=x)")',
+      r'\(Unknown backend cuda.\); unset it',
+    ),
+  ],
+)
+def test_a_platform_that_cannot_be_started_is_named(monkeypatch, line, words):
+  config = types.SimpleNamespace(jax_platforms='cuda')
+  monkeypatch.setattr(cluster.jax, 'config', config)
+
+  def fail(file):
+    try:
+      exec(compile(line, file, 'exec'))
+    except (AssertionError, RuntimeError) as error:
+      return cluster.wrong_platforms(error)
+
+  with pytest.raises(errors.InputError, match=words):
+    raise fail('/packages/jax/_src/xla_bridge.py')
+  assert fail('/packages/other.py') is None
+  config.jax_platforms = None
+  assert fail('/packages/jax/_src/xla_bridge.py') is None

@@ -138,6 +138,7 @@ def test_a_constant_stays(decay, iterates):
     {'ema_decay': 1.0},
     {'ema_decay': -0.1},
     {'ema_decay': float('nan')},
+    {'ema_decay': 1 - 1e-9},  # 1 in float32: nothing but zeros.
     {'polyak_start_step': -1},
   ],
   ids=str,
@@ -204,5 +205,5 @@ def test_default_kind(wanted, kept, kind):
 
 
 def test_unknown_inference_weights():
-  with pytest.raises(ValueError, match="raw, ema, polyak, not 'mean'"):
+  with pytest.raises(ValueError, match="raw, ema, polyak, or None, not 'mean'"):
     averaging_lib.create_averaging(inference_weights='mean', steps_per_epoch=1)

@@ -172,9 +172,18 @@ def test_learning_rates_are_float32_scalars(schedule):
 @pytest.mark.parametrize(
   'changes, message',
   [
-    ({'schedule': 'stairs'}, "unknown schedule 'stairs'.*staircase"),
+    ({'schedule': 'stairs'}, "schedule must .*, not 'stairs'; .*'staircase'"),
     ({'init_value': 0.0}, 'init_value'),
     ({'init_value': float('nan')}, 'init_value'),
+    ({'init_value': float('inf')}, 'init_value'),
+    ({'init_value': 1e-46}, 'init_value'),  # 0 in float32.
+    ({'power': float('nan')}, 'power'),
+    ({'power': float('inf')}, 'power'),
+    ({'warmup_epochs': float('inf')}, 'warmup_epochs'),
+    ({'warmup_epochs': float('nan')}, 'warmup_epochs'),
+    ({'decay_epochs': float('inf')}, 'decay_epochs'),
+    ({'decay_epochs': 4294967295.0}, 'decay_epochs'),
+    ({'num_train_steps': 3_000_000_000}, 'num_train_steps'),
     ({'decay_rate': 0.0}, 'decay_rate'),
     ({'decay_rate': 1.01}, 'decay_rate'),
     ({'decay_epochs': 0.0}, 'decay_epochs'),
@@ -185,3 +194,46 @@ def test_learning_rates_are_float32_scalars(schedule):
 def test_bad_schedules_are_refused(changes, message):
   with pytest.raises(ValueError, match=message):
     create(**{'schedule': 'staircase', **changes})
+
+
+@pytest.mark.parametrize(
+  ('changes', 'words'),
+  [
+    ({'warmup_epochs': 3.0}, ['warmup_epochs=3 is 30 steps', 'at step 20']),
+    ({'warmup_epochs': 2.0}, ['warmup_epochs=2 is 20 steps']),
+    ({'warmup_epochs': 1.9}, []),
+    (
+      {'schedule': 'staircase', 'decay_epochs': 2.0},
+      ['decay_epochs=2', 'falls'],
+    ),
+    ({'schedule': 'staircase', 'decay_epochs': 1.9}, []),
+    ({'decay_epochs': 2.0}, []),  # A cosine has none.
+  ],
+  ids=str,
+)
+def test_what_comes_after_the_end_is_said(changes, words):
+  arguments = {
+    'schedule': 'cosine',
+    'init_value': 0.1,
+    'steps_per_epoch': 10.0,
+    'num_train_steps': 20,
+    **changes,
+  }
+  found = learning_rate.what_never_happens(**arguments)
+  assert len(found) == bool(words)
+  assert all(word in found[0] for word in words)
+  rate_fn = learning_rate.create_learning_rate_fn(**arguments)
+  rates = [float(rate_fn(step)) for step in range(20)]
+  if 'warmup_epochs' in changes:
+    assert (max(rates) < 0.0999) == bool(words)
+    assert not words or f'at most {max(rates):g}' in found[0]
+  elif 'schedule' in changes:
+    assert (min(rates) == max(rates)) == bool(words)
+
+
+def test_a_fall_that_is_never_due_needs_no_int32():
+  rate_fn = learning_rate.staircase_decay(0.1, 0.96, 1e6, 40_037.0)
+  assert float(rate_fn(999_999_999)) == pytest.approx(0.1)
+  # Many falls a step, to the largest step.
+  rate_fn = learning_rate.staircase_decay(0.1, 0.96, 1e-9, 0.02)
+  assert float(rate_fn(999_999_999)) == 0

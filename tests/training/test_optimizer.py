@@ -120,6 +120,11 @@ def test_kernels_are_what_has_more_than_one_axis(name):
     {'momentum': -0.1},
     {'momentum': float('nan')},
     {'weight_decay': -1e-4},
+    {'weight_decay': float('nan')},
+    {'weight_decay': float('inf')},
+    {'bias_learning_rate_multiplier': float('nan')},
+    {'head_learning_rate_multiplier': float('inf')},
+    {'momentum': 1 - 1e-9},  # 1 in float32.
     {'bias_learning_rate_multiplier': -1.0},
     {'head_learning_rate_multiplier': -1.0},
   ],

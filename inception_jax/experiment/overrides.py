@@ -1,0 +1,291 @@
+"""Fields of a config that the command line sets and unsets.
+
+`--config.train.seed=3` sets a field, whether the config's file has it or not;
+`--config.train.seed=None`, or nothing after the `=`, unsets it, so that it has
+its default. The type is the one of `field_table`. Beside fields there are
+`--config.learning_rate={...}`, which replaces a section, fields of members,
+`--config.ensemble.members.NAME.SECTION.FIELD=...`, and
+`--config.ensemble=None`, which makes one run of an ensemble's config.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import re
+from typing import Any
+
+import ml_collections
+
+from inception_jax.experiment import config as config_lib
+from inception_jax.experiment import field_table, fields
+from inception_jax.runtime import errors, ranges
+
+_FLAG = re.compile(r'-{1,2}(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
+_NOTHING = ('', 'None')
+_TRUE = ('true', 't', 'yes', 'y', '1')
+_FALSE = ('false', 'f', 'no', 'n', '0')
+_MEMBERS = ('ensemble', 'members')
+
+
+@dataclasses.dataclass(frozen=True)
+class Override:
+  """What the command line says of a field.
+
+  Attributes:
+    path: names of dicts within each other, the last one's value is meant.
+    field: it; None is a dict as a whole, of a section or member.
+    values: texts, in their order; None is a flag without one.
+  """
+
+  path: tuple[str, ...]
+  field: field_table.Field | None
+  values: tuple[str | None, ...]
+
+  @property
+  def name(self) -> str:
+    return f'config.{".".join(self.path)}'
+
+
+def take(arguments: Sequence[str]) -> tuple[list[str], list[Override]]:
+  """Divides a command line.
+
+  Args:
+    arguments: after the name of the program.
+
+  Returns:
+    All other arguments, and the overrides, one for each field.
+
+  Raises:
+    InputError: if a field is unknown, or a value is missing.
+  """
+  rest, found = [], {}
+  remaining = iter(arguments)
+  for argument in remaining:
+    flag = _FLAG.fullmatch(argument)
+    if argument == '--':
+      rest += [argument, *remaining]
+    elif not flag:
+      rest.append(argument)
+    else:
+      path, field = _resolve(flag[2])
+      value = _value(flag, field, remaining)
+      # The order is that of the last ones.
+      earlier = found.pop(path, None)
+      values = earlier.values if earlier else ()
+      found[path] = Override(path, field, (*values, value))
+  return rest, list(found.values())
+
+
+def _value(
+  flag: re.Match[str],
+  field: field_table.Field | None,
+  remaining: Iterator[str],
+) -> str | None:
+  """The text of a flag's value, which may be the next argument."""
+  is_switch = field is not None and field.type is bool
+  if flag[1]:
+    if not is_switch or flag[3] is not None:
+      raise errors.InputError(
+        f'--noconfig.{flag[2]} is for fields that are true or false, and takes'
+        ' no value'
+      )
+    return 'false'
+  if flag[3] is not None:
+    return flag[3]
+  if is_switch:
+    return 'true'
+  value = next(remaining, None)
+  if value is None:
+    raise errors.InputError(f'--config.{flag[2]} needs a value, after a =')
+  return value
+
+
+def _resolve(name: str) -> tuple[tuple[str, ...], field_table.Field | None]:
+  """Path and field, if it is one, that a flag names."""
+  name = config_lib.RENAMED.get(name, name)
+  path = tuple(name.split('.'))
+  if path[:2] == _MEMBERS and len(path) > 2:
+    return _resolve_member(path)
+  if len(path) == 1 and name and name in field_table.SOURCES:
+    return path, None
+  section, _, field = name.rpartition('.')
+  if section and section not in field_table.SOURCES:
+    raise errors.InputError(
+      f'unknown field config.{name[:200]}'
+      f'{errors.suggestion(name, field_table.fields())}'
+    )
+  return path, field_table.find(section, field)
+
+
+def _resolve_member(
+  path: tuple[str, ...],
+) -> tuple[tuple[str, ...], field_table.Field | None]:
+  """As `_resolve`, of what a member differs in: NAME, and SECTION and FIELD."""
+  name, *rest = path[2:]
+  if rest and rest[0] not in config_lib.SECTIONS:
+    raise errors.InputError(
+      f'config.ensemble.members.{name}.{rest[0]} is no section of fields'
+      f'{errors.suggestion(rest[0], config_lib.SECTIONS)}'
+    )
+  if len(rest) < 2:
+    return (*_MEMBERS, name, *rest), None
+  section, _, field = config_lib.RENAMED.get(
+    '.'.join(rest), '.'.join(rest)
+  ).partition('.')
+  return (*_MEMBERS, name, section, field), field_table.find(section, field)
+
+
+def apply(
+  config: ml_collections.ConfigDict | Mapping[str, Any],
+  overrides: Sequence[Override],
+) -> ml_collections.ConfigDict:
+  """Sets and unsets fields in a config.
+
+  Args:
+    config: of a file; changed where it is a ConfigDict.
+    overrides: see `take`.
+
+  Returns:
+    The config.
+
+  Raises:
+    InputError: if a value cannot be the field's.
+    OSError: if the file of the config could not be read.
+  """
+  getattr(config, 'keys', None)  # Raises of one that could not.
+  if not isinstance(config, ml_collections.ConfigDict):
+    if not isinstance(config, Mapping):
+      raise errors.InputError(
+        'get_config() of the --config must return a ConfigDict, not'
+        f' {type(config).__name__}'
+      )
+    config = ml_collections.ConfigDict(config)
+  with config.unlocked(), config.ignore_type():
+    for override in overrides:
+      value = _parse(override)
+      _drop_earlier_name(config, override.path)
+      try:
+        _put(config, override.path, value, override.field)
+      except (KeyError, ValueError, TypeError, AttributeError) as error:
+        # Such as a name with a dot.
+        raise errors.InputError(
+          f'{override.name} cannot be set: {errors.first_line(error)}'
+        ) from error
+  return config
+
+
+def _drop_earlier_name(
+  config: ml_collections.ConfigDict, path: tuple[str, ...]
+) -> None:
+  """Of an overridden field the value under the name that it once had."""
+  for old, new in config_lib.RENAMED.items():
+    section, name = old.split('.')
+    if new == '.'.join(path[-2:]):
+      holder = config
+      for part in (*path[:-2], section):
+        if isinstance(holder, ml_collections.ConfigDict):
+          holder = holder.get(part)
+      if isinstance(holder, ml_collections.ConfigDict) and name in holder:
+        del holder[name]
+
+
+def _put(
+  holder: ml_collections.ConfigDict,
+  path: tuple[str, ...],
+  value: Any,
+  field: field_table.Field | None,
+) -> None:
+  for part in path[:-1]:
+    inner = holder.get(part)
+    if not isinstance(inner, ml_collections.ConfigDict):
+      if value is None:
+        return  # There is nothing to unset.
+      holder[part] = {}
+    holder = holder[part]
+  name = path[-1]
+  if value is None and field is None and name in config_lib.SECTIONS:
+    holder[name] = {}  # All of its fields have their defaults.
+  elif value is None and (field is None or not field.allows_none):
+    if name in holder:
+      del holder[name]
+  else:
+    if name in holder and isinstance(value, dict):
+      del holder[name]  # Else the two were merged.
+    holder[name] = value
+
+
+def _parse(override: Override) -> Any:
+  """The value of a field; None if it is unset."""
+  field = override.field
+  if field is None:
+    return _parse_dict(override.name, override.values[-1])
+  values = [_parse_one(override.name, field, x) for x in override.values]
+  value = values[-1]
+  if field.type is tuple and all(x and len(x) == 1 for x in values):
+    value = sum(values, ())  # One element at a time.
+  if value is not None:
+    dataclasses.replace(field, path='.'.join(override.path)).check(value)
+  return value
+
+
+def _parse_one(name: str, field: field_table.Field, text: str) -> Any:
+  if text.strip() in _NOTHING:
+    return None
+  if field.type is dict:
+    return _parse_dict(name, text)
+  try:
+    return _PARSERS[field.type](text)
+  except ValueError as error:
+    raise errors.InputError(
+      f'{name}={ranges.show(text)} must be {ranges.describe(field.declared)}'
+    ) from error
+
+
+def _parse_bool(text: str) -> bool:
+  word = text.strip().lower()
+  if word not in (*_TRUE, *_FALSE):
+    raise ValueError('neither true nor false')
+  return word in _TRUE
+
+
+def _parse_tuple(text: str) -> tuple[Any, ...]:
+  """A tuple as Python writes it, or texts with commas between them."""
+  try:
+    value = _literal(text)
+  except ValueError:
+    if text.strip()[0] in '({':
+      raise  # Meant as Python.
+    value = [x.strip() for x in text.split(',')]
+  return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _parse_dict(name: str, text: str | None) -> dict[str, Any] | None:
+  if text is None or text.strip() in _NOTHING:
+    return None
+  try:
+    value = _literal(text)
+  except ValueError:
+    value = None
+  if not isinstance(value, dict) or not all(isinstance(x, str) for x in value):
+    raise errors.InputError(
+      f'{name}={ranges.show(text)} must be a dict, such as'
+      " {'FIELD': value}, or None"
+    )
+  return fields.plain(value)
+
+
+def _literal(text: str) -> Any:
+  """What Python makes of a text without running it."""
+  try:
+    return ast.literal_eval(text.strip())
+  except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+    raise ValueError(errors.first_line(error)) from error
+
+
+_PARSERS = {
+  bool: _parse_bool,
+  int: int,
+  float: float,
+  str: str,
+  tuple: _parse_tuple,
+}
