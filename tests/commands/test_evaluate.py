@@ -491,3 +491,22 @@ def test_runs_of_other_sets_need_a_config(trained, tmp_path):
   (other / 'config.json').write_text(json.dumps(stored))
   with pytest.raises(errors.InputError, match='give a --config that says'):
     evaluate.evaluate(f'{other},{trained[0]}', protocol_lib.Protocol())
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_an_evaluation_that_is_not_finite_is_one_sentence(value, tmp_path):
+  network = random_runs.random_run(
+    'inception_v1_bn_shallow', 32, num_classes=10
+  )
+  names = [str(digit) for digit in range(10)]
+  network = dataclasses.replace(
+    network, labels=labels_lib.from_class_names(names)
+  )
+  network.variables['params']['classifier']['bias'][3] = value
+  workdir = random_runs.write(network, tmp_path / 'run')
+  for command in (evaluate.evaluate, report.report):
+    with pytest.raises(errors.InputError, match='probabilities that are not f'):
+      command(workdir, protocol_lib.Protocol(), config=config())
+  for path in workdir.rglob('*.json*'):
+    assert 'NaN' not in path.read_text() and 'Infinity' not in path.read_text()
+  assert not (workdir / 'report' / 'report.json').exists()
