@@ -22,7 +22,7 @@ from inception_jax.data import (
   identity,
   open_files,
 )
-from inception_jax.runtime import errors, progress
+from inception_jax.runtime import errors, progress, ranges
 
 # Name by which configs ask for the embedded digits.
 DIGITS = 'digits'
@@ -187,7 +187,8 @@ def open_records(
     info = splits[split]
   except (KeyError, ValueError) as error:
     raise errors.InputError(
-      f'dataset {name!r} has no split {split!r}; it has {", ".join(splits)}'
+      f'dataset {name!r} has no split {ranges.show(split)}; it has'
+      f' {", ".join(splits)}'
     ) from error
   if info.num_examples == 0:
     raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
@@ -264,6 +265,11 @@ def find_builder(
     ) from error
   except Exception as error:  # Of many kinds: of versions, JSON, protobufs.
     dataset_folder.check_descriptions(name, data_dir)
+    if 'Parsing builder name' in str(error):
+      raise errors.InputError(
+        f'data.name={ranges.show(name)} cannot be the name of a dataset; give'
+        ' one of small letters, digits and underscores'
+      ) from error
     raise errors.InputError(
       f'data.name={name!r} cannot be opened: {errors.first_line(error)}'
     ) from error

@@ -39,7 +39,7 @@ class EnsembleOptions(field_table.Ensemble):
     for name in self.only:
       if name not in self.members:
         raise ValueError(
-          f'only names {name!r}, which is no member'
+          f'only names {ranges.show(name)}, which is no member'
           f'{errors.suggestion(name, self.members)}'
         )
 

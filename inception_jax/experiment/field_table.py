@@ -133,15 +133,16 @@ class Field:
         f'field config.{self.path} is missing; it must be'
         f' {ranges.describe(self.declared)}'
       )
-    problem = ''
-    if not is_of_type(self.declared, value):
+    problem = suggestion = ''
+    if is_of_type(self.declared, value):
+      if ranges.contains(self.declared, value):
+        return
+      suggestion = ranges.suggestion(self.declared, value)
+    elif self.type is not tuple or not isinstance(value, (tuple, list)):
       problem = f'is of the wrong type {type(value).__name__}; it '
-    elif ranges.contains(self.declared, value):
-      return
     raise errors.InputError(
       f'config.{self.path}={ranges.show(value)} {problem}must be'
-      f' {ranges.describe(self.declared)}'
-      f'{"" if problem else ranges.suggestion(self.declared, value)}'
+      f' {ranges.describe(self.declared)}{suggestion}'
     )
 
 

@@ -9,7 +9,8 @@ its default. The type is the one of `field_table`. Beside fields there are
 """
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+import collections
+from collections.abc import Mapping, Sequence
 import dataclasses
 import re
 from typing import Any
@@ -59,11 +60,13 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[Override]]:
     InputError: if a field is unknown, or a value is missing.
   """
   rest, found = [], {}
-  remaining = iter(arguments)
-  for argument in remaining:
+  remaining = collections.deque(arguments)
+  while remaining:
+    argument = remaining.popleft()
     flag = _FLAG.fullmatch(argument)
     if argument == '--':
       rest += [argument, *remaining]
+      remaining.clear()
     elif not flag:
       rest.append(argument)
     else:
@@ -79,7 +82,7 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[Override]]:
 def _value(
   flag: re.Match[str],
   field: field_table.Field | None,
-  remaining: Iterator[str],
+  remaining: collections.deque[str],
 ) -> str | None:
   """The text of a flag's value, which may be the next argument."""
   is_switch = field is not None and field.type is bool
@@ -92,12 +95,12 @@ def _value(
     return 'false'
   if flag[3] is not None:
     return flag[3]
-  if is_switch:
+  # The commands that have a config take no files.
+  if is_switch and (not remaining or remaining[0].startswith('-')):
     return 'true'
-  value = next(remaining, None)
-  if value is None:
+  if not remaining:
     raise errors.InputError(f'--config.{flag[2]} needs a value, after a =')
-  return value
+  return remaining.popleft()
 
 
 def _resolve(name: str) -> tuple[tuple[str, ...], field_table.Field | None]:

@@ -215,8 +215,8 @@ def describe(annotation: Any) -> str:
 
 def _describe_tuple(elements: tuple[Any, ...]) -> str:
   if elements[-1] is Ellipsis:
-    return f'a tuple, each of it {describe(elements[0])}'
-  return f'a tuple of {len(elements)}, each of it {describe(elements[0])}'
+    return f'a tuple, each {describe(elements[0])}'
+  return f'a tuple of {len(elements)}, each {describe(elements[0])}'
 
 
 def show(value: Any) -> str:

@@ -311,6 +311,13 @@ def test_a_wrong_name_costs_no_dataset(name, tmp_path):
   assert 'delete' not in str(caught.value)
 
 
+@pytest.mark.parametrize('name', ['1,2', 'a b', '-inf', '9' * 5000])
+def test_what_cannot_be_a_name_is_said(name, tmp_path):
+  with pytest.raises(errors.InputError, match='cannot be the name') as caught:
+    records.open_records(name, 'train', tmp_path / 'data')
+  assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize('name', ['digits', 'cifar10'])
 def test_a_place_that_nothing_can_read(name):
   with pytest.raises(errors.InputError, match=f"{name}' cannot be opened"):

@@ -86,6 +86,8 @@ def test_every_field_of_every_config_is_set_and_unset(name):
     (('--config.train.polyak_start_epoch=5.0',), 5.0),
     (('--config.model.use_aux',), True),
     (('--noconfig.model.use_aux',), False),
+    (('--config.model.use_aux', 'True'), True),
+    (('--config.model.use_aux', 'false'), False),
     (('--config.model.use_aux=No',), False),
     (('--config.data.interpolations=bilinear,area',), ('bilinear', 'area')),
     (
@@ -134,7 +136,10 @@ def test_forms(arguments, expected):
     ('optimizer.weight_decay=-inf', 'weight_decay=-inf must be'),
     ('model.use_aux=maybe', "use_aux='maybe' must be true or false"),
     ('model.dtype=float64', 'must be one of float32, bfloat16, float16'),
-    ('data.area_range=0.5', 'must be a tuple of 2'),
+    (
+      'data.area_range=0.5',
+      'range=\\(0.5,\\) must be a tuple of 2, each a num',
+    ),
     ('data.area_range=(0.5, "x")', 'must be a tuple of 2'),
     ('data.area_range=' + '(' * 9999, 'must be a tuple of 2'),
     ('data.area_range={}', 'must be a tuple of 2'),
@@ -167,6 +172,16 @@ def test_a_wrong_override_is_one_sentence(argument, message):
 def test_a_flag_without_or_with_a_value_too_much(argument):
   with pytest.raises(errors.InputError, match='value'):
     overrides.take([argument])
+
+
+def test_a_switch_takes_the_next_word_but_no_flag():
+  config = changed(
+    get_config('digits'), '--config.model.use_aux', '--config.train.seed=3'
+  )
+  assert config.model.use_aux is True and config.train.seed == 3
+  with pytest.raises(errors.InputError, match="aux='x' must be true or false"):
+    changed(get_config('digits'), '--config.model.use_aux', 'x')
+  assert overrides.take(['--config.model.use_aux', '--', 'x'])[0] == ['--', 'x']
 
 
 def test_sections_are_replaced_and_emptied():

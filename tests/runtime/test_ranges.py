@@ -53,7 +53,7 @@ def test_declared_values_pass(values):
     ({'share': math.inf}, 'not inf'),
     ({'rate': 0}, 'rate must be a number above 0 and at most 10, or None'),
     ({'rate': math.nan}, 'not nan'),
-    ({'pair': (0, math.nan)}, 'pair must be a tuple of 2, each of it a number'),
+    ({'pair': (0, math.nan)}, 'pair must be a tuple of 2, each a number'),
     ({'kind': 'cosin'}, "one of cosine, constant, not 'cosin'.*'cosine'"),
     ({'names': ('a', ' ')}, 'a text that is not empty'),
     ({'names': ('a\0',)}, 'names must be'),
