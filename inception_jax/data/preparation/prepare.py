@@ -69,8 +69,10 @@ def prepare(
   root = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
   _check_name(name)
   _check_source(source)
+  folder = None
   if source is not None and not _is_registered(name):
-    _prepare_folder(name, root, image_folder.find(source))
+    folder = image_folder.find(source)
+    _prepare_folder(name, root, folder)
   else:
     _prepare_registered(name, root, source)
   splits = census.load_or_take(name, root)
@@ -82,6 +84,8 @@ def prepare(
     'left_out': _load(place).get('left_out', []),
   }
   log.say(_to_text(result))
+  if folder is not None:
+    doubts.warn(folder)
   return result
 
 
@@ -165,7 +169,6 @@ def _prepare_folder(
     logging.info('%s is prepared in %s already', name, place)
     return
   _check_place(place)
-  doubts.warn(folder)
   left_out = [
     {'file': file, 'reason': 'it lies in no class folder'}
     for file in folder.strays
