@@ -8,7 +8,7 @@ import odd_names
 import pytest
 
 from inception_jax.commands import predict
-from inception_jax.data import labels, records
+from inception_jax.data import dataset_name, labels
 from inception_jax.data.preparation import census, prepare
 from inception_jax.evaluation import scores
 from inception_jax.report import text as report_text
@@ -152,7 +152,7 @@ def test_errors_name_them_on_one_line(name, tmp_path):
 
 @pytest.mark.parametrize('name', [x for x in NAMES if x.strip()])
 def test_suggested_commands_can_be_copied(name):
-  words = shlex.split(records.prepare_command('photos', f'/data/{name}'))
+  words = shlex.split(dataset_name.prepare_command('photos', f'/data/{name}'))
   assert words[-1] == f'--config.data.data_dir=/data/{name}'
   assert words[:3] == ['python', 'main.py', '--mode=prepare']
 

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import shlex
 import sys
 from typing import Any
 
@@ -18,6 +17,7 @@ import tensorflow_datasets as tfds
 from inception_jax.data import (
   ahead,
   dataset_folder,
+  dataset_name,
   digits,
   identity,
   open_files,
@@ -188,7 +188,7 @@ def open_records(
   except (KeyError, ValueError) as error:
     raise errors.InputError(
       f'dataset {name!r} has no split {ranges.show(split)}; it has'
-      f' {", ".join(splits)}'
+      f' {", ".join(splits)}: set data.train_split or data.eval_split'
     ) from error
   if info.num_examples == 0:
     raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
@@ -256,15 +256,11 @@ def find_builder(
     # What is damaged TFDS does not find.
     dataset_folder.check_descriptions(name, data_dir)
     known = [DIGITS, *tfds.list_builders()]
-    where = data_dir or "TFDS's default data_dir"
-    raise errors.InputError(
-      f'data.name={name!r} is no TFDS dataset; no folder of pictures is'
-      f' prepared under that name in {where} either; run'
-      f' `{prepare_command(name, data_dir)} --input=FOLDER` to prepare one'
-      f'{errors.suggestion(name, known)}'
-    ) from error
+    raise dataset_name.unknown(name, data_dir, known) from error
   except Exception as error:  # Of many kinds: of versions, JSON, protobufs.
     dataset_folder.check_descriptions(name, data_dir)
+    if dataset_name.looks_like_path(name):
+      raise dataset_name.unknown(name, data_dir, ()) from error
     if 'Parsing builder name' in str(error):
       raise errors.InputError(
         f'data.name={ranges.show(name)} cannot be the name of a dataset; give'
@@ -293,30 +289,19 @@ def prepared_builder(
     census.load_or_take(name, data_dir)
     builder = find_builder(name, data_dir)
   if not builder.is_prepared():
+    command = dataset_name.prepare_command(name, data_dir)
     raise errors.InputError(
-      f'dataset {name!r} is not prepared in {builder.data_dir}; run'
-      f' `{prepare_command(name, data_dir)}` first, or set data.data_dir'
+      f'dataset {name!r} is not prepared in {builder.data_dir}; run `{command}`'
+      ' first, or set data.data_dir'
     )
   found = builder.info.file_format
   if found != tfds.core.FileFormat.ARRAY_RECORD:
     raise errors.InputError(
       f'{builder.data_dir} is prepared as {found.value}, which cannot be read'
       ' at random; set data.data_dir to another folder and run'
-      f' `{prepare_command(name)}`'
+      f' `{dataset_name.prepare_command(name)}`'
     )
   return builder
-
-
-def prepare_command(
-  name: str, data_dir: str | os.PathLike[str] | None = None
-) -> str:
-  """The command that prepares a dataset, for messages."""
-  arguments = [f'--config.data.name={name}']
-  if data_dir:
-    arguments.append(f'--config.data.data_dir={os.fspath(data_dir)}')
-  return (
-    f'python main.py --mode=prepare --config=CONFIG {shlex.join(arguments)}'
-  )
 
 
 def _prepare_digits(builder: tfds.core.DatasetBuilder) -> None:

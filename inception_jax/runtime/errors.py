@@ -128,9 +128,16 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     error = error.__cause__ or (None if hidden else error.__context__)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-  """`; did you mean 'x'?` for the known word nearest to `word`, or nothing."""
-  close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+def suggestion(word: str, known: Iterable[str], cutoff: float = 0.75) -> str:
+  """`; did you mean 'x'?` for the known word nearest to `word`, or nothing.
+
+  Args:
+    word: what the user gave.
+    known: what there is.
+    cutoff: least likeness from 0 to 1, see `difflib`: one wrong letter of four
+      leaves 0.75.
+  """
+  close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
   return f'; did you mean {close[0]!r}?' if close else ''
 
 

@@ -135,7 +135,7 @@ def test_class_names_need_no_prepared_data(tmp_path):
       'train',
       "'imagenet2012' is not prepared .*--mode=prepare",
     ),
-    ('digits', 'validation', "no split 'validation'; it has .*test"),
+    ('digits', 'validation', "no split 'validation'; it has .*test: set data"),
     ('sounds', 'train', "'sounds' is not an image-classification dataset"),
   ],
 )

@@ -17,7 +17,7 @@ from array_record.python import array_record_module
 from etils import epath
 import tensorflow_datasets as tfds
 
-from inception_jax.data import open_files
+from inception_jax.data import dataset_name, open_files
 from inception_jax.data import records as records_lib
 from inception_jax.data.preparation import (
   census,
@@ -67,7 +67,7 @@ def prepare(
     Interrupted: after SIGINT or SIGTERM; likewise.
   """
   root = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
-  _check_name(name)
+  _check_name(name, data_dir)
   _check_source(source)
   folder = None
   if source is not None and not _is_registered(name):
@@ -89,12 +89,14 @@ def prepare(
   return result
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, data_dir: str | os.PathLike[str] | None) -> None:
   if name in _RESERVED:
     raise errors.InputError(
       f'data.name={name!r} names nothing that can be prepared; give another'
     )
   if not tfds.core.naming.is_valid_dataset_name(name):
+    if os.path.isdir(os.path.expanduser(name)):
+      raise dataset_name.unknown(name, data_dir, ())
     raise errors.InputError(
       f'data.name={name!r} is no name for a dataset; use small letters, digits'
       ' and underscores, a letter first, as in my_photos'
