@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from inception_jax.runtime import errors, paths
+from inception_jax.runtime import errors, paths, ranges
 
 Result = dict[str, Any]
 
@@ -213,7 +213,9 @@ def _check(
         f'--{name} is of no use with --mode={flags.mode}; leave it out'
       )
   if files and not command.takes_files:
-    raise errors.InputError(f'{files[0]!r} is no flag; flags begin with --')
+    raise errors.InputError(
+      f'{ranges.show(files[0])} is no flag; flags begin with --'
+    )
   if command.takes_files and not files:
     raise errors.InputError(
       f'--mode={flags.mode} needs pictures: files, folders or patterns'

@@ -33,6 +33,8 @@ _IMAGE_AND_LABEL = {
 }
 # Records that are read at once where all are.
 _CHUNK = 64
+# File systems take no longer one.
+_LONGEST_NAME = 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,6 +250,8 @@ def find_builder(
   """
   open_files.raise_limit()
   data_dir = os.fspath(data_dir) if data_dir else None
+  if len(name) > _LONGEST_NAME:
+    raise _no_name(name)
   try:
     if name == DIGITS:
       return digits.Digits(data_dir=data_dir, file_format='array_record')
@@ -262,13 +266,17 @@ def find_builder(
     if dataset_name.looks_like_path(name):
       raise dataset_name.unknown(name, data_dir, ()) from error
     if 'Parsing builder name' in str(error):
-      raise errors.InputError(
-        f'data.name={ranges.show(name)} cannot be the name of a dataset; give'
-        ' one of small letters, digits and underscores'
-      ) from error
+      raise _no_name(name) from error
     raise errors.InputError(
       f'data.name={name!r} cannot be opened: {errors.first_line(error)}'
     ) from error
+
+
+def _no_name(name: str) -> errors.InputError:
+  return errors.InputError(
+    f'data.name={ranges.show(name)} cannot be the name of a dataset; give one'
+    ' of small letters, digits and underscores'
+  )
 
 
 def prepared_builder(

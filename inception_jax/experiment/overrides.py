@@ -98,7 +98,7 @@ def _value(
   # The commands that have a config take no files.
   if is_switch and (not remaining or remaining[0].startswith('-')):
     return 'true'
-  if not remaining:
+  if not remaining or remaining[0].startswith('--'):
     raise errors.InputError(f'--config.{flag[2]} needs a value, after a =')
   return remaining.popleft()
 

@@ -311,7 +311,7 @@ def test_a_wrong_name_costs_no_dataset(name, tmp_path):
   assert 'delete' not in str(caught.value)
 
 
-@pytest.mark.parametrize('name', ['1,2', 'a b', '-inf', '9' * 5000])
+@pytest.mark.parametrize('name', ['1,2', 'a b', '-inf', '9' * 300, 'x' * 300])
 def test_what_cannot_be_a_name_is_said(name, tmp_path):
   with pytest.raises(errors.InputError, match='cannot be the name') as caught:
     records.open_records(name, 'train', tmp_path / 'data')

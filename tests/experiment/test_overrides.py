@@ -174,6 +174,13 @@ def test_a_flag_without_or_with_a_value_too_much(argument):
     overrides.take([argument])
 
 
+def test_a_flag_is_no_value_of_the_one_before_it():
+  with pytest.raises(errors.InputError, match='init_from needs a value'):
+    overrides.take(['--config.init_from', '--config.train.seed=3'])
+  (found,) = overrides.take(['--config.train.seed', '-1'])[1]
+  assert found.values == ('-1',)
+
+
 def test_a_switch_takes_the_next_word_but_no_flag():
   config = changed(
     get_config('digits'), '--config.model.use_aux', '--config.train.seed=3'
