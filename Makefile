@@ -9,7 +9,7 @@ FLOORS_TESTS ?= tests --ignore=tests/parity --ignore=tests/notebooks
 
 BIN := .venv/bin
 
-.PHONY: demo test lint parity floors clean
+.PHONY: demo test lint parity floors wheel clean
 .DELETE_ON_ERROR:
 
 demo: .venv/data
@@ -26,13 +26,21 @@ lint: .venv/test
 parity: .venv/parity
 	$(BIN)/python -m pytest tests/parity tests/notebooks $(PYTEST_FLAGS)
 
+# What `pip install` gives: the command, the configs and no TensorFlow.
+wheel: .venv/pyvenv.cfg
+	rm -rf build/wheel
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/pip install --quiet build/wheel/*.whl
+	bash tests/try_wheel.sh build/wheel/venv/bin
+
 # With the oldest packages that pyproject.toml allows. What these need in turn is
 # new, and warns of how they use it.
 floors: .venv-floors/test
 	.venv-floors/bin/python -m pytest $(FLOORS_TESTS) -W default $(PYTEST_FLAGS)
 
 clean:
-	rm -rf .venv .venv-floors
+	rm -rf .venv .venv-floors build
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "inception_jax needs Python 3.11 or newer: make PYTHON=python3.11")'

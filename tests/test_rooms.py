@@ -47,9 +47,10 @@ def is_allowed(one):
   """Whether the rules above let one module import another."""
   room, target = room_of(one.importer), room_of(one.target)
   if room == target == 'commands':
-    # These two are the table of the others.
-    return one.importer == 'commands.registry' or (
-      one.importer == 'commands.flags' and one.target == 'commands.registry'
+    # The table of the others, the flags made of it, and what runs them.
+    return one.importer in ('commands.registry', 'commands.program') or (
+      one.importer in ('commands.flags', 'commands.help_text')
+      and one.target == 'commands.registry'
     )
   if (room, target) == ('data', 'data.preparation'):
     return one.lazy

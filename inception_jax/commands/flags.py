@@ -9,11 +9,14 @@ from etils import epath
 from ml_collections import config_flags
 
 from inception_jax.commands import registry
+from inception_jax.experiment import config_files
 from inception_jax.runtime import text_files
 
 FLAGS = flags.FLAGS
 
-config_flags.DEFINE_config_file('config', None, 'The file of the experiment.')
+config_flags.DEFINE_config_file(
+  'config', None, 'A config of the package, such as digits, or a file.'
+)
 flags.DEFINE_enum(
   'mode',
   'train',
@@ -25,20 +28,21 @@ flags.DEFINE_enum(
   ),
 )
 for name, text in {
-  'workdir': 'Run directory, local or gs://; to evaluate, several with commas.',
+  'workdir': 'Run directory; to evaluate, several with commas.',
   'input': 'What to prepare (images, tars) or to import (weights).',
   'output': 'File or folder of the result.',
   'protocol': 'How to evaluate: single, ten_crop or multi_crop_144.',
-  'aggregation': 'Of crops: mean_probability, max_probability, mean_logit.',
+  'aggregation': 'mean_probability, max_probability or mean_logit of crops.',
   'answers': 'Folder to keep answers of evaluations in.',
   'weights': 'raw, ema or polyak; by default what the run is used with.',
-  'source': 'Of weights: google, caffe, torchvision, tf_slim, safetensors.',
+  'source': 'google, caffe, torchvision, tf_slim or safetensors.',
   'labels': 'The file that names the outputs of imported weights.',
-  'preprocessing': 'Of imported weights: imagenet_mean_std, mean=…+std=…, …',
+  'preprocessing': 'Pixels that the network takes: imagenet_mean_std, …',
   'format': 'What to export: safetensors, onnx, npz or torchvision.',
 }.items():
   flags.DEFINE_string(name, None, text)
 for name, default, text in (
+  ('json', False, 'Print the result as one JSON line on terminals, too.'),
   ('download', False, 'Fetch the weights to import.'),
   ('mirrors', True, 'Evaluate mirrored crops as well.'),
   ('uint8_input', False, 'Export ONNX that takes pixels.'),
@@ -47,10 +51,10 @@ for name, default, text in (
   flags.DEFINE_boolean(name, default, text)
 flags.DEFINE_integer('top_k', None, 'Number of classes to predict.')
 for name, text in {
-  'scales': 'Of a protocol: 256, 288, 320, 352.',
-  'squares': 'Of a protocol: first, center, last.',
-  'crops': 'Of a protocol: center, whole, top_left, …',
-  'end_points': 'Whose activations to visualise.',
+  'scales': 'Shorter sides of multi_crop_144: 256, 288, 320, 352.',
+  'squares': 'Squares of multi_crop_144: first, center, last.',
+  'crops': 'Crops of a square: center, whole, top_left, …',
+  'end_points': 'End points whose activations to visualise.',
   'features': 'END_POINT:CHANNEL or class:NAME to dream.',
 }.items():
   flags.DEFINE_list(name, None, text)
@@ -94,6 +98,12 @@ def parse(argv: list[str]) -> list[str]:
     )
     for x in FLAGS.read_flags_from_files(argv, force_gnu=False)
   ]
+  argv, is_packaged = config_files.with_paths(argv)
+  with config_files.importable(is_packaged):
+    return _parse(argv)
+
+
+def _parse(argv: list[str]) -> list[str]:
   if not any(re.match(r'-{1,2}(no)?config\.', x) for x in argv):
     sys.argv[:] = argv
     return FLAGS(argv)

@@ -33,6 +33,7 @@ class Command:
     arguments: names of the function's arguments that are not the flags' own,
       by flag.
     is_shared: whether several processes can do it together.
+    prints_text: whether it prints its result for people itself.
   """
 
   function: str
@@ -43,6 +44,7 @@ class Command:
   takes_files: bool = False
   arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
   is_shared: bool = False
+  prints_text: bool = False
 
 
 # What names a file or folder. Every other flag of text does not.
@@ -84,6 +86,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       needs=('workdir',),
       takes=(*_EVALUATION, 'output'),
       is_shared=True,
+      prints_text=True,
     ),
     'predict': Command(
       'predict.predict',
@@ -92,6 +95,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       needs=('workdir',),
       takes=('weights', 'output', 'top_k'),
       takes_files=True,
+      prints_text=True,
     ),
     'visualise': Command(
       'visualise.visualise',
@@ -121,6 +125,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       'Prepares a dataset, once.',
       '--config=configs/folder.py --input=photographs',
       needs=('config',),
+      prints_text=True,
       takes=('input',),
       arguments={'input': 'source'},
     ),
@@ -129,6 +134,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       'Shows what training would see, and how fast the input is.',
       '--config=configs/folder.py',
       needs=('config',),
+      prints_text=True,
       takes=('output',),
     ),
     'summary': Command(
@@ -136,6 +142,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       "Prints Table 1 for a config's network.",
       '--config=configs/googlenet_imagenet.py',
       needs=('config',),
+      prints_text=True,
       takes=('output',),
     ),
   }
