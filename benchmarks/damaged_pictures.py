@@ -115,13 +115,18 @@ def _png(mode: str) -> Callable[[Image.Image], bytes]:
 
 
 def _tiff(compression: str, mode: str = 'RGB') -> Callable:
-  return lambda image: _save(
-    image.convert(mode),
-    'TIFF',
-    compression=compression,
-    tiffinfo={TiffImagePlugin.ROWSPERSTRIP: 8},
-    strip_size=8 * _SIZE[0] * 3,
-  )
+  """TIFFs of several strips, which Pillow writes by libtiff only."""
+
+  def encode(image: Image.Image) -> bytes:
+    with mock.patch.multiple(TiffImagePlugin, WRITE_LIBTIFF=True):
+      return _save(
+        image.convert(mode),
+        'TIFF',
+        compression=compression,
+        strip_size=8 * _SIZE[0] * len(mode),
+      )
+
+  return encode
 
 
 # By name, whose beginning is the format: from an RGB picture to a file.
@@ -259,7 +264,11 @@ def reference(kind: str, data: bytes) -> Pixels:
 
 def _to_rgb(image: Image.Image) -> Pixels:
   """8-bit RGB on white; None if the range of brightness is unknown."""
-  if image.mode.startswith('I;16'):
+  # Older releases of Pillow open 16-bit grey PNGs as 'I'.
+  if image.mode.startswith('I;16') or (image.mode, image.format) == (
+    'I',
+    'PNG',
+  ):
     return np.repeat((np.asarray(image) >> 8)[..., None], 3, -1).astype(
       np.uint8
     )
