@@ -130,6 +130,7 @@ class Experiment:
         preprocessing=self.preprocessing,
         key=self.keys[1],
         aux_weight=self.options.aux_weight,
+        label_smoothing=self.options.label_smoothing,
         num_microbatches=self.options.num_microbatches,
         is_frozen=self.is_frozen,
       )

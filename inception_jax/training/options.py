@@ -19,6 +19,8 @@ class TrainOptions:
     seed: of weights, order, crops, augmentation and dropout.
     init_seed: of the initial weights alone; None is `seed`.
     aux_weight: weight of each auxiliary loss (the paper's, 0.3).
+    label_smoothing: share of each target that is equal for all classes; the
+      paper has none, Inception-v3 0.1.
     num_microbatches: parts of a device's batch, handled one after another.
     log_every_steps: steps between lines of the log.
     eval_every_steps: steps between evaluations; there is one at the end.
@@ -35,6 +37,7 @@ class TrainOptions:
   seed: ranges.Seed = 0
   init_seed: ranges.Seed | None = None
   aux_weight: Annotated[float, ranges.Range(0, 100)] = losses.AUX_WEIGHT
+  label_smoothing: Annotated[float, ranges.Range(0, 0.999)] = 0.0
   num_microbatches: ranges.BatchSize = 1
   log_every_steps: ranges.Steps = 100
   eval_every_steps: ranges.Steps = 5000

@@ -74,6 +74,7 @@ def create_train_step(
   preprocessing: Preprocessing,
   key: jax.Array,
   aux_weight: float = losses.AUX_WEIGHT,
+  label_smoothing: float = 0.0,
   num_microbatches: int = 1,
   is_frozen: freezing.IsFrozenFn = freezing.nothing_is_frozen,
 ) -> StepFn:
@@ -88,6 +89,7 @@ def create_train_step(
     preprocessing: pixels to network input.
     key: typed key of the run's augmentation and dropout.
     aux_weight: weight of each auxiliary loss.
+    label_smoothing: see `losses.total_loss`.
     num_microbatches: parts in which a device handles its share of the batch,
       one after another; must divide it. Without batch norm the result is that
       of one part, to rounding.
@@ -100,7 +102,7 @@ def create_train_step(
     the batch's `stop` flags on any device.
   """
   grad_fn = _create_grad_fn(
-    model, augmentation, preprocessing, aux_weight, is_frozen
+    model, augmentation, preprocessing, aux_weight, label_smoothing, is_frozen
   )
   if num_microbatches > 1:
     grad_fn = _accumulated(grad_fn, num_microbatches)
@@ -159,6 +161,7 @@ def _create_grad_fn(
   augmentation: augment.Augmentation,
   preprocessing: Preprocessing,
   aux_weight: float,
+  label_smoothing: float,
   is_frozen: freezing.IsFrozenFn,
 ) -> GradFn:
   """Gradient of the loss of one device; see `create_train_step`."""
@@ -174,7 +177,7 @@ def _create_grad_fn(
         mutable=['batch_stats'],
       )
     heads = losses.head_logits(logits, end_points)
-    loss, parts = losses.total_loss(heads, labels, aux_weight)
+    loss, parts = losses.total_loss(heads, labels, aux_weight, label_smoothing)
     return loss, (updated.get('batch_stats', {}), parts)
 
   return jax.grad(loss_fn, has_aux=True)

@@ -85,3 +85,21 @@ def test_large_logits_do_not_overflow():
   logits = jnp.array([[1e4, 0.0, -1e4]])
   total, _ = losses.total_loss({'main': logits}, jnp.array([2]), 0.3)
   np.testing.assert_allclose(total, 2e4)
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1, 0.9])
+def test_smoothed_labels_are_partly_uniform(heads, labels, smoothing):
+  _, parts = losses.total_loss(heads, labels, 0.3, smoothing)
+  for name, logits in heads.items():
+    uniform = np.mean(
+      [cross_entropy(logits, np.full(16, label)) for label in range(7)], 0
+    )
+    own = cross_entropy(logits, labels)
+    expected = ((1 - smoothing) * own + smoothing * uniform).mean()
+    assert parts[f'loss_{name}'] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_head_that_has_learnt_nothing_has_the_same_loss_when_smoothed(labels):
+  heads = {'main': np.zeros((16, 7), np.float32)}
+  loss, _ = losses.total_loss(heads, labels, 0.3, 0.2)
+  assert loss == pytest.approx(np.log(7), rel=1e-6)

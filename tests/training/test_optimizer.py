@@ -155,3 +155,31 @@ def test_the_heads_learn_at_a_rate_of_their_own():
       moved[1][name],
     )
     assert all(x.all() for x in jax.tree.leaves(moved[0][name]))
+
+
+@pytest.mark.parametrize('momentum', [0.0, 0.9])
+def test_rmsprop_by_loop(momentum):
+  rng = np.random.default_rng(0)
+  params = random_tree(rng)
+  gradients = [random_tree(rng) for _ in RATES]
+  found = sgd_by_optax(
+    params,
+    gradients,
+    name='rmsprop',
+    momentum=momentum,
+    rms_decay=0.8,
+    epsilon=0.5,
+    weight_decay=0.01,
+    bias_learning_rate_multiplier=2.0,
+  )
+  for layer, leaves in params.items():
+    for name, w in leaves.items():
+      w, square, velocity = np.float64(w), 1.0, 0.0
+      for rate, gradient in zip(RATES, gradients, strict=True):
+        kernel = name == 'kernel'
+        g = np.float64(gradient[layer][name]) + 0.01 * w * kernel
+        square = 0.8 * square + 0.2 * g**2
+        step = rate * (1 if kernel else 2) * g / np.sqrt(square + 0.5)
+        velocity = momentum * velocity + step
+        w = w - velocity
+      np.testing.assert_allclose(found[layer][name], w, rtol=1e-5, atol=1e-6)
