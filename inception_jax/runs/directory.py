@@ -31,6 +31,8 @@ FREE_FIELDS = frozenset(
     'train.keep_checkpoints',
     'train.dead_head_steps',
     'train.check_replicas',
+    'train.profile_steps',
+    'train.debug_nans',
   }
 )
 _CHANGES = 'config_changes.jsonl'

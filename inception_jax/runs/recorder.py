@@ -36,7 +36,7 @@ class Recorder:
     writes: bool,
     known: str | None = None,
   ):
-    workdir = epath.Path(workdir)
+    workdir = self.folder = epath.Path(workdir)
     self._writes = writes
     path = workdir / 'metrics.jsonl'
     self.metrics = json_files.JsonLines(path, known, is_valid=_is_metrics)

@@ -33,7 +33,7 @@ from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
 from inception_jax.runtime import agreement, cluster, errors, json_files, paths
 from inception_jax.training import averaging as averaging_lib
-from inception_jax.training import freezing, train_state
+from inception_jax.training import freezing, train_state, watched_step
 from inception_jax.training import loop as loop_lib
 
 
@@ -118,7 +118,8 @@ def _run(
   loop = _create_loop(experiment, checkpoints, recorder, metadata, draw_fn)
   batches = device.prefetch(experiment.train_batches(int(state.step)))
   try:
-    state = loop.run(state, batches)
+    with jax.debug_nans(experiment.options.debug_nans):
+      state = loop.run(state, batches)
   except BaseException as error:
     if isinstance(error, errors.NotFiniteError):
       remedy = _remedy_of_not_finite(
@@ -252,7 +253,14 @@ def _create_loop(
       checkpoint_every_steps=options.checkpoint_every_steps,
       dead_head_steps=options.dead_head_steps,
     ),
-    train_step=experiment.create_train_step(),
+    train_step=watched_step.announced(
+      watched_step.profiled(
+        experiment.create_train_step(),
+        options.profile_steps,
+        metadata.get('step', 0),
+        recorder.folder / 'profile',
+      )
+    ),
     evaluate_fn=evaluate_fn,
     save_fn=save_fn,
     recorder=recorder,

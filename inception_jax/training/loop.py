@@ -118,7 +118,6 @@ class TrainLoop:
     # Of this process, not of the run: speed differs every time.
     self._num_timings = 0
     self._warned_of_input = False
-    self._is_compiled = False
     self._stop_at = 0
     self._stop = stop_signal.StopSignal()
     self._start_clock(int(metadata.get('step', 0)))
@@ -175,7 +174,7 @@ class TrainLoop:
     while step < options.num_train_steps and not self._stop_at:
       batch = self._next(batches)
       batch['stop'] = self._stop.flags()
-      state, metrics = self._step(state, batch)
+      state, metrics = self._train_step(state, batch)
       if pending is not None:
         self._take(*pending, bar)
       step += 1
@@ -192,17 +191,6 @@ class TrainLoop:
     if pending is not None:
       self._take(*pending, bar)
     return state, step
-
-  def _step(self, state: Any, batch: Any) -> tuple[Any, Any]:
-    """A training step; the first of this process is compiled."""
-    if self._is_compiled:
-      return self._train_step(state, batch)
-    logging.info('compiling the training step')
-    start = time.perf_counter()
-    result = self._train_step(state, batch)
-    self._is_compiled = True
-    logging.info('compiled in %.1f s', time.perf_counter() - start)
-    return result
 
   def _is_due(self, step: int, every_steps: int) -> bool:
     return step % every_steps == 0 or step == self._options.num_train_steps

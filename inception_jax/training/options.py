@@ -28,6 +28,9 @@ class TrainOptions:
     keep_checkpoints: newest checkpoints to keep.
     dead_head_steps: steps after which a head must have learnt something.
     check_replicas: compare the state of all devices at every checkpoint.
+    profile_steps: the first and the last step of which each process writes a
+      profile for xprof to `profile/` in the run directory; None is none.
+    debug_nans: stop in the operation that first makes a NaN; slow.
   """
 
   batch_size: ranges.BatchSize
@@ -45,8 +48,15 @@ class TrainOptions:
   keep_checkpoints: ranges.Steps = 3
   dead_head_steps: ranges.Steps = 1000
   check_replicas: bool = False
+  profile_steps: tuple[ranges.Steps, ranges.Steps] | None = None
+  debug_nans: bool = False
 
   def __post_init__(self):
     ranges.check(type(self), vars(self))
     if self.num_epochs is None and self.num_train_steps is None:
       raise ValueError('num_epochs or num_train_steps must be given')
+    if self.profile_steps and self.profile_steps[0] > self.profile_steps[1]:
+      raise ValueError(
+        'profile_steps are the first and the last step, in this order, not'
+        f' {tuple(self.profile_steps)}'
+      )

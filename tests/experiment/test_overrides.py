@@ -46,6 +46,8 @@ def another(field):
     return (0.25, 0.5), '(0.25, 0.5)'
   if field.path == 'data.aspect_ratio_range':
     return (0.25, 0.5), '0.25,0.5'
+  if field.path == 'train.profile_steps':
+    return (2, 3), '2,3'
   if field.type is tuple:
     name = 'bilinear' if 'interpol' in field.path else 'conv1'
     return (name,), name
