@@ -8,7 +8,9 @@ from etils import epath
 from inception_jax.runs import log_file
 
 
-def test_it_is_appended_to(tmp_path):
+def test_it_is_appended_to(tmp_path, monkeypatch):
+  # Else pytest keeps the texts, which its workers cannot send to each other.
+  monkeypatch.setattr(logging.get_absl_logger(), 'propagate', False)
   for text in ('first', 'second \udcff'):
     with log_file.keep(epath.Path(tmp_path)):
       logging.warning(text)
