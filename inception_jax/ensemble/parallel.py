@@ -19,9 +19,9 @@ from etils import epath
 
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.runs import claim
+from inception_jax.runs import log_file as log_file_lib
 from inception_jax.runtime import durable, errors, json_files, locks, signals
 
-_LOG_FILE = 'train.log'
 _SECONDS_BETWEEN_LOOKS = 0.2
 _PROGRAM = (sys.executable, '-P', '-m', 'inception_jax.ensemble.member')
 
@@ -207,7 +207,7 @@ def _start(
   # The same package, wherever this one was found.
   package = str(pathlib.Path(__file__).parents[2])
   path = os.pathsep.join(filter(None, [package, os.environ.get('PYTHONPATH')]))
-  log_file = workdir / _LOG_FILE
+  log_file = workdir / log_file_lib.NAME
   try:
     durable.make_folder(workdir)
     log = open(log_file, 'ab')
