@@ -202,7 +202,7 @@ def create_model(
   ] = 'inception_v1',
   num_classes: Annotated[int, ranges.Range(1, 100_000)] = 1000,
   use_aux: bool = True,
-  width: Annotated[float, ranges.Range(0.01, 10)] = 1.0,
+  width: Annotated[float, ranges.Range(0.001, 10)] = 1.0,
   module_form: Annotated[str, ranges.OneOf(modules.MODULE_FORMS)] = 'reduced',
   merge_1x1: bool = True,
   batch_norm_momentum: ranges.Decay = 0.9,
