@@ -5,7 +5,7 @@ every 10 steps, a checkpoint every 100 and an evaluation every 300, and reads
 the memory that it has allocated (anonymous pages; not those of programs' files,
 which the system takes away and brings back) whenever 100 more steps are logged.
 Needs Linux. Prints one JSON object: the memory along the way, and the lowest of
-each quarter. It grows until Python collects garbage, here every 1,500 steps, so
+each quarter. It grows and falls, probably with Python's garbage collection, so
 that the lowest values tell whether it grows in the long run.
 
   python benchmarks/training_memory.py [--steps=6000] [--output=FILE.json]
