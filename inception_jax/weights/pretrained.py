@@ -13,13 +13,8 @@ from inception_jax.runs import description, run
 from inception_jax.runtime import errors, json_files, paths
 from inception_jax.weights import download, imported, pixel_values
 
-# Name and the module that reads the published file.
-_PUBLISHED = {
-  'google': 'google',
-  'caffe': 'caffe',
-  'torchvision': 'torchvision',
-  'tf_slim': 'tf_slim',
-}
+# Modules that read the published files, which go by the same names.
+_PUBLISHED = ('google', 'caffe', 'torchvision', 'tf_slim')
 # Ending of a file and the module that reads it.
 _READERS = {
   '.safetensors': 'safetensors_file',
@@ -130,7 +125,7 @@ def _reader(module: str):
 
 
 def _read_published(name: str) -> imported.ImportedNetwork:
-  reader = _reader(_PUBLISHED[name])
+  reader = _reader(name)
   path = download.fetch(reader.RELEASE, is_for_cache=True)
   logging.info('%s: %s', path, download.checked_how_far(reader.RELEASE))
   return reader.read(path)

@@ -34,7 +34,7 @@ def test_lists():
   assert names == ['google', 'caffe', 'torchvision', 'tf_slim']
   assert set(names) < set(import_weights.SOURCES)
   for name in names:
-    assert pretrained._reader(pretrained._PUBLISHED[name]).RELEASE
+    assert pretrained._reader(name).RELEASE
 
 
 def test_run_directories_and_files(tmp_path, workdir, file):
