@@ -110,7 +110,9 @@ def _create_request(
   arrays = named_arrays.flatten(loaded.variables)
   # The card of imported weights says whose they are.
   card_file = epath.Path(workdir) / 'card.json'
-  card = json_files.read_json(card_file) if card_file.exists() else None
+  card = None
+  if card_file.exists():
+    card = json_files.read_json(card_file, 'delete it to export without it')
   return Request(
     loaded,
     arrays,

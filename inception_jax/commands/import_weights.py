@@ -108,9 +108,21 @@ def _place(workdir: epath.PathLike) -> epath.Path:
 
 
 def _check_free(workdir: epath.Path) -> None:
-  if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+  if not workdir.exists():
+    return
+  if not workdir.is_dir():
     raise errors.InputError(
-      f'--workdir={workdir} is there already; give another, or delete it'
+      f'--workdir={workdir} is a file; give the name of a folder'
+    )
+  if (workdir / 'config.json').exists():
+    raise errors.InputError(
+      f'--workdir={workdir} holds a run already; give another, or delete that'
+      ' one to import again'
+    )
+  if first := min((x.name for x in workdir.iterdir()), default=None):
+    raise errors.InputError(
+      f'--workdir={workdir} holds other files (such as {first!r}); give a new'
+      ' or empty folder'
     )
 
 

@@ -187,11 +187,12 @@ def run(
         return _function(command)(**_arguments(command, flags, files))
   except KeyboardInterrupt as error:
     raise signals.interrupted(error, 'run the same command again') from error
-  except errors.UserFacingError:
-    raise
   except Exception as error:
+    # Whatever needed a device may have given another reason.
     if wrong := cluster.wrong_platforms(error):
       raise wrong from error
+    if isinstance(error, errors.UserFacingError):
+      raise
     if lost := cluster.lost(error):
       raise lost from error
     raise

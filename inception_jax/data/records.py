@@ -193,7 +193,10 @@ def open_records(
       f' {", ".join(splits)}: set data.train_split or data.eval_split'
     ) from error
   if info.num_examples == 0:
-    raise errors.InputError(f'split {split!r} of dataset {name!r} is empty')
+    raise errors.InputError(
+      f'split {split!r} of dataset {name!r} is empty; set data.train_split or'
+      f' data.eval_split to another part of {_numbers(splits)}'
+    )
   open_files.check(f'{name!r}', len(info.file_instructions))
   source = builder.as_data_source(
     split, decoders={'image': tfds.decode.SkipDecoding()}
@@ -205,6 +208,11 @@ def open_records(
     class_names=names,
     identity=identity.describe(builder, info),
   )
+
+
+def _numbers(splits: Mapping[str, Any]) -> str:
+  """Each split with its number of images."""
+  return ', '.join(f'{x} ({info.num_examples:,})' for x, info in splits.items())
 
 
 def class_names(
@@ -255,7 +263,7 @@ def find_builder(
   try:
     if name == DIGITS:
       return digits.Digits(data_dir=data_dir, file_format='array_record')
-    return tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
   except tfds.core.registered.DatasetNotFoundError as error:
     # What is damaged TFDS does not find.
     dataset_folder.check_descriptions(name, data_dir)
@@ -268,8 +276,11 @@ def find_builder(
     if 'Parsing builder name' in str(error):
       raise _no_name(name) from error
     raise errors.InputError(
-      f'data.name={name!r} cannot be opened: {errors.first_line(error)}'
+      f'data.name={name!r} cannot be opened ({errors.first_line(error)}); check'
+      ' data.name and data.data_dir'
     ) from error
+  dataset_name.check_spelling(name, builder.name)
+  return builder
 
 
 def _no_name(name: str) -> errors.InputError:
@@ -300,7 +311,8 @@ def prepared_builder(
     command = dataset_name.prepare_command(name, data_dir)
     raise errors.InputError(
       f'dataset {name!r} is not prepared in {builder.data_dir}; run `{command}`'
-      ' first, or set data.data_dir'
+      ' first, or, if it lies elsewhere, set data.data_dir to the folder that'
+      f' holds its folder {builder.name!r}'
     )
   found = builder.info.file_format
   if found != tfds.core.FileFormat.ARRAY_RECORD:

@@ -94,7 +94,11 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
     if not read_failures.exists(folder / ENSEMBLE_FILE):
       found.append(folder)
       continue
-    listed = json_files.read_json(folder / ENSEMBLE_FILE)
+    listed = json_files.read_json(
+      folder / ENSEMBLE_FILE,
+      'run the training command of the ensemble again, which writes it anew, or'
+      ' name the runs in --workdir',
+    )
     try:
       names = listed['members']
       members = [folder / name for name in names if isinstance(names, list)]
@@ -172,11 +176,13 @@ def read_progress(workdir: epath.PathLike) -> Progress:
   steps = checkpoints.steps()
   checkpoints.close()
   path = workdir / 'training.json'
-  stored = json_files.read_json(path) if read_failures.exists(path) else train
+  stored = train
+  if read_failures.exists(path):
+    stored = json_files.read_json(path, run.REMEDY)
   last = stored.get('num_train_steps') if isinstance(stored, dict) else None
   if isinstance(last, int) or (last is None and stored is train):
     return Progress(steps[-1] if steps else None, last)
   raise errors.InputError(
     f'{path if path.exists() else workdir / "config.json"} is damaged: its'
-    f' num_train_steps is {last!r}; train the run again'
+    f' num_train_steps is {last!r}; {run.REMEDY}'
   )

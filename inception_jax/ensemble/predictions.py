@@ -58,7 +58,8 @@ def predict_set(
     InputError: if a run, the protocol or the data cannot be used.
     TrainingError: if the answers cannot be written.
   """
-  if config is None:
+  is_own = config is None
+  if is_own:
     stored = run.read_config(workdirs[0])
     # Each has its own.
     stored['data'] = {**(stored.get('data') or {}), 'eval_crop': None}
@@ -68,7 +69,7 @@ def predict_set(
   eval_batch_size = _read_eval_batch_size(stored)
   loaded = _load_runs(workdirs, weights)
   datasets = [
-    _open_dataset(stored['data'], *pair, protocol)
+    _open_dataset(stored['data'], *pair, protocol, is_own)
     for pair in zip(loaded, workdirs, strict=True)
   ]
   agreement.agree('', _shared(stored['data'], eval_batch_size))
@@ -249,16 +250,27 @@ def _open_dataset(
   loaded: run.Run,
   workdir: epath.Path,
   protocol: protocol_lib.Protocol,
+  is_own: bool,
 ) -> dataset_lib.Dataset:
-  """What to evaluate on, cut for a run."""
+  """What to evaluate on, cut for a run; `is_own` is whether its config says."""
   data = {**data, 'image_size': loaded.eval_crop.size}
   if data.get('eval_crop') is None:
     data['eval_crop'] = loaded.eval_crop.name
   if data.get('name') is None:
     raise errors.InputError(
-      f'{workdir} does not say what to evaluate on; give --config'
+      f'{workdir} does not say what to evaluate on; give the --config of a'
+      ' dataset with its classes, such as --config=googlenet_imagenet'
     )
-  dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
+  try:
+    dataset = fields.call_with_section(dataset_lib.open_dataset, 'data', data)
+  except errors.InputError as error:
+    if not is_own:
+      raise
+    raise errors.InputError(
+      f'{error} (to evaluate {workdir} on data that lie elsewhere, add'
+      ' --config=FILE, the config that it was trained with, and'
+      ' --config.data.data_dir=FOLDER)'
+    ) from error
   if protocol.name == 'single':
     return dataset
   if data['name'] == dataset_lib.FAKE:

@@ -16,7 +16,7 @@ from inception_jax.ensemble import parallel as member_processes
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import field_table, fields
-from inception_jax.runs import train
+from inception_jax.runs import directory, foreign_files, train
 from inception_jax.runtime import cluster, errors, locks, paths, ranges
 
 SECTION = config_lib.ENSEMBLE
@@ -39,8 +39,8 @@ class EnsembleOptions(field_table.Ensemble):
     for name in self.only:
       if name not in self.members:
         raise ValueError(
-          f'only names {ranges.show(name)}, which is no member'
-          f'{errors.suggestion(name, self.members)}'
+          f'only names {ranges.show(name)}, which is no member; there are'
+          f' {", ".join(self.members)}'
         )
 
 
@@ -126,6 +126,7 @@ def train_ensemble(
   """
   workdir = paths.expand(workdir, '--workdir')
   paths.check_folder(workdir, '--workdir')
+  foreign_files.check(workdir)
   options, configs = member_configs(config)
   folder = epath.Path(workdir)
   names = options.only or tuple(configs)
@@ -144,6 +145,7 @@ def train_ensemble(
     shares = member_devices.divide(num_parallel)
   for name, member in configs.items():
     try:  # Before hours are spent on the first.
+      directory.check_data_name(folder / name, member)
       experiment_lib.create_experiment(member)
     except errors.InputError as error:
       raise errors.InputError(f'member {name!r}: {error}') from error

@@ -103,7 +103,9 @@ class Answers:
     json_files.write_json(path, {**described, 'file_size': self.file_size})
 
   def _check(self, path: epath.Path, wanted: dict[str, Any]) -> None:
-    stored = json_files.read_json(path)
+    stored = json_files.read_json(
+      path, f'delete {self.folder}, and the images are evaluated again'
+    )
     file_size = None
     if isinstance(stored, dict):
       file_size = stored.pop('file_size', None)

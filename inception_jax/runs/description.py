@@ -16,7 +16,7 @@ import numpy as np
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules
 from inception_jax.data import labels as labels_lib
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, ranges
 
 
 class WrongPartError(ValueError):
@@ -128,7 +128,7 @@ def read(
   """
   scale_and_mean, crop = _read_pixels(preprocessing)
   network = _create_model(model, crop.size, variables)
-  label_map = _read_labels(labels)
+  label_map = read_labels(labels)
   if len(label_map) != network.num_classes:
     raise WrongPartError(
       'labels',
@@ -182,16 +182,27 @@ def _read_pixels(
   return read_values(stored), crop
 
 
-def _read_labels(stored: Any) -> labels_lib.LabelMap:
-  try:
-    label_map = labels_lib.from_json(stored)
-  except (AttributeError, KeyError, TypeError) as error:
-    raise WrongPartError(
-      'labels', f'{type(error).__name__}: {error}'
-    ) from error
-  for label in label_map.labels:
-    if not isinstance(label.name, str) or not isinstance(
-      label.synset, str | None
-    ):
-      raise WrongPartError('labels', f'{label.name!r} is no name')
-  return label_map
+def read_labels(stored: Any) -> labels_lib.LabelMap:
+  """What each output means, as `labels.LabelMap.to_json` wrote it.
+
+  Raises:
+    WrongPartError: if it is not of its form.
+  """
+  form = 'a list of {"index", "synset", "name"}, in the order of the index'
+  if not isinstance(stored, list) or not stored:
+    raise WrongPartError('labels', f'it must be {form}')
+  for index, entry in enumerate(stored):
+    if not _is_label(entry, index):
+      raise WrongPartError(
+        'labels', f'entry {index} is {ranges.show(entry)}; it must be {form}'
+      )
+  return labels_lib.from_json(stored)
+
+
+def _is_label(entry: Any, index: int) -> bool:
+  return (
+    isinstance(entry, dict)
+    and entry.get('index', index) == index
+    and isinstance(entry.get('name'), str)
+    and isinstance(entry.get('synset', 0), str | None)
+  )

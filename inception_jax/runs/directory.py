@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import json
+import shlex
 from typing import Any
 
 from absl import logging
@@ -13,7 +14,13 @@ from inception_jax.data import crop_rules, labels
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import field_table
 from inception_jax.runs import checkpoint, description, trained_data
-from inception_jax.runtime import durable, errors, json_files, read_failures
+from inception_jax.runtime import (
+  durable,
+  errors,
+  json_files,
+  ranges,
+  read_failures,
+)
 
 # Fields that say where things are, how fast, whether to stop at a bad image, or
 # how often to look and what to use, not what is trained: a run may go on with
@@ -61,6 +68,7 @@ class RunDirectory:
     self.path = epath.Path(workdir)
     self._config = json.loads(json_files.dumps(config))
     self._changes: list[dict[str, Any]] = []
+    self._repair = ''  # What `describe` mends, if anything.
     try:
       self._check_config()
       durable.check_writable(self.path)
@@ -73,6 +81,12 @@ class RunDirectory:
     stored = self._stored_config()
     if stored is None:
       return
+    sections = [stored.get(name) for name in config_lib.SECTIONS]
+    if not any(isinstance(section, dict) for section in sections):
+      raise errors.InputError(
+        f'{self.path / "config.json"} is not the config of a run; move it away'
+        ' or give another --workdir'
+      )
     stored, wanted = _values(stored), _values(self._config)
     differing = [
       name
@@ -86,7 +100,7 @@ class RunDirectory:
       )
       raise errors.InputError(
         f'{self.path} belongs to a different config: {shown}; give another'
-        ' --workdir or the same config'
+        ' --workdir or the same config' + _way_to_start_from(self.path)
       )
     self._changes = [
       {'field': name, 'from': stored.get(name), 'to': wanted.get(name)}
@@ -111,16 +125,12 @@ class RunDirectory:
         f'{self.path} has checkpoints but no config.json; give another'
         ' --workdir'
       )
-    logging.warning(
-      '%s is %s; it is written anew from the command%s',
-      path,
-      'damaged' if path.exists() else 'missing',
-      ', whose config is that of the newest checkpoint'
-      if kept
-      else '; that the config is the same could not be checked'
-      if has_checkpoints
-      else '',
-    )
+    state = 'damaged' if path.exists() else 'missing'
+    self._repair = f'{path} was {state}; it is written anew from the command'
+    if kept:
+      self._repair += ', whose config is that of the newest checkpoint'
+    elif has_checkpoints:
+      self._repair += '; that the config is the same could not be checked'
     return kept
 
   def describe(
@@ -158,6 +168,8 @@ class RunDirectory:
       training = {'num_train_steps': num_train_steps}
       parts = {trained_data.FILE: data, 'training.json': training, **parts}
     self._check_foreign(parts)
+    if self._repair:
+      logging.warning(self._repair)
     self._record_changes()
     for name, value in parts.items():
       json_files.write_json(self.path / name, value)
@@ -222,7 +234,9 @@ class RunDirectory:
     if not (self.path / 'config.json').exists() or not path.exists():
       return
     stored, wanted = json_files.read_or_none(path), label_map.to_json()
-    if not isinstance(stored, list):
+    try:
+      description.read_labels(stored)
+    except description.WrongPartError:
       logging.warning('%s is damaged; it is written anew from the data', path)
       return
     if stored != wanted:
@@ -231,10 +245,46 @@ class RunDirectory:
       )
       raise errors.InputError(
         f'the {len(wanted)} classes of the data are not the {len(stored)} of'
-        f' {self.path}'
+        f' {path}'
         + (f' (first {first["name"]!r})' if first else '')
         + '; give another --workdir, or the data it was trained on'
       )
+
+
+def check_data_name(workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
+  """Checks that a run that is there was trained on the dataset of this name.
+
+  Before the dataset is opened, since opening prepares some.
+
+  Args:
+    workdir: run directory, new or of the same config.
+    config: as the user gave it.
+
+  Raises:
+    InputError: if it is another's.
+  """
+  path = epath.Path(workdir) / 'config.json'
+  stored = json_files.read_dict_or_none(path) or {}
+  there, here = (
+    x['data'].get('name') if isinstance(x.get('data'), Mapping) else None
+    for x in (stored, config_lib.sections(config))
+  )
+  if there is not None and here is not None and there != here:
+    raise errors.InputError(
+      f'{workdir} belongs to a different config: data.name is'
+      f' {json_files.dumps(there)} there, {ranges.show(here)} here; give'
+      ' another --workdir or the same config'
+    )
+
+
+def _way_to_start_from(workdir: epath.Path) -> str:
+  """How to train with another config from the weights that are there."""
+  if not read_failures.folders(workdir / 'checkpoints'):
+    return ''
+  return (
+    '; to start from its weights, give a new --workdir and'
+    f' {shlex.quote(f"--config.init_from={workdir}")}'
+  )
 
 
 def _config_of_checkpoints(folder: epath.Path) -> dict[str, Any] | None:

@@ -34,6 +34,11 @@ from inception_jax.runs import inference as inference_lib
 from inception_jax.runtime import errors, json_files, paths, read_failures
 from inception_jax.training import averaging
 
+# For a damaged file beside the checkpoints.
+REMEDY = (
+  "run the run's training command again, which writes that file anew, or import"
+  ' the weights again'
+)
 _TOP_K = 5
 _BATCH_SIZE = 32
 # Where each kind of weights lies in a checkpoint.
@@ -177,7 +182,7 @@ def load_run(
     step = steps[-1]
   elif step not in steps:
     raise errors.InputError(
-      f'{workdir} has no checkpoint {step}; it has {steps}'
+      f'{workdir} has no checkpoint {step}; it has {", ".join(map(str, steps))}'
     )
   try:
     arrays, _ = checkpoints.restore(step)
@@ -196,15 +201,14 @@ def load_run(
     weights = averaging.default_kind(wanted, _kept(arrays))
   variables = _select(arrays, weights, workdir)
   parts = {
-    name: json_files.read_json(workdir / f'{name}.json')
+    name: json_files.read_json(workdir / f'{name}.json', REMEDY)
     for name in ('model', 'preprocessing', 'labels')
   }
   try:
     network = description.read(**parts, variables=variables)
   except description.WrongPartError as error:
     raise errors.InputError(
-      f'{workdir / error.part}.json does not fit: {error}; train or import the'
-      ' run again'
+      f'{workdir / error.part}.json does not fit: {error}; {REMEDY}'
     ) from error
   return Run(
     model=network.model,
@@ -268,13 +272,15 @@ def _select(
   flat = _collections(arrays, prefix)
   if not flat:
     raise errors.InputError(
-      f'{workdir} keeps no {weights!r} weights; its config has them off'
+      f'{workdir} keeps no {weights!r} weights, since its config has them off;'
+      f' take {" or ".join(f"--weights={x}" for x in sorted(_kept(arrays)))}'
     )
   if weights == 'ema':
     flat = {name: value / arrays[_EMA_WEIGHT] for name, value in flat.items()}
   if weights == 'polyak' and not arrays[_POLYAK_COUNT]:
     raise errors.InputError(
-      f"the 'polyak' average of {workdir} has not begun at this checkpoint"
+      f"the 'polyak' average of {workdir} has not begun at this checkpoint;"
+      ' take --weights=ema or --weights=raw, or train further'
     )
   # Of what training left alone no average is made.
   tree = traverse_util.unflatten_dict({**raw, **flat}, sep='/')
@@ -313,7 +319,7 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
       f'{workdir} is no run directory: it has no config.json; give the'
       ' --workdir of a run that was trained or imported'
     )
-  config = json_files.read_json(path)
+  config = json_files.read_json(path, REMEDY)
   if not isinstance(config, dict):
-    raise errors.InputError(f'{path} is no config; train or import again')
+    raise errors.InputError(f'{path} is damaged (it is no config); {REMEDY}')
   return config

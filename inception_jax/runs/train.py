@@ -25,6 +25,7 @@ from inception_jax.runs import (
   claim,
   description,
   fine_tuning,
+  foreign_files,
   log_file,
   resume,
   run,
@@ -58,6 +59,8 @@ def train(
   """
   workdir = paths.expand(workdir, '--workdir')
   paths.check_folder(workdir, '--workdir')
+  foreign_files.check(workdir)
+  directory_lib.check_data_name(workdir, config)
   experiment = experiment_lib.create_experiment(config)
   _ = experiment.slots  # Raises before anything is written.
   _check_classes(experiment.dataset.class_names)

@@ -139,18 +139,16 @@ def wrong_platforms(error: BaseException) -> errors.InputError | None:
   """The error for a failure of JAX to start what `JAX_PLATFORMS` names.
 
   Args:
-    error: what JAX raised. Of a platform without devices that is an assertion
-      without a word.
+    error: what JAX raised, or what was raised from it. For a platform without
+      devices JAX raises an assertion without a word.
 
   Returns:
     None for other failures.
   """
   platforms = jax.config.jax_platforms
-  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-  is_start = os.path.basename(frame.f_code.co_filename) == 'xla_bridge.py'
-  if not platforms or not is_start:
-    return None
-  if not isinstance(error, (RuntimeError, AssertionError)):
+  found = filter(_is_of_start, errors.chain(error))
+  error = next(found, None)
+  if not platforms or error is None:
     return None
   reason = 'it finds no device'
   if str(error):
@@ -159,6 +157,15 @@ def wrong_platforms(error: BaseException) -> errors.InputError | None:
     f'JAX_PLATFORMS={platforms!r} is nothing that JAX can start here'
     f' ({reason}); unset it, or set it to cpu'
   )
+
+
+def _is_of_start(error: BaseException) -> bool:
+  """Whether JAX raised an error while it started its platforms."""
+  if not isinstance(error, (RuntimeError, AssertionError)):
+    return False
+  frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+  name = frames[-1].f_code.co_filename if frames else ''
+  return os.path.basename(name) == 'xla_bridge.py'
 
 
 @contextlib.contextmanager

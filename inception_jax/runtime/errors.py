@@ -95,7 +95,7 @@ def cannot_write(
 
 def system_reason(error: BaseException) -> str | None:
   """What the system said, if an error or what caused it tells."""
-  for link in _chain(error):
+  for link in chain(error):
     if reason := getattr(link, 'strerror', None):
       return reason
     if found := os_error_numbers(str(link)):
@@ -110,7 +110,7 @@ def os_error_numbers(text: str) -> set[int]:
 
 def remedy_of_writing(error: BaseException) -> str:
   """What the user can do about a failed write: free space only if none is."""
-  for link in _chain(error):
+  for link in chain(error):
     numbers = {getattr(link, 'errno', None), *os_error_numbers(str(link))}
     # Some libraries give the system's words only.
     if numbers & _FULL or _FULL_TEXT.search(str(link)):
@@ -118,7 +118,7 @@ def remedy_of_writing(error: BaseException) -> str:
   return 'mend that'
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
   """An error, what it was raised from, and so on."""
   seen = set()
   while error is not None and id(error) not in seen:

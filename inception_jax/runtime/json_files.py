@@ -207,8 +207,12 @@ def _cannot_write(path: epath.Path, error: OSError) -> errors.TrainingError:
   )
 
 
-def read_json(path: epath.Path) -> Any:
+def read_json(path: epath.Path, remedy: str) -> Any:
   """Contents of a JSON file.
+
+  Args:
+    path: the file.
+    remedy: what the user can do if it is missing or damaged.
 
   Raises:
     InputError: if it cannot be read, or is no JSON.
@@ -216,9 +220,16 @@ def read_json(path: epath.Path) -> Any:
   try:
     # Bytes, in whichever form of Unicode an editor has left them.
     return json.loads(path.read_bytes())
-  except (OSError, ValueError, RecursionError) as error:
+  except FileNotFoundError as error:
+    raise errors.InputError(f'{path} is missing; {remedy}') from error
+  except OSError as error:
     raise errors.InputError(
-      f'{path} cannot be read: {errors.first_line(error)}'
+      f'{path} cannot be read ({error.strerror or errors.first_line(error)});'
+      ' mend that and run the same command again'
+    ) from error
+  except (ValueError, RecursionError) as error:
+    raise errors.InputError(
+      f'{path} is damaged ({errors.first_line(error)}); {remedy}'
     ) from error
 
 

@@ -45,6 +45,13 @@ def profiled(
   if steps is None:
     return step_fn
   (first, last), count = steps, start_step
+  if first <= start_step:
+    logging.warning(
+      'config.train.profile_steps=%s begins before step %d, which is the next:'
+      ' there will be no profile; give later steps',
+      steps,
+      start_step + 1,
+    )
 
   def call(*arguments: Any) -> Any:
     nonlocal count

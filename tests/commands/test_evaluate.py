@@ -467,7 +467,7 @@ def test_runs_without_weights_and_pictures(trained, tmp_path):
     '{"train": {"eval_batch_size": 9}}'
   )
   with pytest.raises(
-    errors.InputError, match='what to evaluate on; give --con'
+    errors.InputError, match='what to evaluate on; give the --con'
   ):
     evaluate.evaluate(tmp_path / 'run', protocol_lib.Protocol())
 
@@ -510,3 +510,15 @@ def test_an_evaluation_that_is_not_finite_is_one_sentence(value, tmp_path):
   for path in workdir.rglob('*.json*'):
     assert 'NaN' not in path.read_text() and 'Infinity' not in path.read_text()
   assert not (workdir / 'report' / 'report.json').exists()
+
+
+def test_where_data_that_were_moved_can_be_named(trained, tmp_path):
+  run = tmp_path / 'run'
+  shutil.copytree(trained[0], run)
+  stored = json.loads((run / 'config.json').read_text())
+  stored['data'] |= {'name': 'my_photos', 'data_dir': str(tmp_path / 'gone')}
+  (run / 'config.json').write_text(json.dumps(stored))
+  with pytest.raises(errors.InputError) as error:
+    evaluate.evaluate(run, protocol_lib.Protocol())
+  assert 'add --config=FILE, the config that it was' in str(error.value)
+  assert '--config.data.data_dir=FOLDER' in str(error.value)

@@ -85,7 +85,7 @@ def test_training_has_begun_in_the_folder(source, tmp_path, monkeypatch):
     write(*arguments)
 
   monkeypatch.setattr(importing, '_write_partial', write_partial)
-  with pytest.raises(errors.InputError, match='is there already'):
+  with pytest.raises(errors.InputError, match='holds other files'):
     importing.import_weights('google', workdir, path='x.pb')
   assert list(tmp_path.iterdir()) == [workdir]
 
@@ -147,8 +147,15 @@ def test_evaluation_maps_outputs_to_the_classes_of_the_data(
 
 def test_nothing_is_overwritten(source, tmp_path):
   (tmp_path / 'mine').write_text('x')
-  for workdir in (tmp_path, tmp_path / 'mine'):
-    with pytest.raises(errors.InputError, match='is there already'):
+  run = tmp_path / 'run'
+  run.mkdir()
+  (run / 'config.json').touch()
+  for workdir, reason in {
+    tmp_path: "holds other files .such as 'mine'.; give a new or empty folder",
+    tmp_path / 'mine': 'is a file; give the name of a folder',
+    run: 'holds a run already; give another, or delete',
+  }.items():
+    with pytest.raises(errors.InputError, match=reason):
       importing.import_weights('google', workdir, path='file')
   assert (tmp_path / 'mine').read_text() == 'x'
 

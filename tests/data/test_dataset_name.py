@@ -26,11 +26,33 @@ def test_what_is_not_close_is_not_suggested(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
   ('name', 'meant'),
-  [('mnits', 'mnist'), ('cifar_10', 'cifar10'), ('digit', 'digits')],
+  [
+    ('mnits', 'mnist'),
+    ('cifar_10', 'cifar10'),
+    ('CIFAR10', 'cifar10'),
+    ('ImageNet2012', 'imagenet2012'),
+    ('digit', 'digits'),
+  ],
 )
 def test_what_is_close_is_suggested(name, meant, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   assert f'did you mean {meant!r}?' in said(name, tmp_path)
+
+
+# TFDS takes these for the dataset, which would have two names then.
+@pytest.mark.parametrize(
+  ('name', 'known'),
+  [
+    ('Digits', 'digits'),
+    ('MNIST', 'mnist'),
+    ('Mnist:3.0.1', 'mnist'),
+    ('OxfordIIITPet', 'oxford_iiit_pet'),
+  ],
+)
+def test_another_spelling_is_refused(name, known, tmp_path):
+  text = said(name, tmp_path)
+  assert f'data.name={name!r} is called {known!r}; write it so' in text
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 import random_runs
 
 from inception_jax.data import labels
-from inception_jax.runs import directory, run
+from inception_jax.experiment import config as config_lib
+from inception_jax.runs import directory, foreign_files, run
 from inception_jax.runtime import errors, json_files
 from inception_jax.training import averaging
 
@@ -100,9 +101,10 @@ PIXELS = {'scale': 1, 'mean': [1, 2, 3], 'crop': {'size': 32, 'name': 'warp'}}
     ('model', {'num_classes': 'many'}, 'model.json does not fit'),
     ('model', {'name': 'inception_v1_bn'}, 'weights are others than it wants'),
     ('labels', [LABEL], 'there are 1 for 7 outputs'),
-    ('labels', [{**LABEL, 'name': None}] * 7, 'None is no name'),
-    ('labels', {}, 'there are 0 for 7'),
-    ('labels', ['cat'] * 7, 'labels.json does not fit: TypeError'),
+    ('labels', [{**LABEL, 'name': None}] * 7, "entry 0 is {'index': 0"),
+    ('labels', [LABEL] * 7, 'entry 1 is'),
+    ('labels', {}, 'it must be a list of'),
+    ('labels', ['cat'] * 7, 'labels.json does not fit: entry 0 is'),
     ('preprocessing', {**PIXELS, 'mean': ['a', 1, 1]}, "'a'"),
     ('preprocessing', {**PIXELS, 'mean': [1, 1]}, 'the mean has 2 values'),
     ('preprocessing', {**PIXELS, 'scale': [1, 1]}, 'the scale has 2 values'),
@@ -135,7 +137,101 @@ def test_a_damaged_run_gets_a_sentence(intact, file, contents, words):
       run.load_run(intact)
   finally:
     path.write_text(before)
-  assert words in str(error.value) and str(intact) in str(error.value)
+  message = str(error.value)
+  assert words in message and str(intact) in message
+  assert 'training command again, which writes that file anew' in message
+
+
+def test_files_that_are_no_json_are_named_with_the_remedy(intact):
+  for name in ('config', 'model', 'preprocessing', 'labels'):
+    path = intact / f'{name}.json'
+    before = path.read_bytes()
+    try:
+      for contents in (b'', b'\0' * 9, before[:-9]):
+        path.write_bytes(contents)
+        with pytest.raises(errors.InputError, match='is damaged .*run the run'):
+          run.load_run(intact)
+    finally:
+      path.write_bytes(before)
+
+
+CONFIG = {'model': {'name': 'inception_v1'}, 'data': {'name': 'digits'}}
+
+
+@pytest.mark.parametrize(
+  ('names', 'is_free'),
+  [
+    ([], True),
+    (['.cache/x', 'nohup.out', 'train.log', '@eaDir/y', 'notes.txt'], True),
+    (['config.json', 'photo.jpg'], True),
+    (['ensemble.json', 'm0/config.json'], True),
+    (['checkpoints/3/x', 'photo.jpg'], True),
+    (['plots/x.png', 'labels.json'], True),
+    (['photo.jpg'], False),
+    (['cat/photo.jpg', 'dog/photo.jpg'], False),
+    (['main.py'], False),
+  ],
+  ids=str,
+)
+def test_no_run_is_begun_among_other_files(names, is_free, tmp_path):
+  for name in names:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+  if is_free:
+    foreign_files.check(tmp_path)
+    return
+  with pytest.raises(errors.InputError, match='holds other files .such as'):
+    foreign_files.check(tmp_path)
+
+
+def test_a_file_is_no_run_directory(tmp_path):
+  (tmp_path / 'a').touch()
+  with pytest.raises(
+    errors.InputError, match='a is a file; give the name of a'
+  ):
+    foreign_files.check(tmp_path / 'a')
+  foreign_files.check(tmp_path / 'new')
+
+
+def test_a_run_of_other_data_is_seen_before_data_are_opened(tmp_path):
+  (tmp_path / 'config.json').write_text(json.dumps(CONFIG))
+  given = {name: {} for name in config_lib.SECTIONS}
+  for data in ({'name': 'digits'}, {}):
+    directory.check_data_name(tmp_path, {**given, 'data': data})
+  with pytest.raises(errors.InputError, match="'digits' there|digits. there"):
+    directory.check_data_name(tmp_path, {**given, 'data': {'name': 'fake'}})
+  directory.check_data_name(tmp_path / 'new', {**given, 'data': {'name': 'x'}})
+
+
+def test_a_config_of_another_program_is_no_run(tmp_path):
+  (tmp_path / 'config.json').write_text('{"hidden_size": 768}')
+  with pytest.raises(errors.InputError, match='is not the config of a run'):
+    directory.RunDirectory(tmp_path, CONFIG)
+  assert [x.name for x in tmp_path.iterdir()] == ['config.json']
+
+
+def test_another_length_is_told_how_to_start_from_these_weights(tmp_path):
+  stored = {**CONFIG, 'train': {'num_epochs': 3}}
+  (tmp_path / 'config.json').write_text(json.dumps(stored))
+  wanted = {**CONFIG, 'train': {'num_epochs': 4}}
+  for has_weights in (False, True):
+    with pytest.raises(errors.InputError) as error:
+      directory.RunDirectory(tmp_path, wanted)
+    advice = f'new --workdir and --config.init_from={tmp_path}'
+    assert (advice in str(error.value)) == has_weights
+    (tmp_path / 'checkpoints' / '5').mkdir(parents=True, exist_ok=True)
+
+
+def test_weights_that_are_not_there_are_named_with_those_that_are():
+  arrays = stored_arrays()
+  arrays['averages/polyak/count'] = np.int32(0)
+  arrays['averages/polyak/mean/params/a'] = np.float32(1)
+  with pytest.raises(errors.InputError, match='not begun .*--weights=ema or'):
+    run._select(arrays, 'polyak', 'runs/a')
+  arrays = {k: x for k, x in arrays.items() if 'averages' not in k}
+  with pytest.raises(errors.InputError, match='take --weights=raw$'):
+    run._select(arrays, 'ema', 'runs/a')
 
 
 PARTS = {'model': {'name': 'inception_v1'}, 'preprocessing': {'scale': 1}}

@@ -19,8 +19,9 @@ from tensorboard_events import scalars
 import tiny_config
 
 import inception_jax
+from inception_jax import preprocess
 from inception_jax.commands import evaluate
-from inception_jax.data import crop_rules
+from inception_jax.data import crop_rules, labels
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment, overrides
@@ -464,7 +465,7 @@ def test_files_that_a_loss_of_power_emptied_are_written_anew(
     path.write_bytes(b'')
   train.train(tiny_config.get_config(), workdir)
   assert {path: path.read_bytes() for path in files} == files
-  assert any('config.json is damaged' in x for x in caplog.messages)
+  assert any('config.json was damaged' in x for x in caplog.messages)
   # The checkpoint still knows what it belongs to.
   (workdir / 'config.json').write_bytes(b'{"mod')
   config = tiny_config.get_config()
@@ -478,8 +479,16 @@ def test_a_young_run_without_checkpoints_survives_empty_files(tmp_path, caplog):
   config = {'data': {'name': 'x'}}
   for name in ('config.json', 'labels.json'):
     (tmp_path / name).write_bytes(b'')
-  directory.RunDirectory(tmp_path, config)
-  assert 'is damaged; it is written anew' in caplog.text
+  written = directory.RunDirectory(tmp_path, config)
+  assert not caplog.text  # It can still be refused for another reason.
+  written.describe(
+    {},
+    preprocess.UNIT,
+    crop_rules.EvaluationCrop(32, 'warp'),
+    labels.from_class_names(('cat', 'dog')),
+  )
+  assert 'was damaged; it is written anew' in caplog.text
+  assert json.loads((tmp_path / 'config.json').read_text()) == config
 
 
 def test_a_full_disk_at_the_plots_is_one_sentence(

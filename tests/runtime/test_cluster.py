@@ -108,8 +108,14 @@ def test_a_platform_that_cannot_be_started_is_named(monkeypatch, line, words):
   def fail(file):
     try:
       exec(compile(line, file, 'exec'))
-    except (AssertionError, RuntimeError) as error:
-      return cluster.wrong_platforms(error)
+    except (AssertionError, RuntimeError) as raised:
+      error = raised
+      found = cluster.wrong_platforms(error)
+    try:  # What needed the device gives a reason of its own.
+      raise errors.InputError('cannot be read just now') from error
+    except errors.InputError as wrapped:
+      assert repr(cluster.wrong_platforms(wrapped)) == repr(found)
+    return found
 
   with pytest.raises(errors.InputError, match=words):
     raise fail('/packages/jax/_src/xla_bridge.py')

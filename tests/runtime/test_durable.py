@@ -99,7 +99,7 @@ def test_a_file_system_that_refuses_is_warned_of_once(
   monkeypatch.setattr(durable, '_refused', set())
   for name in ('a', 'b'):
     json_files.write_json(epath.Path(tmp_path / name), {})
-  assert json_files.read_json(epath.Path(tmp_path / 'b')) == {}
+  assert json_files.read_json(epath.Path(tmp_path / 'b'), '') == {}
   assert len([x for x in caplog.messages if 'cannot be synced' in x]) == 1
 
 
@@ -113,7 +113,7 @@ def test_a_failing_disk_is_an_error(tmp_path, monkeypatch):
   monkeypatch.setattr(os, 'fsync', fail)
   with pytest.raises(Exception, match='Input/output error'):
     json_files.write_json(path, {'a': 2})
-  assert json_files.read_json(path) == {'a': 1}
+  assert json_files.read_json(path, '') == {'a': 1}
 
 
 def test_remote_paths_are_left_to_their_store():

@@ -24,7 +24,7 @@ from inception_jax.runtime import (
 def test_files_that_an_editor_has_saved(tmp_path, encoding):
   path = epath.Path(tmp_path / 'labels.json')
   path.write_bytes('{"name":\r\n"Gänseblümchen"}'.encode(encoding))
-  assert json_files.read_json(path) == {'name': 'Gänseblümchen'}
+  assert json_files.read_json(path, 'delete it') == {'name': 'Gänseblümchen'}
 
 
 def test_lines_are_appended_and_dropped(tmp_path):
@@ -119,7 +119,7 @@ def test_a_remote_file_is_replaced_only_when_it_is_synced(
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
   path = epath.Path(tmp_path / 'x.json')
   json_files.write_json(path, {'b': 1, 'a': [2]})
-  assert json_files.read_json(path) == {'a': [2], 'b': 1}
+  assert json_files.read_json(path, 'delete it') == {'a': [2], 'b': 1}
   before = path.read_bytes()
 
   def full(self, target):

@@ -26,7 +26,7 @@ def test_compilation_is_announced_once(caplog):
     (None, 3, [4, 5]),
   ],
 )
-def test_what_is_profiled(monkeypatch, steps, start_step, expected):
+def test_what_is_profiled(monkeypatch, caplog, steps, start_step, expected):
   happened = []
   monkeypatch.setattr(
     jax.profiler, 'start_trace', lambda folder: happened.append('start')
@@ -40,6 +40,8 @@ def test_what_is_profiled(monkeypatch, steps, start_step, expected):
     return state
 
   step = watched_step.profiled(step_fn, steps, start_step, 'folder')
+  is_late = steps is not None and 'start' not in expected
+  assert ('there will be no profile' in caplog.text) == is_late
   for number in range(start_step + 1, 6):
     assert step(number) == number
   assert happened == expected

@@ -1,19 +1,25 @@
 """The files of a folder of pictures as examples of a dataset."""
 
 from collections.abc import Iterable, Iterator
+import hashlib
 import os
 from typing import Any
 
 from inception_jax.data import ahead, decoding, image_file
+from inception_jax.data.preparation import copies as copies_lib
 from inception_jax.data.preparation import image_folder
 from inception_jax.runtime import errors
 
 # Of the largest picture, uncompressed: four channels of 16 bits.
 _MAX_BYTES = 8 * decoding.MAX_PIXELS
+_DIGEST_SIZE = 16
 
 
 def read_examples(
-  split: str, files: Iterable[image_folder.File], left_out: list[dict[str, str]]
+  split: str,
+  files: Iterable[image_folder.File],
+  left_out: list[dict[str, str]],
+  copies: copies_lib.Copies,
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
   """Reads files as examples for TFDS, by threads and in order.
 
@@ -21,6 +27,7 @@ def read_examples(
     split: their split; 'train' must keep a file of each of its classes.
     files: of the split.
     left_out: takes `{'file', 'reason'}` of each file that is no picture.
+    copies: takes each picture.
 
   Yields:
     Key and example: 'image' (encoded), 'label' (name), 'file_name'.
@@ -31,13 +38,14 @@ def read_examples(
   complaints: dict[str, str] = {}  # The first of each class.
   num_read: dict[str, int] = {}
   with image_file.patient_pillow():
-    for file, encoded, reason in ahead.map_ahead(_read, files):
+    for file, encoded, digest, reason in ahead.map_ahead(_read, files):
       num_read.setdefault(file.class_name, 0)
       if reason is not None:
         left_out.append({'file': file.name, 'reason': reason})
         complaints.setdefault(file.class_name, f'{file.name}: {reason}')
         continue
       num_read[file.class_name] += 1
+      copies.add(digest, split, file)
       key = os.fsencode(file.name)
       name = key.decode(errors='backslashreplace')
       example = {'image': encoded, 'label': file.class_name, 'file_name': name}
@@ -52,10 +60,11 @@ def read_examples(
 
 def _read(
   file: image_folder.File,
-) -> tuple[image_folder.File, bytes | None, str | None]:
-  """The file with either its record or the reason for leaving it out."""
+) -> tuple[image_folder.File, bytes | None, bytes | None, str | None]:
+  """The file with its record and digest, or the reason for leaving it out."""
   if file.num_bytes > _MAX_BYTES:
-    return file, None, f'{file.num_bytes:,} bytes are more than a picture has'
+    reason = f'{file.num_bytes:,} bytes are more than a picture has'
+    return file, None, None, reason
   try:
     with open(file.path, 'rb') as opened:
       data = opened.read()
@@ -65,6 +74,8 @@ def _read(
       ' it away'
     ) from error
   try:
-    return file, image_file.encode(data), None
+    encoded = image_file.encode(data)
   except image_file.UnreadableError as error:
-    return file, None, str(error)
+    return file, None, None, str(error)
+  digest = hashlib.blake2b(data, digest_size=_DIGEST_SIZE).digest()
+  return file, encoded, digest, None

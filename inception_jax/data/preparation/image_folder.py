@@ -7,6 +7,7 @@ each class becomes one.
 
 from collections.abc import Iterable
 import dataclasses
+import errno
 import hashlib
 import os
 import stat
@@ -20,6 +21,7 @@ from inception_jax.runtime import errors, paths
 VALIDATION_SHARE = 0.1
 SEED = 0
 
+_IN_NO_CLASS = 'it lies in no class folder'
 # Folder of a part, in small letters, and its split.
 PARTS = {
   'train': 'train',
@@ -54,14 +56,16 @@ class ImageFolder:
   """Files of a folder by split; nothing has been read yet.
 
   Attributes:
+    root: path of the folder.
     class_names: sorted names of the classes of the training part.
     splits: files of 'train' and, where there are any, 'validation' and 'test'.
-    strays: names of files that lie in no class folder.
+    strays: what is no file of a class, by name, with the reason.
   """
 
+  root: str
   class_names: tuple[str, ...]
   splits: dict[str, tuple[File, ...]]
-  strays: tuple[str, ...]
+  strays: dict[str, str]
 
   @property
   def listing(self) -> str:
@@ -94,12 +98,16 @@ def find(folder: str | os.PathLike[str]) -> ImageFolder:
   if not os.path.isdir(root):
     raise errors.InputError(f'--input={folder} is no folder; give its folder')
   try:
+    if {'config.json', 'checkpoints'} <= set(os.listdir(root)):
+      raise errors.InputError(
+        f'--input={folder} is the folder of a run; give the folder of pictures'
+      )
     parts, strays = _find_parts(root)
     splits = {}
     for split, part in parts.items():
       classes = _find_classes(root, part, strays)
       splits[split] = {
-        name: _find_files(root, os.path.join(part, folder), name)
+        name: _find_files(root, os.path.join(part, folder), name, strays)
         for name, folder in classes.items()
       }
   except OSError as error:
@@ -117,9 +125,10 @@ def find(folder: str | os.PathLike[str]) -> ImageFolder:
     if validation:
       files['validation'] = validation
   return ImageFolder(
+    root=root,
     class_names=tuple(splits['train']),
     splits={s: files[s] for s in ('train', 'validation', 'test') if s in files},
-    strays=tuple(strays),
+    strays=strays,
   )
 
 
@@ -160,9 +169,9 @@ def split_validation(
   )
 
 
-def _find_parts(root: str) -> tuple[dict[str, str], list[str]]:
+def _find_parts(root: str) -> tuple[dict[str, str], dict[str, str]]:
   """Folder of each split, '' being the root itself, and the stray files."""
-  folders, strays = _list(root)
+  folders, files = _list(root)
   parts: dict[str, str] = {}
   for folder in folders:
     split = PARTS.get(folder.lower())
@@ -174,7 +183,7 @@ def _find_parts(root: str) -> tuple[dict[str, str], list[str]]:
     if split:
       parts[split] = folder
   if not parts:
-    return {'train': ''}, []  # The root's strays are found with its classes.
+    return {'train': ''}, {}  # The root's strays are found with its classes.
   if 'train' not in parts:
     raise errors.InputError(
       f'{root} has a part {next(iter(parts.values()))!r} but no folder'
@@ -186,14 +195,16 @@ def _find_parts(root: str) -> tuple[dict[str, str], list[str]]:
         f'{os.path.join(root, folder)} lies beside {parts["train"]!r} but is no'
         f' part; move it away, or rename it to one of {", ".join(PARTS)}'
       )
-  return parts, strays
+  return parts, dict.fromkeys(files, _IN_NO_CLASS)
 
 
-def _find_classes(root: str, part: str, strays: list[str]) -> dict[str, str]:
+def _find_classes(
+  root: str, part: str, strays: dict[str, str]
+) -> dict[str, str]:
   """Folder of each class of a part, within the part."""
   folder = os.path.join(root, part)
   folders, files = _list(folder)
-  strays.extend(os.path.join(part, file) for file in files)
+  strays.update({os.path.join(part, file): _IN_NO_CLASS for file in files})
   if not folders:
     raise errors.InputError(
       f'{folder} has no class folders; put the pictures of each class into a'
@@ -222,13 +233,16 @@ def _list(folder: str) -> tuple[list[str], list[str]]:
   )
 
 
-def _find_files(root: str, place: str, class_name: str) -> list[File]:
+def _find_files(
+  root: str, place: str, class_name: str, strays: dict[str, str]
+) -> list[File]:
   """Files of a class, sorted, those in folders of its folder included.
 
   Args:
     root: folder of the whole.
     place: folder of the class, within the root.
     class_name: name of the class.
+    strays: takes what is no file, by name, with the reason.
   """
 
   def fail(error):
@@ -246,9 +260,10 @@ def _find_files(root: str, place: str, class_name: str) -> list[File]:
       if system_files.is_ignored(name):
         continue
       path = os.path.join(parent, name)
-      found = os.stat(path)
-      if not stat.S_ISREG(found.st_mode):
-        raise errors.InputError(f'{path} is no file; delete it')
+      size = _size_of_file(path)
+      if isinstance(size, str):
+        strays[os.path.relpath(path, root).replace(os.sep, '/')] = size
+        continue
       if not os.access(path, os.R_OK):
         raise PermissionError(13, 'Permission denied', path)
       files.append(
@@ -257,14 +272,30 @@ def _find_files(root: str, place: str, class_name: str) -> list[File]:
           name=os.path.relpath(path, root).replace(os.sep, '/'),
           name_in_class=os.path.relpath(path, folder).replace(os.sep, '/'),
           class_name=class_name,
-          num_bytes=found.st_size,
+          num_bytes=size,
         )
       )
   if not files:
+    inside = [x for x in strays if x.startswith(f'{place}/')]
+    other = f' but for {inside[0]}: {strays[inside[0]]}' if inside else ''
     raise errors.InputError(
-      f'class folder {folder} is empty; put pictures into it or delete it'
+      f'class folder {folder} is empty{other}; put pictures into it or delete'
+      ' it'
     )
   return files
+
+
+def _size_of_file(path: str) -> int | str:
+  """Its bytes, or what it is instead of a file; raises OSError."""
+  try:
+    found = os.stat(path)
+  except OSError as error:
+    if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ELOOP):
+      return 'it is a link to nothing'
+    raise
+  if stat.S_ISREG(found.st_mode):
+    return found.st_size
+  return 'it is no file'
 
 
 def _holds(folder: str, inner: str) -> bool:

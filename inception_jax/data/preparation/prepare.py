@@ -21,6 +21,7 @@ from inception_jax.data import dataset_name, open_files
 from inception_jax.data import records as records_lib
 from inception_jax.data.preparation import (
   census,
+  copies,
   doubts,
   examples,
   failures,
@@ -32,6 +33,7 @@ from inception_jax.runtime import durable, errors, json_files, log
 
 # Kept beside a folder's census: its listing and what was left out.
 FILE = 'preparation.json'
+_COPIES = 'copies'
 VERSION = '1.0.0'
 _FORMAT = 'array_record'
 # TFDS sorts what is larger through 1,000 files, and writes up to 1,024.
@@ -77,15 +79,17 @@ def prepare(
     _prepare_registered(name, root, source)
   splits = census.load_or_take(name, root)
   place = epath.Path(records_lib.prepared_builder(name, root).data_dir)
+  about = _load(place)
   result = {
     'name': name,
     'data_dir': os.fspath(place),
     'splits': splits,
-    'left_out': _load(place).get('left_out', []),
+    'left_out': about.get('left_out', []),
   }
   log.say(_to_text(result))
   if folder is not None:
     doubts.warn(folder)
+    copies.warn([copies.Copy(*x) for x in about.get(_COPIES, [])])
   return result
 
 
@@ -165,21 +169,22 @@ def _prepare_folder(
   if (place / 'dataset_info.json').exists():
     if _load(place).get('listing') != folder.listing:
       raise errors.InputError(
-        f'{place} was prepared from other files than are in the folder now;'
-        ' give another data.name, or delete it to prepare it again'
+        f'the dataset {place} was prepared from other files than are in'
+        f' {folder.root} now; give another data.name, or delete that dataset to'
+        ' prepare it again'
       )
     logging.info('%s is prepared in %s already', name, place)
     return
   _check_place(place)
   left_out = [
-    {'file': file, 'reason': 'it lies in no class folder'}
-    for file in folder.strays
+    {'file': file, 'reason': reason} for file, reason in folder.strays.items()
   ]
   expected = {
     split: (len(files), sum(file.num_bytes for file in files))
     for split, files in folder.splits.items()
   }
   _check_open_files(name, expected)
+  found = copies.Copies()
   with staging.stage(root, name) as stage:
     _check_still_wanted(place)
     builder = tfds.dataset_builders.AdhocBuilder(
@@ -195,14 +200,18 @@ def _prepare_folder(
         }
       ),
       split_datasets={
-        split: examples.read_examples(split, files, left_out)
+        split: examples.read_examples(split, files, left_out, found)
         for split, files in folder.splits.items()
       },
       data_dir=os.fspath(stage),
     )
     with failures.explained(name, root):
       _build(builder, expected, stage / 'downloads')
-      about = {'listing': folder.listing, 'left_out': left_out}
+      about = {
+        'listing': folder.listing,
+        'left_out': left_out,
+        _COPIES: found.found,
+      }
       (builder.data_path / FILE).write_text(
         json_files.dumps(about, indent=2) + '\n'
       )

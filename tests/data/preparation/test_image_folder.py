@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax.data.preparation import examples, image_folder
+from inception_jax.data.preparation import copies, examples, image_folder
 from inception_jax.runtime import errors, paths
 
 
@@ -31,7 +31,7 @@ def test_class_folders_alone(tmp_path):
   touch(tmp_path / 'README.txt')
   found = image_folder.find(tmp_path)
   assert found.class_names == ('ant', 'cat', 'dog')
-  assert found.strays == ('README.txt',)
+  assert list(found.strays) == ['README.txt']
   assert set(found.splits) == {'train', 'validation'}
   counts = {
     split: [
@@ -172,7 +172,7 @@ def test_parts(part, tmp_path):
     'test': 3,
   }
   assert found.splits['validation'][0].name == f'{part}/cat/{part}0.jpg'
-  assert found.strays == ('train/stray.jpg',)
+  assert found.strays == {'train/stray.jpg': 'it lies in no class folder'}
 
 
 def test_listing_changes_with_names_and_sizes(tmp_path):
@@ -241,11 +241,14 @@ BAD = {
     lambda root: touch(root / 'data' / 'a' / '1', root / 'data' / 'b' / '1'),
     "one class folder, 'data', which holds folders",
   ),
-  'pipe': (lambda root: fifo(root / 'a' / 'p'), 'is no file'),
+  'pipe': (
+    lambda root: fifo(root / 'a' / 'p'),
+    'empty but for a/p: .* no file',
+  ),
   'loop': (link, 'again is a link to a folder that it lies in'),
-  'dangling': (
-    lambda root: (touch(root / 'a' / '1'), (root / 'a' / '2').symlink_to('x')),
-    '/a/2 cannot be read .No such file',
+  'run': (
+    lambda root: touch(root / 'config.json', root / 'checkpoints' / '1'),
+    'is the folder of a run; give the folder of pictures',
   ),
 }
 
@@ -260,6 +263,22 @@ def test_bad_folders_get_a_sentence(case, tmp_path):
     image_folder.find(root)
 
 
+def test_links_to_nothing_and_pipes_are_left_out(tmp_path):
+  touch(tmp_path / 'a' / '1', tmp_path / 'b' / '1')
+  (tmp_path / 'a' / 'gone').symlink_to('x')
+  (tmp_path / 'a' / 'circle').symlink_to('circle')
+  os.mkfifo(tmp_path / 'b' / 'pipe')
+  (tmp_path / 'top').symlink_to('x')
+  found = image_folder.find(tmp_path)
+  assert [x.name for x in found.splits['train']] == ['a/1', 'b/1']
+  assert found.strays == {
+    'top': 'it lies in no class folder',
+    'a/circle': 'it is a link to nothing',
+    'a/gone': 'it is a link to nothing',
+    'b/pipe': 'it is no file',
+  }
+
+
 def test_unreadable_files_are_errors_and_not_bad_pictures(
   tmp_path, monkeypatch
 ):
@@ -272,7 +291,11 @@ def test_unreadable_files_are_errors_and_not_bad_pictures(
   monkeypatch.undo()
   shutil.rmtree(tmp_path / 'dog')
   with pytest.raises(errors.InputError, match='dog/1 cannot be read'):
-    list(examples.read_examples('train', folder.splits['train'], []))
+    list(
+      examples.read_examples(
+        'train', folder.splits['train'], [], copies.Copies()
+      )
+    )
 
 
 def test_unreadable_folder(tmp_path, monkeypatch):
@@ -301,8 +324,8 @@ def test_examples_are_in_order_and_leave_out_by_name(tmp_path):
     (f for fs in image_folder.find(tmp_path).splits.values() for f in fs),
     key=lambda file: file.name,
   )
-  left_out = []
-  found = list(examples.read_examples('train', files, left_out))
+  left_out, seen = [], copies.Copies()
+  found = list(examples.read_examples('train', files, left_out, seen))
   assert [example['file_name'] for _, example in found] == [
     'cat/1.jpg',
     'cat/2.jpg',
@@ -318,8 +341,44 @@ def test_examples_are_in_order_and_leave_out_by_name(tmp_path):
   with pytest.raises(
     errors.InputError, match="no picture of class 'dog' is left .*dog/1.jpg"
   ):
-    list(examples.read_examples('train', files, []))
+    list(examples.read_examples('train', files, [], copies.Copies()))
   # Elsewhere a class may be missing, but not all of them.
-  assert len(list(examples.read_examples('validation', files, []))) == 2
+  assert (
+    len(list(examples.read_examples('validation', files, [], copies.Copies())))
+    == 2
+  )
   with pytest.raises(errors.InputError, match='left for validation'):
-    list(examples.read_examples('validation', files[3:], []))
+    list(examples.read_examples('validation', files[3:], [], copies.Copies()))
+
+
+def test_copies_in_other_classes_and_parts_are_named(tmp_path, caplog):
+  names = (
+    'train/cat/1',
+    'train/cat/2',
+    'train/dog/1',
+    'val/cat/3',
+    'val/dog/2',
+  )
+  contents = {'train/dog/1': 'train/cat/1', 'val/cat/3': 'train/cat/2'}
+  for number, name in enumerate(names):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if name in contents:
+      shutil.copy(tmp_path / contents[name], path)
+      continue
+    Image.fromarray(np.full((5, 6, 3), number, np.uint8)).save(path, 'PNG')
+  seen = copies.Copies()
+  for split, files in image_folder.find(tmp_path).splits.items():
+    list(examples.read_examples(split, files, [], seen))
+  assert seen.found == [
+    ('train/dog/1', 'train/cat/1', False, True),
+    ('val/cat/3', 'train/cat/2', True, False),
+  ]
+  copies.warn(seen.found)
+  of_classes, of_parts = caplog.messages
+  assert 'a picture is in the folders of two classes' in of_classes
+  assert "'train/dog/1' is 'train/cat/1'); delete each from" in of_classes
+  assert 'a picture is in two parts' in of_parts and 'val/cat/3' in of_parts
+  caplog.clear()
+  copies.warn([copies.Copy('cat/2', 'cat/1', True, True)])
+  assert not caplog.messages
