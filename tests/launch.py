@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from unittest import mock
-import warnings
 
 from absl.testing import flagsaver
 
@@ -39,10 +38,7 @@ def call(*arguments):
     contextlib.chdir(ROOT),
     contextlib.redirect_stdout(out),
     contextlib.redirect_stderr(err),
-    warnings.catch_warnings(),
   ):
-    # The library of configs loads files that way.
-    warnings.filterwarnings('ignore', 'the load_module')
     try:
       status = main.main(main.parse_flags(argv))
     except SystemExit as error:

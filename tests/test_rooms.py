@@ -49,7 +49,9 @@ def is_allowed(one):
   if room == target == 'commands':
     # The table of the others, the flags made of it, and what runs them.
     return one.importer in ('commands.registry', 'commands.program') or (
-      one.importer in ('commands.flags', 'commands.help_text')
+      (one.importer, one.target) == ('commands.flags', 'commands.arguments')
+      or one.importer.removeprefix('commands.')
+      in ('arguments', 'flags', 'help_text')
       and one.target == 'commands.registry'
     )
   if (room, target) == ('data', 'data.preparation'):

@@ -1,22 +1,15 @@
 """The flags of the command line."""
 
-import os
 import re
-import sys
 
 from absl import flags
-from etils import epath
-from ml_collections import config_flags
 
-from inception_jax.commands import registry
+from inception_jax.commands import arguments, registry
 from inception_jax.experiment import config_files
-from inception_jax.runtime import text_files
+from inception_jax.runtime import errors
 
 FLAGS = flags.FLAGS
 
-config_flags.DEFINE_config_file(
-  'config', None, 'A config of the package, such as digits, or a file.'
-)
 flags.DEFINE_enum(
   'mode',
   'train',
@@ -28,6 +21,7 @@ flags.DEFINE_enum(
   ),
 )
 for name, text in {
+  'config': 'A config of the package, such as digits, or a file.',
   'workdir': 'Run directory; to evaluate, several with commas.',
   'input': 'What to prepare (images, tars) or to import (weights).',
   'output': 'File or folder of the result.',
@@ -60,60 +54,44 @@ for name, text in {
   flags.DEFINE_list(name, None, text)
 
 
-def check_config_file(argv: list[str]) -> None:
-  """Checks that the file of the config is text that Python reads.
-
-  Args:
-    argv: program and arguments.
-
-  Raises:
-    ValueError: if it is not, as of some editors of Windows.
-  """
-  for place, argument in enumerate(argv):
-    found = re.match(r'-{1,2}config(?:=(.*))?$', argument)
-    if found:
-      value = found[1] or ''.join(argv[place + 1 : place + 2])
-      # What follows a colon is an argument of the config.
-      path = os.path.expanduser(re.sub(r'(\.py):.*$', r'\1', value))
-      text_files.check_source(epath.Path(path))
-
-
 def parse(argv: list[str]) -> list[str]:
-  """Parses the command line into `FLAGS`.
+  """Parses the command line into `FLAGS`, and reads the config.
 
   Args:
-    argv: program and arguments, as in `sys.argv`, which the library of configs
-      reads too.
+    argv: program and arguments, as in `sys.argv`.
 
   Returns:
-    The program and what is no flag.
+    The program and what is no flag. `FLAGS.config` is the config itself, with
+    the fields that the command line sets.
 
   Raises:
-    Exception: whatever the flags or the config's file raise.
+    InputError: if a flag, a field or the config's file cannot be used.
   """
-  # The library of configs opens the file itself.
-  argv = [
-    re.sub(
-      r'^(-{1,2}config=)(~.*)$', lambda x: x[1] + os.path.expanduser(x[2]), x
+  words, given = _with_files(argv)[1:], []
+  if any(re.match(r'-{1,2}(no)?config\.', x) for x in words):
+    from inception_jax.experiment import overrides  # JAX, not for --help.
+
+    words, given = overrides.take(words)
+  arguments.check(words, FLAGS)
+  rest = FLAGS([argv[0], *words])
+  if FLAGS.config:
+    FLAGS.config = config_files.load(FLAGS.config)
+    if given:
+      FLAGS.config = overrides.apply(FLAGS.config, given)
+  elif given:
+    raise errors.InputError(
+      f'--{given[0].name} needs --config=NAME or --config=FILE'
     )
-    for x in FLAGS.read_flags_from_files(argv, force_gnu=False)
-  ]
-  argv, is_packaged = config_files.with_paths(argv)
-  with config_files.importable(is_packaged):
-    return _parse(argv)
-
-
-def _parse(argv: list[str]) -> list[str]:
-  if not any(re.match(r'-{1,2}(no)?config\.', x) for x in argv):
-    sys.argv[:] = argv
-    return FLAGS(argv)
-  # It can set those fields only that the file has, and unset none.
-  from inception_jax.experiment import overrides  # JAX, not for --help.
-
-  arguments, given = overrides.take(argv[1:])
-  sys.argv[:] = argv = [argv[0], *arguments]
-  rest = FLAGS(argv)
-  if FLAGS.config is None:
-    raise flags.Error(f'--{given[0].name} needs --config=FILE')
-  FLAGS.config = overrides.apply(FLAGS.config, given)
   return rest
+
+
+def _with_files(argv: list[str]) -> list[str]:
+  """The command line with the flags of each `--flagfile` in its place."""
+  try:
+    return FLAGS.read_flags_from_files(argv, force_gnu=False)
+  except flags.Error as error:
+    reason = errors.system_reason(error) or errors.first_line(error)
+    raise errors.InputError(
+      f'--flagfile cannot be read ({reason}); give a text file with a flag a'
+      ' line'
+    ) from error

@@ -34,14 +34,7 @@ def text(argv: Sequence[str], flags: absl_flags.FlagValues) -> str:
   if mode is None and config is None:
     return _overview()
   mode = mode or 'train'
-  if mode not in registry.COMMANDS:
-    from inception_jax.runtime import errors
-
-    known = ', '.join(registry.COMMANDS)
-    raise errors.InputError(
-      f'--mode={mode} is no command{errors.suggestion(mode, registry.COMMANDS)}'
-      f'; they are {known}'
-    )
+  registry.check_mode(mode)
   if config is None:
     return _of_command(mode, flags)
   return _of_config(config)
@@ -55,7 +48,8 @@ def _value(argv: Sequence[str], name: str) -> str | None:
     if match:
       found = match[1]
       if found is None:
-        found = ''.join(argv[place + 1 : place + 2])
+        following = ''.join(argv[place + 1 : place + 2])
+        found = None if following.startswith('-') else following
   return found
 
 
@@ -105,6 +99,15 @@ def _of_command(mode: str, flags: absl_flags.FlagValues) -> str:
       ' them.',
       '',
     )
+  if command.takes_files:
+    lines += [
+      '',
+      *_filled(
+        'FILES are pictures, folders of them and quoted patterns. Put -- before'
+        ' them where a name may begin with -, as of *.jpg in a shell.',
+        '',
+      ),
+    ]
   example = f'{_PROGRAM} --mode={mode} {command.example}'
   return '\n'.join([*lines, '', 'Example:', f'  {example}'])
 

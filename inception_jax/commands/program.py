@@ -25,10 +25,7 @@ def parse_flags(argv: list[str]) -> list[str]:
       version = importlib.metadata.version('inception_jax')
       log.print_result(f'inception_jax {version}')
       sys.exit(0)
-    flags.check_config_file(argv)
     rest = flags.parse(argv)
-    # Raises if the file cannot be read.
-    getattr(flags.FLAGS.config, 'keys', None)
   except Exception as error:  # Also whatever a config file raises.
     log.say(errors.on_one_line(f'error: {" ".join(str(error).split())}'))
     cluster.leave(error)

@@ -3,7 +3,7 @@
 A new command is a module of this folder and a row of `COMMANDS`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import importlib
 import types
@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from inception_jax.runtime import errors, paths, ranges
+from inception_jax.runtime import errors, paths, ranges, words
 
 Result = dict[str, Any]
 
@@ -207,23 +207,67 @@ def _shared(command: Command, flags: absl_flags.FlagValues) -> Result:
   return {f'--{name}': x for name, x in given.items() if name not in free}
 
 
+def check_mode(mode: str) -> None:
+  """Raises InputError unless there is a command of this name."""
+  if mode not in COMMANDS:
+    raise errors.InputError(
+      f'--mode={mode} is no command; the commands are {words.join(COMMANDS)}'
+      f'{errors.suggestion(mode, COMMANDS)}'
+    )
+
+
+def choices(name: str) -> Iterable[str]:
+  """What the value of a flag may be, if that is one of a few; else nothing."""
+  if name == 'mode':
+    return COMMANDS
+  if name == 'config':
+    from inception_jax.experiment import config_files
+
+    return ('a file that ends in .py', *config_files.names())
+  if name == 'format':
+    from inception_jax.export import formats
+
+    return formats.FORMATS
+  if name == 'source':
+    from inception_jax.commands import import_weights
+
+    return import_weights.SOURCES
+  return ()
+
+
+def _stray(word: str) -> errors.InputError:
+  """The error for a word that is neither a flag nor a file."""
+  from inception_jax.experiment import config_files
+
+  near = ''
+  if word in COMMANDS:
+    near = f'; did you mean --mode={word}?'
+  elif word in config_files.names() or word.endswith('.py'):
+    near = f'; did you mean --config={word}?'
+  return errors.InputError(
+    f'{ranges.show(word)} is no flag; flags begin with --{near}'
+  )
+
+
 def _check(
   command: Command, flags: absl_flags.FlagValues, files: Sequence[str]
 ) -> None:
   """Raises InputError unless what is given belongs to the command."""
+  if files and not command.takes_files:
+    raise _stray(files[0])
   for name in command.needs:
-    if not flags[name].value:
-      raise errors.InputError(f'--mode={flags.mode} needs --{name}')
+    if flags[name].value in (None, ''):
+      known = words.join(choices(name), 'or')
+      raise errors.InputError(
+        f'--mode={flags.mode} needs --{name}'
+        + (f', which is {known}' if known else '')
+      )
   known = {name for x in COMMANDS.values() for name in (*x.needs, *x.takes)}
   for name in sorted(known - {*command.needs, *command.takes}):
     if flags[name].present:
       raise errors.InputError(
         f'--{name} is of no use with --mode={flags.mode}; leave it out'
       )
-  if files and not command.takes_files:
-    raise errors.InputError(
-      f'{ranges.show(files[0])} is no flag; flags begin with --'
-    )
   if command.takes_files and not files:
     raise errors.InputError(
       f'--mode={flags.mode} needs pictures: files, folders or patterns'

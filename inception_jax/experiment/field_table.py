@@ -5,7 +5,7 @@ whose annotations (see `runtime.ranges`), defaults and docstring are read. They
 are what the function itself checks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import dataclasses
 import functools
 import inspect
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from inception_jax import models
 from inception_jax.data import dataset
-from inception_jax.runtime import errors, ranges
+from inception_jax.runtime import errors, ranges, words
 from inception_jax.training import (
   augment,
   averaging,
@@ -93,6 +93,20 @@ _NO_FIELDS = {
 }
 # A network and its preprocessing go by this; there is no network by default.
 _REQUIRED = ('model.name',)
+# What users of other programs call a field.
+_OTHER_NAMES = {
+  'arch': 'model.name',
+  'batch': 'train.batch_size',
+  'bs': 'train.batch_size',
+  'dataset': 'data.name',
+  'epochs': 'train.num_epochs',
+  'epoch': 'train.num_epochs',
+  'lr': 'learning_rate.init_value',
+  'pretrained': 'init_from',
+  'steps': 'train.num_train_steps',
+  'wd': 'optimizer.weight_decay',
+  'workers': 'data.num_threads',
+}
 # Those whose default is the data's.
 _DEFAULTS = {'model.num_classes': None}
 
@@ -205,13 +219,49 @@ def find(
   known = in_section(section) if known is None else known
   if name not in known:
     path = f'{section}.{name}'.removeprefix('.')
-    near = errors.suggestion(name, known)
-    # Perhaps in another section.
-    elsewhere = [x for x in fields() if x.rpartition('.')[2] == name]
-    if elsewhere:
-      near = f'; did you mean {elsewhere[0]!r}?'
-    raise errors.InputError(f'unknown field config.{path[:200]}{near}')
+    near = nearest(name, known)
+    raise errors.InputError(
+      f'unknown field config.{path[:200]}; {contents(section, known)}'
+      + (f'; did you mean {near!r}?' if near else '')
+    )
   return known[name]
+
+
+def contents(section: str, known: Mapping[str, Field]) -> str:
+  """Says which fields a section has; '' has those beside the sections."""
+  if section:
+    return f'config.{section} has {words.join(known)}'
+  sections = words.join(x for x in SOURCES if x)
+  return f'config has {words.join(known)}, and the sections {sections}'
+
+
+def nearest(name: str, known: Iterable[str] = ()) -> str | None:
+  """The field that is meant by a name that none has.
+
+  Args:
+    name: path or last part of a path, as a user wrote it.
+    known: names that come first, such as those of one section.
+
+  Returns:
+    One of `known`, or the path of a field, or None if nothing is near.
+  """
+  paths = {}  # Of the first field of a name.
+  for path in fields():
+    paths.setdefault(path.rpartition('.')[2], path)
+  last = name.rpartition('.')[2]
+  if last in paths:
+    return paths[last]
+  if near := errors.nearest(name, known):
+    return near
+  if last in _OTHER_NAMES:
+    return _OTHER_NAMES[last]
+  if near := errors.nearest(name, fields()):
+    return near
+  near = errors.nearest(last, paths)
+  if near is None and len(last) > 2:
+    parts = [x for x in paths if any(y.startswith(last) for y in x.split('_'))]
+    near = errors.nearest(last, parts, cutoff=0)
+  return near and paths[near]
 
 
 def check_section(
@@ -278,4 +328,4 @@ def _help_texts(source: Any) -> dict[str, str]:
   found = re.findall(
     r'^  (\w+): (.*?)(?=^  \w+: |\Z)', part[1] if part else '', re.M | re.S
   )
-  return {name: ' '.join(words.split()) for name, words in found}
+  return {name: ' '.join(meaning.split()) for name, meaning in found}

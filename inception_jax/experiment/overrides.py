@@ -8,7 +8,6 @@ its default. The type is the one of `field_table`. Beside fields there are
 `--config.ensemble=None`, which makes one run of an ensemble's config.
 """
 
-import ast
 import collections
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -18,13 +17,11 @@ from typing import Any
 import ml_collections
 
 from inception_jax.experiment import config as config_lib
-from inception_jax.experiment import field_table, fields
-from inception_jax.runtime import errors, ranges
+from inception_jax.experiment import field_table, field_values
+from inception_jax.runtime import errors, words
 
 _FLAG = re.compile(r'-{1,2}(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
-_NOTHING = ('', 'None')
-_TRUE = ('true', 't', 'yes', 'y', '1')
-_FALSE = ('false', 'f', 'no', 'n', '0')
+_NUMBER = re.compile(r'-(\d|\.\d|inf|nan)', re.IGNORECASE)
 _MEMBERS = ('ensemble', 'members')
 
 
@@ -86,6 +83,9 @@ def _value(
 ) -> str | None:
   """The text of a flag's value, which may be the next argument."""
   is_switch = field is not None and field.type is bool
+  if is_switch and remaining and _NUMBER.match(remaining[0]):
+    if flag[3] is None and not flag[1]:
+      return remaining.popleft()  # No flag, and neither true nor false.
   if flag[1]:
     if not is_switch or flag[3] is not None:
       raise errors.InputError(
@@ -103,19 +103,51 @@ def _value(
   return remaining.popleft()
 
 
+def meant(name: str, text: str) -> tuple[str | None, bool]:
+  """The field that is meant by a flag that there is not.
+
+  Args:
+    name: of the flag, such as 'batch_size', 'lr' or 'config:train.seed'.
+    text: its value, which tells the fields of a section apart.
+
+  Returns:
+    The path of the field, or None if none is near; and whether the name is that
+    of a field or section but for what stands before it.
+  """
+  name = re.sub(r'^(no)?conf\w{0,3}[\W_]+', '', name)
+  path = re.sub(r'\W+', '.', name).strip('.')
+  last_parts = {x.rpartition('.')[2] for x in field_table.fields()}
+  if path in field_table.fields():
+    return path, True
+  if path and path in field_table.SOURCES:
+    names = field_table.in_section(path)
+    return (
+      f'{path}.{field_values.fitting(path, text) or next(iter(names))}',
+      True,
+    )
+  return field_table.nearest(path), path in last_parts
+
+
 def _resolve(name: str) -> tuple[tuple[str, ...], field_table.Field | None]:
   """Path and field, if it is one, that a flag names."""
+  if not name:
+    raise errors.InputError(
+      '--config. names no field; write --config.SECTION.FIELD=VALUE, such as'
+      ' --config.train.seed=3'
+    )
   name = config_lib.RENAMED.get(name, name)
   path = tuple(name.split('.'))
   if path[:2] == _MEMBERS and len(path) > 2:
     return _resolve_member(path)
-  if len(path) == 1 and name and name in field_table.SOURCES:
+  if len(path) == 1 and name in field_table.SOURCES:
     return path, None
   section, _, field = name.rpartition('.')
   if section and section not in field_table.SOURCES:
+    near = field_table.nearest(name)
+    has = field_table.contents('', field_table.in_section(''))
     raise errors.InputError(
-      f'unknown field config.{name[:200]}'
-      f'{errors.suggestion(name, field_table.fields())}'
+      f'unknown field config.{name[:200]}; {has}'
+      + (f'; did you mean {near!r}?' if near else '')
     )
   return path, field_table.find(section, field)
 
@@ -152,16 +184,10 @@ def apply(
     The config.
 
   Raises:
-    InputError: if a value cannot be the field's.
-    OSError: if the file of the config could not be read.
+    InputError: if a value cannot be the field's, or a section is emptied of
+      what it must give.
   """
-  getattr(config, 'keys', None)  # Raises of one that could not.
   if not isinstance(config, ml_collections.ConfigDict):
-    if not isinstance(config, Mapping):
-      raise errors.InputError(
-        'get_config() of the --config must return a ConfigDict, not'
-        f' {type(config).__name__}'
-      )
     config = ml_collections.ConfigDict(config)
   with config.unlocked(), config.ignore_type():
     for override in overrides:
@@ -174,7 +200,33 @@ def apply(
         raise errors.InputError(
           f'{override.name} cannot be set: {errors.first_line(error)}'
         ) from error
+  _check_emptied(config, overrides)
   return config
+
+
+def _check_emptied(
+  config: ml_collections.ConfigDict, overrides: Sequence[Override]
+) -> None:
+  """Raises InputError for a None that leaves a section without its needs."""
+  for override in overrides:
+    (section, *inner), (*_, text) = override.path, override.values
+    if (
+      inner
+      or section not in config_lib.SECTIONS
+      or not field_values.is_nothing(text)
+    ):
+      continue
+    needed = [
+      name
+      for name, field in field_table.in_section(section).items()
+      if field.is_required and config[section].get(name) is None
+    ]
+    if needed:
+      raise errors.InputError(
+        f'--config.{section}=None takes away {words.join(needed)}, which every'
+        f' config must give; set single fields, such as'
+        f' --config.{section}.{needed[0]}=VALUE'
+      )
 
 
 def _drop_earlier_name(
@@ -219,76 +271,19 @@ def _put(
 
 def _parse(override: Override) -> Any:
   """The value of a field; None if it is unset."""
-  field = override.field
+  field, name = override.field, override.name
   if field is None:
-    return _parse_dict(override.name, override.values[-1])
-  values = [_parse_one(override.name, field, x) for x in override.values]
+    *outer, section = override.path
+    is_section = section in field_table.SOURCES and (
+      not outer or tuple(outer[:2]) == _MEMBERS
+    )
+    return field_values.parse_dict(
+      name, override.values[-1], section if is_section else None
+    )
+  values = [field_values.parse(name, field, x) for x in override.values]
   value = values[-1]
   if field.type is tuple and all(x and len(x) == 1 for x in values):
     value = sum(values, ())  # One element at a time.
   if value is not None:
     dataclasses.replace(field, path='.'.join(override.path)).check(value)
   return value
-
-
-def _parse_one(name: str, field: field_table.Field, text: str) -> Any:
-  if text.strip() in _NOTHING:
-    return None
-  if field.type is dict:
-    return _parse_dict(name, text)
-  try:
-    return _PARSERS[field.type](text)
-  except ValueError as error:
-    raise errors.InputError(
-      f'{name}={ranges.show(text)} must be {ranges.describe(field.declared)}'
-    ) from error
-
-
-def _parse_bool(text: str) -> bool:
-  word = text.strip().lower()
-  if word not in (*_TRUE, *_FALSE):
-    raise ValueError('neither true nor false')
-  return word in _TRUE
-
-
-def _parse_tuple(text: str) -> tuple[Any, ...]:
-  """A tuple as Python writes it, or texts with commas between them."""
-  try:
-    value = _literal(text)
-  except ValueError:
-    if text.strip()[0] in '({':
-      raise  # Meant as Python.
-    value = [x.strip() for x in text.split(',')]
-  return tuple(value) if isinstance(value, (tuple, list)) else (value,)
-
-
-def _parse_dict(name: str, text: str | None) -> dict[str, Any] | None:
-  if text is None or text.strip() in _NOTHING:
-    return None
-  try:
-    value = _literal(text)
-  except ValueError:
-    value = None
-  if not isinstance(value, dict) or not all(isinstance(x, str) for x in value):
-    raise errors.InputError(
-      f'{name}={ranges.show(text)} must be a dict, such as'
-      " {'FIELD': value}, or None"
-    )
-  return fields.plain(value)
-
-
-def _literal(text: str) -> Any:
-  """What Python makes of a text without running it."""
-  try:
-    return ast.literal_eval(text.strip())
-  except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
-    raise ValueError(errors.first_line(error)) from error
-
-
-_PARSERS = {
-  bool: _parse_bool,
-  int: int,
-  float: float,
-  str: str,
-  tuple: _parse_tuple,
-}

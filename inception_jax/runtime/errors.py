@@ -137,8 +137,24 @@ def suggestion(word: str, known: Iterable[str], cutoff: float = 0.75) -> str:
     cutoff: least likeness from 0 to 1, see `difflib`: one wrong letter of four
       leaves 0.75.
   """
-  close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
-  return f'; did you mean {close[0]!r}?' if close else ''
+  close = nearest(word, known, cutoff)
+  return '' if close is None else f'; did you mean {close!r}?'
+
+
+def nearest(
+  word: str, known: Iterable[str], cutoff: float = 0.75
+) -> str | None:
+  """The known word nearest to `word`, if one is near; see `suggestion`.
+
+  Capitals do not count, and the beginning of a single known word is near.
+  """
+  lower = {x.lower(): x for x in known}
+  word = word.lower()
+  close = difflib.get_close_matches(word, lower, n=1, cutoff=cutoff)
+  if not close and len(word) > 2:
+    begun = [x for x in lower if x.startswith(word)]
+    close = begun if len(begun) == 1 else []
+  return lower[close[0]] if close else None
 
 
 def first_line(error: BaseException) -> str:

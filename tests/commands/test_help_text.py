@@ -50,7 +50,6 @@ def test_commands_have_their_flags_and_no_others(mode):
   assert max(map(len, text.splitlines()[:-1])) <= 80
 
 
-@pytest.mark.filterwarnings('ignore:the load_module')
 def test_fields_of_a_config():
   text = of('--mode=train', '--config=plain_digits', '--help')
   for path, field in field_table.fields().items():
@@ -69,7 +68,6 @@ def test_fields_of_a_config():
     (('--config', 'none.py', '--help'), 'none.py cannot be read'),
   ],
 )
-@pytest.mark.filterwarnings('ignore:the load_module')
 def test_what_there_is_no_help_of(arguments, reason):
   with pytest.raises(errors.InputError, match=reason):
     of(*arguments)

@@ -7,8 +7,6 @@ import pytest
 from inception_jax.experiment import config_files
 from inception_jax.runtime import errors
 
-pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
-
 
 def test_names():
   names = config_files.names()
@@ -36,15 +34,56 @@ def test_paths_of_names():
   assert config_files.path_of('digits:x') == f'{folder}/digits.py:x'
   with pytest.raises(errors.InputError, match="did you mean 'digits'"):
     config_files.path_of('digts')
-  for given, expected, is_packaged in (
-    (['--config=digits', 'x'], [f'--config={folder}/digits.py', 'x'], True),
-    (['-config', 'digits'], ['-config', f'{folder}/digits.py'], True),
-    (['--config=a/b.py'], ['--config=a/b.py'], False),
-    (['--config.data.name=digits'], ['--config.data.name=digits'], False),
-    (['--', '--config=digits'], ['--', '--config=digits'], False),
-    ([], [], False),
+
+
+GET_CONFIG = 'def get_config():\n  return {}\n'
+
+
+@pytest.mark.parametrize(
+  ('text', 'reason'),
+  [
+    ('x = 3', r'has no function get_config\(\).* as in .*digits.py'),
+    ('get_config = 3', r'has no function get_config\(\)'),
+    ('import no_module\n' + GET_CONFIG, 'line 1 .ModuleNotFoundError: .*mend'),
+    ('x = 3\ndef get_config(:\n', 'fails in line 2 .SyntaxError: invalid'),
+    ('def get_config():\n  raise KeyError("x")', "line 2 .KeyError: 'x'"),
+    ('def get_config():\n  return 1 / 0', 'line 2 .ZeroDivisionError: '),
+    ('import sys\nsys.exit(3)', 'fails in line 2 .SystemExit: 3'),
+    ('def get_config():\n  pass', 'must return .* not NoneType; mend'),
+    (
+      'def get_config():\n  return 3',
+      'must return a ConfigDict or a dict, not',
+    ),
+    ('def get_config(kind):\n  return {}', 'config.py:ARGUMENT'),
+    ('x = "Größe"'.encode('utf-16'), 'config.py is not UTF-8.*save it as'),
+    ('x = "Größe"'.encode('cp1252'), 'config.py is not UTF-8.*save it as'),
+  ],
+  ids=lambda x: ascii(x)[:20],
+)
+def test_a_file_that_fails_is_named(tmp_path, text, reason):
+  path = tmp_path / 'config.py'
+  path.write_bytes(text if isinstance(text, bytes) else text.encode())
+  with pytest.raises(errors.InputError, match=reason) as found:
+    config_files.load(str(path))
+  assert f'--config={path}' in str(found.value)
+  assert '\n' not in str(found.value)
+
+
+def test_a_file_that_is_not_there(tmp_path, monkeypatch):
+  (tmp_path / 'flowers.py').write_text(GET_CONFIG)
+  for name, words in (
+    ('flower.py', f"No such .* did you mean '{tmp_path}/flowers.py'"),
+    ('flowers', f"No such file.* did you mean '{tmp_path}/flowers.py'"),
+    ('digts.py', "cannot be read .No such .* did you mean 'digits'"),
+    ('.', 'cannot be read .Is a directory.; give a file that ends in .py, or'),
+    ('flowers.py:x', 'too many positional arguments.; leave out :x'),
   ):
-    assert config_files.with_paths(given) == (expected, is_packaged)
+    with pytest.raises(errors.InputError, match=words):
+      config_files.load(f'{tmp_path}/{name}')
+  path = tmp_path / 'flowers.py'
+  path.write_bytes(f'x = "Größe"\n{GET_CONFIG}'.encode('utf-8-sig'))
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert config_files.load('~/flowers.py') == {}
 
 
 def test_files_import_those_of_the_package(tmp_path, monkeypatch):

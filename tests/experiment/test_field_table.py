@@ -3,6 +3,7 @@
 import importlib
 import math
 import pathlib
+import re
 
 import pytest
 import tiny_config
@@ -53,6 +54,13 @@ def test_sections_are_those_of_a_config():
   }
   assert set(config_lib.FIELDS) == set(field_table.in_section(''))
   assert directory.FREE_FIELDS < set(FIELDS)
+  # The README lists them, those of `train` by their last part.
+  text = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
+  text = text.partition('Free are the fields')[2].partition('each change')[0]
+  start, _, of_train = text.partition('of `train`')
+  listed = re.findall(r'`(\S+)`', start)
+  listed += [f'train.{x}' for x in re.findall(r'`(\S+)`', of_train)]
+  assert sorted(listed) == sorted(directory.FREE_FIELDS)
 
 
 @pytest.mark.parametrize('path', NUMBERS)

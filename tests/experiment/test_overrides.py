@@ -124,11 +124,19 @@ def test_forms(arguments, expected):
 @pytest.mark.parametrize(
   ('argument', 'message'),
   [
-    ('train.bach_size=8', "config.train.bach_size; did you mean 'batch_size'"),
-    ('seed=8', "unknown field config.seed; did you mean 'train.seed'"),
-    ('trian.seed=8', "config.trian.seed; did you mean 'train.seed'"),
-    ('=8', 'unknown field config.'),
-    ('train.=8', 'unknown field config.train.'),
+    (
+      'train.bach_size=8',
+      'unknown field config.train.bach_size; config.train has batch_size,.* and'
+      " debug_nans; did you mean 'batch_size'",
+    ),
+    ('train.lr=8', "debug_nans; did you mean 'learning_rate.init_value'"),
+    ('train.zzzz=8', 'train has batch_size, .* and debug_nans$'),
+    ('seed=8', 'field config.seed; config has .*, and the sections model, .*'),
+    ('seed=8', "did you mean 'train.seed'"),
+    ('trian.seed=8', "field config.trian.seed; .* did you mean 'train.seed'"),
+    ('train:seed=8', "did you mean 'train.seed'"),
+    ('=8', '--config. names no field; write'),
+    ('train.=8', 'unknown field config.train.; config.train has'),
     ('train.batch_size=many', "batch_size='many' must be a whole number"),
     ('train.batch_size=1e3', 'must be a whole number'),
     ('train.batch_size=' + '9' * 5000, 'must be a whole number'),
@@ -145,11 +153,23 @@ def test_forms(arguments, expected):
     ('data.area_range=(0.5, "x")', 'must be a tuple of 2'),
     ('data.area_range=' + '(' * 9999, 'must be a tuple of 2'),
     ('data.area_range={}', 'must be a tuple of 2'),
-    ('train=3', 'must be a dict'),
+    ('train=3', "must be a dict.* mean '--config.train.batch_size=3'"),
+    (
+      'train=x',
+      'must be a dict.*, or set one of its fields, batch_size, .* or',
+    ),
+    ('learning_rate=.1', "mean '--config.learning_rate.init_value=.1'"),
+    ('model=inception_v1', "did you mean '--config.model.name=inception_v1'"),
+    (
+      'train=None',
+      'train=None takes away batch_size and eval_batch_size, which',
+    ),
+    ('model=', 'config.model=None takes away name, .* as --config.model.name='),
     ('train={1: 2}', 'must be a dict'),
     ('train={"seed": -1e99}', None),
     ('ensemble.members=m1', 'must be a dict'),
-    ('ensemble.members.m1.model.widht=1', "model.widht; did you mean 'width'"),
+    ('ensemble.members.m1.model.widht=1', "model.widht; .* mean 'width'"),
+    ('ensemble.members.m1.train=3', "'--config.*.m1.train.batch_size=3'"),
     ('ensemble.members.m1.model.width=inf', 'm1.model.width=inf must be'),
     ('ensemble.members.m1=3', 'must be a dict'),
     ('ensemble.members.m1.modle.width=1', "modle is no section .*'model'"),
@@ -161,6 +181,16 @@ def test_a_wrong_override_is_one_sentence(argument, message):
   with pytest.raises(errors.InputError, match=message) as found:
     config_lib.sections(changed(get_config('digits'), f'--config.{argument}'))
   assert len(str(found.value)) < 600
+
+
+@pytest.mark.parametrize('number', ['-inf', '-1', '-.5', '-nan'])
+def test_a_negative_number_is_a_value_and_no_flag(number):
+  for name, reason in (
+    ('model.use_aux', f'model.use_aux={number!r} must be true or false'),
+    ('train.num_epochs', 'train.num_epochs=.* must be a number above 0'),
+  ):
+    with pytest.raises(errors.InputError, match=reason):
+      changed(get_config('digits'), f'--config.{name}', number)
 
 
 @pytest.mark.parametrize(
