@@ -39,7 +39,6 @@ import tempfile
 import time
 from typing import Any
 from unittest import mock
-import warnings
 
 from absl.testing import flagsaver
 
@@ -170,10 +169,7 @@ def call(
     contextlib.chdir(folder),
     contextlib.redirect_stdout(io.StringIO()),
     contextlib.redirect_stderr(err),
-    warnings.catch_warnings(),
   ):
-    # The library of configs loads files that way.
-    warnings.filterwarnings('ignore', 'the load_module')
     try:
       rest = main.parse_flags(argv)
       config = fields_lib.plain(flags.FLAGS.config)

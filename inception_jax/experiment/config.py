@@ -6,7 +6,7 @@ from typing import Any
 import ml_collections
 
 from inception_jax.experiment import field_table, fields
-from inception_jax.runtime import errors, paths
+from inception_jax.runtime import errors, paths, words
 
 SECTIONS = (
   'model',
@@ -73,7 +73,8 @@ def sections(
   for name in config:
     if name not in known:
       raise errors.InputError(
-        f'unknown section config.{name}{errors.suggestion(name, known)}'
+        f'unknown section config.{name}; config has'
+        f' {words.join((*known, ENSEMBLE))}{errors.suggestion(name, known)}'
       )
   for name in SECTIONS:
     if not isinstance(config.get(name), dict):

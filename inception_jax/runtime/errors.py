@@ -6,6 +6,8 @@ import errno
 import os
 import re
 
+# Least likeness of a word that is suggested.
+_CUTOFF = 0.75
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_TEXT = re.compile('No space left|[Qq]uota|File too large')
 # Control sequences, as of colours; strings up to their end, as of titles and
@@ -128,7 +130,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
     error = error.__cause__ or (None if hidden else error.__context__)
 
 
-def suggestion(word: str, known: Iterable[str], cutoff: float = 0.75) -> str:
+def suggestion(word: str, known: Iterable[str], cutoff: float = _CUTOFF) -> str:
   """`; did you mean 'x'?` for the known word nearest to `word`, or nothing.
 
   Args:
@@ -142,16 +144,17 @@ def suggestion(word: str, known: Iterable[str], cutoff: float = 0.75) -> str:
 
 
 def nearest(
-  word: str, known: Iterable[str], cutoff: float = 0.75
+  word: str, known: Iterable[str], cutoff: float = _CUTOFF
 ) -> str | None:
   """The known word nearest to `word`, if one is near; see `suggestion`.
 
-  Capitals do not count, and the beginning of a single known word is near.
+  Capitals do not count. Where no great likeness is asked for, the beginning of
+  a single known word is near.
   """
   lower = {x.lower(): x for x in known}
   word = word.lower()
   close = difflib.get_close_matches(word, lower, n=1, cutoff=cutoff)
-  if not close and len(word) > 2:
+  if not close and len(word) > 2 and cutoff <= _CUTOFF:
     begun = [x for x in lower if x.startswith(word)]
     close = begun if len(begun) == 1 else []
   return lower[close[0]] if close else None

@@ -116,7 +116,7 @@ def test_members_of_other_commands_are_left_to_them(
     ),
     (
       {'members': {'m': {'model': {'widht': 1.0}}}},
-      "member 'm': unknown field config.model.widht; did you mean 'width'",
+      "member 'm': unknown field config.model.widht; .* did you mean 'width'",
     ),
     ({'member': {}}, 'unknown field config.ensemble.member'),
     ({'num_parallel': 0}, 'config.ensemble.num_parallel=0 must be .* from 1'),

@@ -54,7 +54,10 @@ def test_sections_are_those_of_a_config():
   }
   assert set(config_lib.FIELDS) == set(field_table.in_section(''))
   assert directory.FREE_FIELDS < set(FIELDS)
-  # The README lists them, those of `train` by their last part.
+
+
+def test_the_readme_lists_what_may_change_when_a_run_goes_on():
+  # Those of `train` by their last part.
   text = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
   text = text.partition('Free are the fields')[2].partition('each change')[0]
   start, _, of_train = text.partition('of `train`')

@@ -395,7 +395,7 @@ def test_runs_without_weights_and_damaged_ones(source_path, tmp_path):
     ('freeze', (1,), 'config.freeze=.* must be a tuple'),
     ('freeze', ('conv9*',), "config.freeze: 'conv9\\*' fits no module"),
     ('init_from', 3, 'config.init_from=3 .* must be a text'),
-    ('init_form', 'x', "config.init_form; did you mean 'init_from'"),
+    ('init_form', 'x', "config.init_form; .* did you mean 'init_from'"),
   ],
 )
 def test_bad_fields(name, value, words):

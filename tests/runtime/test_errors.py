@@ -79,3 +79,18 @@ def test_the_reason_is_what_the_system_said():
     )
   other = errors.cannot_write('x', ValueError('no such codec'), 'mend that')
   assert str(other) == 'x cannot be written (no such codec); mend that'
+
+
+@pytest.mark.parametrize(
+  ('word', 'cutoff', 'expected'),
+  [
+    ('TRIAN', 0.75, 'Train'),
+    ('eval', 0.75, 'evaluate'),
+    ('eval', 0.8, None),
+    ('ev', 0.75, None),
+    ('ten', 0.75, None),  # Two begin so.
+  ],
+)
+def test_the_nearest_word(word, cutoff, expected):
+  known = ['Train', 'evaluate', 'ten_crop', 'tensor']
+  assert errors.nearest(word, known, cutoff) == expected
