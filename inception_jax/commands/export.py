@@ -10,7 +10,14 @@ from etils import epath
 from inception_jax.export import checking, writing
 from inception_jax.export.formats import FORMATS, Request
 from inception_jax.runs import named_arrays, run
-from inception_jax.runtime import errors, json_files, optional, own_files, paths
+from inception_jax.runtime import (
+  errors,
+  json_files,
+  optional,
+  own_files,
+  paths,
+  words,
+)
 from inception_jax.weights import exported
 
 
@@ -71,7 +78,7 @@ def export(
 def _check_request(format: str, options: Mapping[str, bool]) -> None:
   if format not in FORMATS:
     raise errors.InputError(
-      f'--format must be one of {", ".join(FORMATS)}, not'
+      f'--format must be one of {words.join(FORMATS, "or")}, not'
       f' {format!r}{errors.suggestion(format, FORMATS)}'
     )
   for flag, given in options.items():

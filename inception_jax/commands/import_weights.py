@@ -19,6 +19,7 @@ from inception_jax.runtime import (
   locks,
   paths,
   text_files,
+  words,
 )
 from inception_jax.weights import download as download_lib
 from inception_jax.weights import imported, pixel_values, pretrained
@@ -69,7 +70,7 @@ def import_weights(
   """
   if source not in SOURCES:
     raise errors.InputError(
-      f'--source must be one of {", ".join(SOURCES)}, not'
+      f'--source must be one of {words.join(SOURCES, "or")}, not'
       f' {source!r}{errors.suggestion(source, SOURCES)}'
     )
   workdir = _place(workdir)
@@ -218,7 +219,7 @@ def _write(
   try:
     with locks.hold(
       partial.with_name(f'{partial.name}{locks.FILE}'),
-      f'imports to {workdir}',
+      f'importing to {workdir}',
       'wait for it or give another --workdir',
     ):
       try:

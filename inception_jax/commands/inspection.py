@@ -16,7 +16,7 @@ from inception_jax.data import ahead, device
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import preview
-from inception_jax.runtime import durable, errors, log, own_files, paths
+from inception_jax.runtime import durable, errors, log, own_files, paths, words
 from inception_jax.visualisation import drawn_names, plots
 
 _FILES = (
@@ -72,9 +72,9 @@ def inspect(
   speed = measure_input(experiment)
   threads = ahead.usable_threads(experiment.dataset.num_threads)
   logging.info(
-    'input alone: %.0f images/s in %d threads; pictures are in %s',
+    'input alone: %.0f images/s in %s; pictures are in %s',
     speed,
-    threads,
+    words.count(threads, 'thread'),
     folder,
   )
   return {
@@ -100,8 +100,9 @@ def measure_input(experiment: experiment_lib.Experiment) -> float:
       break
   if not num_images:
     raise errors.InputError(
-      f'{experiment.num_train_steps} steps are too few to measure the input;'
-      f' set config.train.num_train_steps to {2 * _WARMUP_BATCHES} or more'
+      f'{words.count(experiment.num_train_steps, "step")} of training are too'
+      ' few to measure the input; set'
+      f' config.train.num_train_steps to {2 * _WARMUP_BATCHES} or more'
     )
   return num_images / (time.perf_counter() - start)
 

@@ -17,6 +17,7 @@ from inception_jax.runtime import (
   own_files,
   paths,
   progress,
+  words,
 )
 from inception_jax.visualisation import drawn_names, plots
 
@@ -64,8 +65,8 @@ def predict(
     top_k = min(_TOP_K, len(loaded.labels))
   if not 1 <= top_k <= len(loaded.labels):
     raise errors.InputError(
-      f'--top_k={top_k} must be from 1 to the {len(loaded.labels)} outputs of'
-      ' the network'
+      f'--top_k={top_k} must be from 1 to the'
+      f' {words.count(len(loaded.labels), "output")} of the network'
     )
   listed = pictures.list_files(files)
   predictions, failed, sheet = [], [], []
@@ -136,7 +137,8 @@ def _check_output(output: epath.Path | None) -> None:
     return
   if output.suffix not in _ENDINGS or output.is_dir():
     raise errors.InputError(
-      f'--output={output} must name a file that ends in {", ".join(_ENDINGS)}'
+      f'--output={output} must name a file that ends in'
+      f' {words.join(_ENDINGS, "or")}'
     )
   if not output.parent.is_dir():
     raise errors.InputError(f'the folder of --output={output} does not exist')

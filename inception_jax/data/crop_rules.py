@@ -17,7 +17,7 @@ References:
 import dataclasses
 from typing import Annotated
 
-from inception_jax.runtime import ranges
+from inception_jax.runtime import ranges, words
 
 # Section 6: "distributed evenly between 8% and 100% of the image area and whose
 # aspect ratio is chosen randomly between 3/4 and 4/3".
@@ -73,7 +73,7 @@ class DistortedCrop:
         raise ValueError(f'{name} must be ascending, not {(low, high)}')
     if not self.interpolations:
       raise ValueError(
-        f'interpolations must name some of {", ".join(INTERPOLATIONS)}'
+        f'interpolations must name some of {words.join(INTERPOLATIONS)}'
       )
 
   @property
@@ -121,5 +121,5 @@ def check_choice(field: str, value: str, known: tuple[str, ...]) -> None:
   """Raises ValueError, which names the field, unless `known` has the value."""
   if value not in known:
     raise ValueError(
-      f'{field} must be one of {", ".join(known)}, not {value!r}'
+      f'{field} must be one of {words.join(known, "or")}, not {value!r}'
     )

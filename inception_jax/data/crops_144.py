@@ -26,6 +26,7 @@ import dataclasses
 import itertools
 
 from inception_jax.data import crop_rules
+from inception_jax.runtime import words
 
 # Left, central and right of a landscape; top, central and bottom of a portrait.
 SQUARES = ('first', 'center', 'last')
@@ -215,7 +216,7 @@ def protocol(
     for value in asked:
       if value not in known:
         raise ValueError(
-          f'{field} of {name} are {", ".join(map(str, known))}, not {value}'
+          f'{field} of {name} are {words.join(known)}, not {value}'
         )
     # In the order of the protocol, however they were asked for.
     chosen.append(tuple(value for value in known if value in asked))

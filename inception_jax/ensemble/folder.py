@@ -18,6 +18,7 @@ from inception_jax.runtime import (
   json_files,
   paths,
   read_failures,
+  words,
 )
 
 ENSEMBLE_FILE = 'ensemble.json'
@@ -67,7 +68,8 @@ def held_elsewhere(
     num_members: that this command was to train.
   """
   return errors.PartialError(
-    f'{len(held)} of {num_members} members are trained by others'
+    f'{len(held)} of {words.count(num_members, "member")}'
+    f' {"is" if len(held) == 1 else "are"} trained by others'
     f' ({"; ".join(held.values())}) and all the rest is trained; wait for them,'
     ' or run the same command again if one stops'
   )

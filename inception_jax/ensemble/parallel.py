@@ -20,7 +20,14 @@ from etils import epath
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.runs import claim
 from inception_jax.runs import log_file as log_file_lib
-from inception_jax.runtime import durable, errors, json_files, locks, signals
+from inception_jax.runtime import (
+  durable,
+  errors,
+  json_files,
+  locks,
+  signals,
+  words,
+)
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _PROGRAM = (sys.executable, '-P', '-m', 'inception_jax.ensemble.member')
@@ -289,15 +296,15 @@ def train_members(
   if received and len(team.results) < len(configs):
     raise errors.Interrupted(
       f'stopped by {signal.Signals(received[0]).name} when'
-      f' {len(team.results)} of {len(configs)} members were trained; the same'
-      ' command goes on from there',
+      f' {len(team.results)} of {words.count(len(configs), "member")} had been'
+      ' trained; the same command goes on from there',
       received[0],
     )
   if team.failed:
     raise errors.TrainingError(
-      f'{len(team.failed)} of {len(configs)} members could not be trained'
-      f' ({"; ".join(team.failed.values())}); mend that, and the same command'
-      ' goes on'
+      f'{len(team.failed)} of {words.count(len(configs), "member")} could not'
+      f' be trained ({"; ".join(team.failed.values())}); mend that, and the'
+      ' same command goes on'
     )
   if team.held:
     raise ensemble_folder.held_elsewhere(team.held, len(configs))

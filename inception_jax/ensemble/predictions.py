@@ -17,7 +17,7 @@ from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import field_table, fields
 from inception_jax.runs import run
-from inception_jax.runtime import agreement, cluster, errors
+from inception_jax.runtime import agreement, cluster, errors, words
 from inception_jax.training import step as step_lib
 
 
@@ -294,11 +294,11 @@ def check_count(
   num_images = predictions.ensemble.num_images
   if not counted or counted + skipped != num_images:
     raise RuntimeError(
-      f'evaluation counted {counted} images and skipped {skipped}'
-      f' where there are {num_images}'
+      f'evaluation counted {words.count(counted, "image")} and skipped'
+      f' {skipped} where there are {num_images}'
     )
   if skipped and predictions.dataset.on_bad_image == 'fail':
     raise errors.InputError(
-      f'{skipped} of the {num_images} images cannot be decoded; prepare the'
-      " dataset again without them, or set data.on_bad_image='skip'"
+      f'{skipped} of {words.count(num_images, "image")} cannot be decoded;'
+      " prepare the dataset again without them, or set data.on_bad_image='skip'"
     )

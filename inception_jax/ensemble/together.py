@@ -12,7 +12,7 @@ import numpy as np
 
 from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import answers as answers_lib
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 
 _PICTURES_AT_A_TIME = 256
 
@@ -147,9 +147,10 @@ def _classes_in_common(members: Sequence[Member]) -> labels_lib.LabelMap:
     if classes.keys() != first.keys():
       differing = sorted(classes.keys() ^ first.keys())
       raise errors.InputError(
-        f'{member.name} knows {len(classes)} classes and {members[0].name}'
-        f' {len(first)}, and not the same ones (first {differing[0]!r}); an'
-        ' ensemble must agree on the classes'
+        f'{member.name} knows'
+        f' {words.count(len(classes), "class", "classes")} and'
+        f' {members[0].name} {len(first)}, and not the same ones (first'
+        f' {differing[0]!r}); an ensemble must agree on the classes'
       )
   return labels_lib.LabelMap(tuple(first.values()))
 

@@ -17,7 +17,7 @@ from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import field_table, fields
 from inception_jax.runs import directory, foreign_files, train
-from inception_jax.runtime import cluster, errors, locks, paths, ranges
+from inception_jax.runtime import cluster, errors, locks, paths, ranges, words
 
 SECTION = config_lib.ENSEMBLE
 
@@ -40,7 +40,7 @@ class EnsembleOptions(field_table.Ensemble):
       if name not in self.members:
         raise ValueError(
           f'only names {ranges.show(name)}, which is no member; there are'
-          f' {", ".join(self.members)}'
+          f' {words.join(self.members)}'
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from inception_jax import metrics
-from inception_jax.runtime import progress
+from inception_jax.runtime import progress, words
 
 # A short evaluation needs no bar.
 _SECONDS_WITHOUT_BAR = 2.0
@@ -60,8 +60,8 @@ def evaluate(
     skipped = int(sums.get('num_skipped', 0))
     if counted + skipped != num_images:
       raise RuntimeError(
-        f'evaluation counted {counted} images and skipped {skipped} where there'
-        f' are {num_images}'
+        f'evaluation counted {words.count(counted, "image")} and skipped'
+        f' {skipped} where there are {num_images}'
       )
     results[name] = metrics.means_of_sums(sums)
     if skipped:

@@ -5,7 +5,7 @@ import dataclasses
 
 from inception_jax.data import crops_144
 from inception_jax.evaluation import crop_views
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Protocol:
     ):
       if value not in known:
         raise errors.InputError(
-          f'--{flag} must be one of {", ".join(known)}, not'
+          f'--{flag} must be one of {words.join(known, "or")}, not'
           f' {value!r}{errors.suggestion(value, known)}'
         )
     if self.name != 'single':

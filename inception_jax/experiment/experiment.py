@@ -15,7 +15,7 @@ from inception_jax.data import device
 from inception_jax.evaluation import accuracy, crop_views
 from inception_jax.experiment import config as config_lib
 from inception_jax.experiment import fields
-from inception_jax.runtime import cluster, errors, ranges
+from inception_jax.runtime import cluster, errors, ranges, words
 from inception_jax.training import (
   augment,
   freezing,
@@ -84,7 +84,8 @@ class Experiment:
     if share % self.options.num_microbatches:
       raise errors.InputError(
         f'config.train.num_microbatches={self.options.num_microbatches} does'
-        f' not divide the {share} examples of each device'
+        f' not divide the {words.count(share, "example")} of each device; give'
+        ' a divisor'
       )
     return slots
 

@@ -46,7 +46,7 @@ def write(
     # It makes the folder, too, which goes again if nothing is left in it.
     with locks.hold(
       path.with_name(_LOCK_FILE),
-      f'exports to {path.parent}',
+      f'exporting to {path.parent}',
       'wait for it or give --output in another folder',
     ):
       return _write(path, contents, about, check, is_new)

@@ -20,6 +20,8 @@ import dataclasses
 import types
 from typing import NamedTuple
 
+from inception_jax.runtime import words
+
 
 class InceptionSpec(NamedTuple):
   """Widths of one Inception module, in the order of the paper's Table 1."""
@@ -221,7 +223,7 @@ def architecture_of(name: str) -> Architecture:
   known = {**ARCHITECTURES, **_FOR_TESTS}
   if name not in known:
     raise ValueError(
-      f'unknown model {name!r}; known are {", ".join(ARCHITECTURES)}'
+      f'unknown model {name!r}; known are {words.join(ARCHITECTURES)}'
     )
   return known[name]
 

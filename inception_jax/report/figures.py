@@ -9,6 +9,7 @@ import numpy as np
 from inception_jax.evaluation import scores
 from inception_jax.paper import results as paper_results
 from inception_jax.report import comparison
+from inception_jax.runtime import words
 from inception_jax.visualisation import drawn_names
 
 # Names of more classes could not be read.
@@ -41,7 +42,7 @@ def error_against_cost(
           found.setdefault(row.cost, []).append(wrong)
       costs = sorted(found)
       means = [np.mean(found[cost]) for cost in costs]
-      label = f'{size} model{"s" if size > 1 else ""}'
+      label = words.count(size, 'model')
       (line,) = axes.plot(costs, means, marker='o', markersize=4, label=label)
       axes.vlines(
         costs,
@@ -77,7 +78,9 @@ def error_against_cost(
   handles, labels = figure.axes[0].get_legend_handles_labels()
   figure.legend(handles, labels, loc='outside right upper', fontsize=8)
   count = rows[0].scores.num_images
-  figure.suptitle(f'Error against cost, {count} images', fontsize=11)
+  figure.suptitle(
+    f'Error against cost, {words.count(count, "image")}', fontsize=11
+  )
   return figure
 
 

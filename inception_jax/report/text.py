@@ -11,7 +11,7 @@ import numpy as np
 from inception_jax.data import labels as labels_lib
 from inception_jax.evaluation import scores
 from inception_jax.report import comparison
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 
 
 def table_3_to_csv(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -108,10 +108,13 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   count, num_classes = report['num_images'], report['num_classes']
   kinds = comparison.kinds_of_errors(num_classes)
   parts = [
-    f'# Evaluation on {count:,} images',
+    f'# Evaluation on {words.count(count, "image")}',
     _members(report['members']),
     *(
-      [f'With {num_classes} classes top-5 errors say nothing and are left out.']
+      [
+        f'With {words.count(num_classes, "class", "classes")} top-5 errors say'
+        ' nothing and are left out.'
+      ]
       if len(kinds) == 1
       else []
     ),
@@ -235,7 +238,8 @@ def _error_name(kind: str) -> str:
 
 
 def _our_entry(ours: Mapping[str, Any]) -> str:
-  return f'this ({ours["models"]} models, {ours["crops"]} crops)'
+  models = words.count(ours['models'], 'model')
+  return f'this ({models}, {words.count(ours["crops"], "crop")})'
 
 
 def _table_2(report: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import jax
 import numpy as np
 
 from inception_jax.experiment import experiment as experiment_lib
+from inception_jax.runtime import words
 
 
 def announce(experiment: experiment_lib.Experiment, workdir: object) -> None:
@@ -26,22 +27,24 @@ def _lines(
   return [
     (
       'devices',
-      f'{_count(jax.device_count(), "device")} ({", ".join(kinds)}) of'
-      f' {_count(jax.process_count(), "process", "processes")}',
+      f'{words.count(jax.device_count(), "device")} ({", ".join(kinds)}) of'
+      f' {words.count(jax.process_count(), "process", "processes")}',
     ),
     ('network', f'{config["model"]["name"]}, {_parameters(experiment)}'),
     (
       'data',
-      f'{config["data"]["name"]}: {_count(len(dataset.train), "image")} to'
+      f'{config["data"]["name"]}: {words.count(len(dataset.train), "image")} to'
       f' train on, {len(dataset.eval):,} to evaluate,'
-      f' {_count(len(dataset.class_names), "class", "classes")},'
+      f' {words.count(len(dataset.class_names), "class", "classes")},'
       f' {dataset.image_size} pixels',
     ),
     (
       'training',
-      f'{_count(steps, "step")} of {_count(options.batch_size, "image")}, or'
+      f'{words.count(steps, "step")} of'
+      f' {words.count(options.batch_size, "image")}, or'
       f' {steps / experiment.steps_per_epoch:,.2f} epochs of'
-      f' {experiment.steps_per_epoch:,.1f} steps; {share:,} images on a device'
+      f' {experiment.steps_per_epoch:,.1f} steps;'
+      f' {words.count(share, "image")} on a device'
       + (f' in {micro} parts' if micro > 1 else ''),
     ),
     ('run', str(workdir)),
@@ -55,11 +58,7 @@ def _parameters(experiment: experiment_lib.Experiment) -> str:
     for name, layer in params.items()
   }
   heads = sum(n for name, n in sizes.items() if name.startswith('aux_'))
-  text = f'{_count(sum(sizes.values()) - heads, "parameter")}'
+  text = f'{words.count(sum(sizes.values()) - heads, "parameter")}'
   if heads:
     text += f' and {heads:,} in auxiliary heads'
   return f'{text}, {np.dtype(experiment.model.dtype).name}'
-
-
-def _count(number: int, one: str, several: str | None = None) -> str:
-  return f'{number:,} {one if number == 1 else several or f"{one}s"}'

@@ -34,7 +34,7 @@ def claim(workdir: epath.PathLike) -> Iterator[None]:
         stack.enter_context(
           locks.hold(
             epath.Path(workdir) / locks.FILE,
-            f'trains in {workdir}',
+            f'training in {workdir}',
             _REMEDY,
           )
         )

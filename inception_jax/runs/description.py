@@ -16,7 +16,7 @@ import numpy as np
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules
 from inception_jax.data import labels as labels_lib
-from inception_jax.runtime import errors, ranges
+from inception_jax.runtime import errors, ranges, words
 
 
 class WrongPartError(ValueError):
@@ -132,7 +132,8 @@ def read(
   if len(label_map) != network.num_classes:
     raise WrongPartError(
       'labels',
-      f'there are {len(label_map)} for {network.num_classes} outputs',
+      f'it has {words.count(len(label_map), "name")} for'
+      f' {words.count(network.num_classes, "output")}',
     )
   return Description(network, scale_and_mean, crop, label_map)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from inception_jax import models, preprocess
 from inception_jax.data import labels as labels_lib
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 
 
 class Inference:
@@ -65,8 +65,8 @@ class Inference:
     """
     if not 1 <= top_k <= len(self._entries):
       raise errors.InputError(
-        f'top_k={top_k} must be from 1 to the {len(self._entries)} outputs of'
-        ' the network'
+        f'top_k={top_k} must be from 1 to the'
+        f' {words.count(len(self._entries), "output")} of the network'
       )
     found = jax.device_get(self._best(self._variables, images, top_k=top_k))
     probabilities, outputs = found
@@ -99,7 +99,7 @@ class Inference:
     shapes = jax.eval_shape(self._all, self._variables, images)
     if name not in shapes:
       raise errors.InputError(
-        f'the network has no end point {name!r}'
-        f'{errors.suggestion(name, shapes)}; it has {", ".join(sorted(shapes))}'
+        f'the network has no end point {name!r}; it has'
+        f' {words.join(sorted(shapes))}{errors.suggestion(name, shapes)}'
       )
     return jax.device_get(self._one(self._variables, images, name=name))

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 
 
 def flatten(tree: Any) -> dict[str, Any]:
@@ -38,8 +38,9 @@ def unflatten(target: Any, flat: Mapping[str, Any], source: str) -> Any:
   unused = sorted(flat.keys() - wanted.keys())
   if missing or unused:
     parts = [
-      f'{len(names)} arrays {what} (first {names[0]!r})'
-      for what, names in (('are missing', missing), ('are unknown', unused))
+      f'{words.count(len(names), "array")} {"is" if len(names) == 1 else "are"}'
+      f' {what} (first {names[0]!r})'
+      for what, names in (('missing', missing), ('unknown', unused))
       if names
     ]
     raise errors.InputError(

@@ -31,7 +31,13 @@ from inception_jax.data import crop_rules, given_images, labels
 from inception_jax.models import architectures
 from inception_jax.runs import checkpoint, description, named_arrays
 from inception_jax.runs import inference as inference_lib
-from inception_jax.runtime import errors, json_files, paths, read_failures
+from inception_jax.runtime import (
+  errors,
+  json_files,
+  paths,
+  read_failures,
+  words,
+)
 from inception_jax.training import averaging
 
 # For a damaged file beside the checkpoints.
@@ -265,7 +271,8 @@ def _select(
   """Variables of one kind out of a checkpoint's flat arrays."""
   if weights not in averaging.KINDS:
     raise errors.InputError(
-      f'weights must be one of {", ".join(averaging.KINDS)}, not {weights!r}'
+      f'weights must be one of {words.join(averaging.KINDS, "or")}, not'
+      f' {weights!r}'
     )
   prefix = _PREFIXES[weights]
   raw = _collections(arrays, '')

@@ -15,7 +15,7 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
-from inception_jax.runtime import errors, joining, peers
+from inception_jax.runtime import errors, joining, peers, words
 
 # For all to be there when one only comes to say why it cannot work.
 _SECONDS_TO_SAY = 20.0
@@ -72,7 +72,7 @@ def check_alone(mode: str) -> None:
   if arguments is not None and arguments['num_processes'] > 1:
     raise errors.InputError(
       f'--mode={mode} runs in one process; start it once, without'
-      f' {", ".join(joining.VARIABLES)}'
+      f' {words.join(joining.VARIABLES)}'
     )
   if joining.num_slurm_tasks() > 1:
     raise errors.InputError(

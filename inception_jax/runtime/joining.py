@@ -9,7 +9,7 @@ from typing import Any
 from absl import logging
 import jax
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 
 # Set on each process of a hand-made cluster.
 VARIABLES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
@@ -38,7 +38,7 @@ def read_variables() -> dict[str, Any] | None:
     if not value:
       raise errors.InputError(
         f'the environment variable {name} is not set, though others of'
-        f' {", ".join(VARIABLES)} are; set all three or none'
+        f' {words.join(VARIABLES)} are; set all three or none'
       )
   try:
     count, number = int(values[1]), int(values[2])

@@ -10,7 +10,7 @@ import uuid
 from absl import logging
 from etils import epath
 
-from inception_jax.runtime import durable, errors, read_failures
+from inception_jax.runtime import durable, errors, read_failures, words
 
 
 class JsonLines:
@@ -47,10 +47,10 @@ class JsonLines:
     contents = _read(path)
     if known is not None and not contents.startswith(known.encode()):
       logging.warning(
-        '%s is missing, damaged or changed; its %d lines are written anew from'
+        '%s is missing, damaged or changed; it is written anew, with %s, from'
         ' the checkpoint',
         path,
-        known.count('\n'),
+        words.count(known.count('\n'), 'line'),
       )
     if known is not None:
       contents = known.encode()

@@ -54,7 +54,7 @@ def hold(path: epath.PathLike, doing: str, remedy: str) -> Iterator[bool]:
 
   Args:
     path: the file, local or remote; its folder is made if need be.
-    doing: what the holder does, for others' messages: 'trains in runs/a'.
+    doing: what the holder does, for others' messages: 'training in runs/a'.
     remedy: what the user of another process can do.
 
   Yields:
@@ -149,9 +149,9 @@ def _warn_of_other_host(path: epath.Path, doing: str) -> None:
 
 def _sentence(owner: dict[str, Any] | None, doing: str) -> str:
   if owner is None:
-    return f'another process {doing}'
+    return f'another process is {doing}'
   return (
-    f'process {owner["pid"]} of host {owner["host"]} {doing} since'
+    f'process {owner["pid"]} of host {owner["host"]} has been {doing} since'
     f' {owner["time"]}'
   )
 

@@ -15,7 +15,7 @@ import types
 import typing
 from typing import Annotated, Any, Protocol
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 
 # The largest step that a run may have; twice as many fit into an int32.
 MAX_STEPS = 1_000_000_000
@@ -70,7 +70,8 @@ class OneOf:
     return value in self.values
 
   def __str__(self) -> str:
-    return f'one of {", ".join(self.shown or self.values)}'
+    shown = words.join(self.shown or self.values, 'or')
+    return f'one of {shown}'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 
 Path = tuple[str, ...]
 IsFrozenFn = Callable[[Path], bool]
@@ -47,8 +47,8 @@ def create_is_frozen(
   for pattern in patterns:
     if not fnmatch.filter(paths, pattern):
       raise ValueError(
-        f'{pattern!r} fits no module{errors.suggestion(pattern, paths)}; there'
-        f' are {", ".join(params)} and what is inside them'
+        f'{pattern!r} fits no module; there are {", ".join(params)} and what is'
+        f' inside them{errors.suggestion(pattern, paths)}'
       )
 
   # Of modules only: a pattern may fit the name of a parameter too.
@@ -64,7 +64,10 @@ def create_is_frozen(
     )
 
   if not split(params, is_frozen)[0]:
-    raise ValueError(f'{", ".join(map(repr, patterns))} leave nothing to train')
+    verb = 'leaves' if len(patterns) == 1 else 'leave'
+    raise ValueError(
+      f'{words.join(map(repr, patterns))} {verb} nothing to train; freeze less'
+    )
   return is_frozen
 
 

@@ -12,7 +12,7 @@ from absl import logging
 import jax
 import tqdm
 
-from inception_jax.runtime import errors, progress
+from inception_jax.runtime import errors, progress, words
 from inception_jax.training import dead_heads as dead_heads_lib
 from inception_jax.training import stop_signal, train_state
 
@@ -246,7 +246,8 @@ class TrainLoop:
   def _check_finite(self, step: int, values: Mapping[str, float]) -> None:
     bad = [name for name in _FINITE if not math.isfinite(values[name])]
     if bad:
-      self._stop_not_finite(step, ' and '.join(bad))
+      verb = 'is' if len(bad) == 1 else 'are'
+      self._stop_not_finite(step, f'{words.join(bad)} {verb}')
 
   def _stop_not_finite(self, step: int, what: str) -> NoReturn:
     kept = (
@@ -307,7 +308,7 @@ class TrainLoop:
     ]
     if bad:
       self._stop_not_finite(
-        step, f'the loss of the evaluation with {" and ".join(bad)} weights'
+        step, f'the loss of the evaluation with {words.join(bad)} weights is'
       )
 
   def _save(self, state: train_state.TrainState, step: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from inception_jax import models, profiles
 from inception_jax.data import crop_rules, labels
 from inception_jax.models import layer_names
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, words
 from inception_jax.weights import download, imported, renamed
 
 IMAGE_SIZE = 224
@@ -212,8 +212,8 @@ def _without_heads(
   """Why the auxiliary heads cannot be built; empty if they can."""
   if missing:
     return (
-      f'lacks {len(missing)} arrays of the auxiliary heads (first'
-      f' {missing[0]!r})'
+      f'lacks {words.count(len(missing), "array")} of the auxiliary heads'
+      f' (first {missing[0]!r})'
     )
   for path in sorted(heads):
     if path.endswith('classifier/bias'):
@@ -221,8 +221,8 @@ def _without_heads(
       # As fine-tuning leaves them that replaces the main classifier alone.
       if found[-1:] != (num_outputs,):
         return (
-          f'has {num_outputs} outputs, but {layout.name_of(path)} has the shape'
-          f' {list(found)}'
+          f'has {words.count(num_outputs, "output")}, but'
+          f' {layout.name_of(path)} has the shape {list(found)}'
         )
   return ''
 

@@ -15,7 +15,7 @@ from etils import epath
 import pooch
 import requests
 
-from inception_jax.runtime import durable, errors, progress
+from inception_jax.runtime import durable, errors, progress, words
 
 # The published files have 27 to 54 MB.
 MAX_BYTES = 2**28
@@ -215,7 +215,7 @@ def _receive(url: str, output_file: str, fetcher: pooch.Pooch) -> None:
     receive(url, bounded, None)
     if bar.total not in (0, bounded.size):
       raise requests.exceptions.ConnectionError(  # Which pooch tries again.
-        f'it broke off after {bounded.size:,} bytes'
+        f'it broke off after {words.count(bounded.size, "byte")}'
       )
 
 

@@ -32,7 +32,7 @@ FLAG = '--preprocessing'
 _MEAN_FILES = ('.binaryproto', '.npy')
 _ORDERS = {'rgb': False, 'bgr': True}
 _REMEDY = (
-  f'give one of {", ".join(preprocess.NAMED)}, a mean file'
+  f'give {", ".join(preprocess.NAMED)}, a mean file'
   f' ({" or ".join(_MEAN_FILES)}), or mean=A,B,C+std=A,B,C with one number for'
   ' each channel'
 )

@@ -10,7 +10,7 @@ from etils import epath
 
 from inception_jax import models
 from inception_jax.runs import description, run
-from inception_jax.runtime import errors, json_files, paths
+from inception_jax.runtime import errors, json_files, paths, words
 from inception_jax.weights import download, imported, pixel_values
 
 # Modules that read the published files, which go by the same names.
@@ -79,17 +79,17 @@ def load_pretrained(
     return run.load_run(path, weights)
   if not path.exists():
     raise errors.InputError(
-      f'{os.fspath(name)!r} is no published network, run directory or file'
-      f'{errors.suggestion(os.fspath(name), _PUBLISHED)}; published are'
-      f' {", ".join(_PUBLISHED)}'
+      f'{os.fspath(name)!r} is no published network, run directory or file;'
+      f' published are {words.join(_PUBLISHED)}'
+      f'{errors.suggestion(os.fspath(name), _PUBLISHED)}'
     )
   module = _READERS.get(path.suffix)
   if path.suffix == '.ckpt' and _is_of_pytorch(path):
     module = 'torchvision'
   if module is None:
     raise errors.InputError(
-      f'{path} cannot be loaded, since its name ends in none of'
-      f' {", ".join(_READERS)}; give a run directory, or export it with'
+      f'{path} cannot be loaded, since its name does not end in'
+      f' {words.join(_READERS, "or")}; give a run directory, or export it with'
       ' --format=safetensors'
     )
   network = _read_file(module, path, weights)

@@ -67,7 +67,8 @@ def test_two_imports_to_the_same_folder(source, tmp_path):
   partial.mkdir()
   with lock_holder.held(f'{partial}.lock') as other:
     with pytest.raises(
-      errors.InputError, match=f'process {other.pid} .* imports to {workdir} s'
+      errors.InputError,
+      match=f'process {other.pid} .* importing to {workdir} s',
     ):
       importing.import_weights('google', workdir, path='x.pb')
     assert partial.exists()

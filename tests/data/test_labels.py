@@ -89,7 +89,9 @@ def test_find_refuses_what_fits_several_or_none():
     ours.find('crane')
   with pytest.raises(ValueError, match="no class is called 'griffin'"):
     ours.find('griffin')
-  with pytest.raises(ValueError, match='only 1000 outputs, not 1000'):
+  with pytest.raises(
+    ValueError, match='number 1000 is none of the 1000 outputs'
+  ):
     ours.find(1000)
   with pytest.raises(ValueError, match="no class is called '²'"):
     ours.find('²')

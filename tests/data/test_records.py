@@ -298,7 +298,7 @@ def test_names_of_fewer_classes(pictures, tmp_path):
   prepare.prepare('pets', tmp_path / 'data', str(pictures))
   path = tmp_path / 'data' / 'pets' / '1.0.0' / 'label.labels.txt'
   path.write_text('blue\n')
-  with pytest.raises(errors.InputError, match='damaged: .* 1 names for 2 cla'):
+  with pytest.raises(errors.InputError, match='damaged: .* 1 name for 2 cla'):
     records.open_records('pets', 'train', tmp_path / 'data')
 
 

@@ -87,7 +87,7 @@ def test_members_of_other_commands_are_left_to_them(folder):
   with lock_holder.held(folder / 'b' / '.lock') as other:
     with pytest.raises(
       errors.PartialError,
-      match=f'^1 of 3 members are trained by others .process {other.pid} of',
+      match=f'^1 of 3 members is trained by others .process {other.pid} of',
     ):
       member_processes.train_members(configs, folder, [{}])
     assert [x.name for x in (folder / 'b').iterdir()] == ['.lock']
@@ -295,7 +295,7 @@ def test_the_command_stops_its_members_and_they_never_outlive_it(tmp_path):
       os.kill(member, signal.SIGTERM)
   status, _, err = launch.finish(process)
   assert status == 143, err[-3000:]
-  assert 'stopped by SIGTERM when 0 of 2 members were trained' in err
+  assert 'stopped by SIGTERM when 0 of 2 members had been trained' in err
   assert not any(map(is_running, members))
   for file in files:
     last = (file.parent / 'train.log').read_text().splitlines()[-1]

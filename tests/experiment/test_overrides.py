@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import re
 
 import ml_collections
 import pytest
@@ -53,7 +54,8 @@ def another(field):
     return (name,), name
   if field.type is str:
     # The last of a few, or any.
-    *_, word = ranges.describe(field.declared).split(', or')[0].split(', ')
+    shown = ranges.describe(field.declared).removesuffix(', or None')
+    word = re.split(', | or ', shown)[-1]
     word = 'x' if word.startswith('a text') else word
     return word, word
   assert annotation in (int, float)
@@ -145,7 +147,7 @@ def test_forms(arguments, expected):
     ('averaging.polyak_start_epoch=nan', 'start_epoch=nan must be a number'),
     ('optimizer.weight_decay=-inf', 'weight_decay=-inf must be'),
     ('model.use_aux=maybe', "use_aux='maybe' must be true or false"),
-    ('model.dtype=float64', 'must be one of float32, bfloat16, float16'),
+    ('model.dtype=float64', 'must be one of float32, bfloat16 or float16'),
     (
       'data.area_range=0.5',
       'range=\\(0.5,\\) must be a tuple of 2, each a num',

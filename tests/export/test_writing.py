@@ -55,7 +55,9 @@ def test_two_at_once_do_not_lose_what_the_other_found(tmp_path):
 
   def check(files):
     before = contents(tmp_path)
-    with pytest.raises(locks.HeldError, match='exports to .*; wait for it or'):
+    with pytest.raises(
+      locks.HeldError, match='exporting to .*; wait for it or'
+    ):
       write(path.with_name('y.a'), None)
     assert contents(tmp_path) == before
     return {'max_abs_diff': 0.5}

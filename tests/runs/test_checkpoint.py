@@ -155,18 +155,14 @@ def test_another_model_is_refused_with_the_difference():
     k: np.asarray(v) for k, v in named_arrays.flatten(make_state(0)).items()
   }
   kernel = flat.pop('params/conv/kernel')
-  with pytest.raises(
-    errors.InputError, match="1 arrays are missing .*'params/c"
-  ):
+  with pytest.raises(errors.InputError, match="1 array is missing .*'params/c"):
     named_arrays.unflatten(make_state(0), flat, 'here')
   flat['params/conv/kernel'] = kernel[:2]
   with pytest.raises(errors.InputError, match=r'float32\[2, 4, 5\], not'):
     named_arrays.unflatten(make_state(0), flat, 'here')
   flat['params/conv/kernel'] = kernel
   flat['params/more'] = kernel
-  with pytest.raises(
-    errors.InputError, match="1 arrays are unknown .*'params/m"
-  ):
+  with pytest.raises(errors.InputError, match="1 array is unknown .*'params/m"):
     named_arrays.unflatten(make_state(0), flat, 'here')
 
 

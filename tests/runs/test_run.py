@@ -100,7 +100,7 @@ PIXELS = {'scale': 1, 'mean': [1, 2, 3], 'crop': {'size': 32, 'name': 'warp'}}
     ('model', {'name': 'inception_v1', 'depth': 3}, 'depth'),
     ('model', {'num_classes': 'many'}, 'model.json does not fit'),
     ('model', {'name': 'inception_v1_bn'}, 'weights are others than it wants'),
-    ('labels', [LABEL], 'there are 1 for 7 outputs'),
+    ('labels', [LABEL], 'it has 1 name for 7 outputs'),
     ('labels', [{**LABEL, 'name': None}] * 7, "entry 0 is {'index': 0"),
     ('labels', [LABEL] * 7, 'entry 1 is'),
     ('labels', {}, 'it must be a list of'),

@@ -108,7 +108,8 @@ def test_another_command_does_not_train_in_the_same_folder(trained, tmp_path):
     before = contents(workdir)
     with pytest.raises(
       locks.HeldError,
-      match=f'^process {other.pid} of host .* trains in {workdir} since .*;'
+      match=f'^process {other.pid} of host .* has been training in {workdir}'
+      ' since .*;'
       ' wait for it or give another --workdir$',
     ):
       train.train(tiny_config.get_config(), workdir)

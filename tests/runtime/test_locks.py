@@ -20,14 +20,14 @@ def path(tmp_path):
 
 
 def hold(path):
-  return locks.hold(path, 'trains in runs/a', 'wait for it')
+  return locks.hold(path, 'training in runs/a', 'wait for it')
 
 
 def assert_refused(path, pid):
   found = re.escape(f'process {pid} of host {socket.gethostname()}')
   with pytest.raises(
     locks.HeldError,
-    match=f'^{found} trains in runs/a since 20.*:.*; wait for it$',
+    match=f'^{found} has been training in runs/a since 20.*:.*; wait for it$',
   ):
     with hold(path):
       raise AssertionError('two hold it')
@@ -100,7 +100,9 @@ def test_who_holds_it_may_not_have_said_so_yet(path, monkeypatch):
   with hold(path):
     text = path.read_text()
     path.write_text(text[:5])
-    with pytest.raises(locks.HeldError, match='^another process trains in'):
+    with pytest.raises(
+      locks.HeldError, match='^another process is training in'
+    ):
       with hold(path):
         pass
 
@@ -109,7 +111,10 @@ def test_another_host_that_is_gone_is_warned_of(path, caplog):
   leave(path, host='box-1')
   with hold(path) as is_sure:
     assert is_sure
-  assert 'process' in caplog.text and 'of host box-1 trains in' in caplog.text
+  assert (
+    'process' in caplog.text
+    and 'of host box-1 has been training in' in caplog.text
+  )
   caplog.clear()
   leave(path, started=1)
   with hold(path):
@@ -135,7 +140,7 @@ def test_without_locks_the_file_is_warned_of(path, name, monkeypatch, caplog):
     caplog.clear()
     with hold(path):
       pass
-    assert 'trains in runs/a since' in caplog.messages[-1]
+    assert 'has been training in runs/a since' in caplog.messages[-1]
     assert 'stop one of the two' in caplog.messages[-1]
 
 

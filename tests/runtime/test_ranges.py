@@ -54,7 +54,7 @@ def test_declared_values_pass(values):
     ({'rate': 0}, 'rate must be a number above 0 and at most 10, or None'),
     ({'rate': math.nan}, 'not nan'),
     ({'pair': (0, math.nan)}, 'pair must be a tuple of 2, each a number'),
-    ({'kind': 'cosin'}, "one of cosine, constant, not 'cosin'.*'cosine'"),
+    ({'kind': 'cosin'}, "one of cosine or constant, not 'cosin'.*'cosine'"),
     ({'names': ('a', ' ')}, 'a text that is not empty'),
     ({'names': ('a\0',)}, 'names must be'),
     ({'steps': 0}, 'from 1 to 1,000,000,000, not 0'),

@@ -50,12 +50,12 @@ def test_globs_freeze_modules_and_what_is_inside(patterns, expected):
 @pytest.mark.parametrize(
   ('pattern', 'words'),
   [
-    ('inception_3b', "no module; did you mean 'inception_3a'?"),
+    ('inception_3b', "no module; there are .*; did you mean 'inception_3a'?"),
     ('Conv1', "did you mean 'conv1'?"),
     ('inception_3a/conv', "did you mean 'inception_3a/conv_5x5'?"),
     ('conv1/kernel', 'fits no module'),  # A parameter.
     ('', 'there are conv1, inception_3a, inception_4e, classifier'),
-    ('*', "'conv1', '\\*' leave nothing to train"),
+    ('*', "'conv1' and '\\*' leave nothing to train; freeze less"),
   ],
 )
 def test_globs_that_fit_nothing_or_everything(pattern, words):

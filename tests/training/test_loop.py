@@ -329,7 +329,7 @@ def test_what_is_not_finite_stops_the_run(name, value):
   with pytest.raises(errors.NotFiniteError) as caught:
     run()
   message = str(caught.value)
-  assert f'{name} not finite at step 5;' in message
+  assert f'{name} is not finite at step 5;' in message
   assert 'checkpoint 3 is the last good one' in message
   assert caught.value.last_good == 3
   assert run.steps('save') == [3]
@@ -385,14 +385,16 @@ def test_an_evaluation_that_is_not_finite_stops_the_run(value):
   with pytest.raises(errors.TrainingError) as caught:
     run()
   message = str(caught.value)
-  assert 'the evaluation with ema weights not finite at step 6;' in message
+  assert 'the evaluation with ema weights is not finite at step 6;' in message
   assert 'checkpoint 3 is the last good one' in message
   assert run.steps('save') == [3] and not run.recorder.evaluations
 
 
 def test_all_that_is_bad_is_named():
-  run = Run(change={2: {'loss': math.nan, 'param_norm': math.inf}})
-  with pytest.raises(errors.TrainingError, match='loss and param_norm not'):
+  bad = {'loss': math.nan, 'gradient_norm': math.inf, 'param_norm': math.inf}
+  run = Run(change={2: bad})
+  message = 'loss, gradient_norm and param_norm are not finite at step 2'
+  with pytest.raises(errors.TrainingError, match=message):
     run()
 
 

@@ -92,7 +92,10 @@ def test_network_comes_again_bit_for_bit(exported):
     ({'preprocessing': '{"scale": 1}'}, 'metadata of file.*crop'),
     ({'preprocessing': 'no JSON'}, 'metadata of file'),
     ({'preprocessing': '{"scale": "x", "mean": [1, 2, 3]}'}, 'preprocessing: '),
-    ({'labels': '[{"name": "cat", "synset": null}]'}, 'there are 1 for 7'),
+    (
+      {'labels': '[{"name": "cat", "synset": null}]'},
+      'it has 1 name for 7 outputs',
+    ),
     ({'labels': '[' * 10**5}, 'metadata of file'),
     ({'step': 'three'}, 'metadata of file.*three'),
   ],

@@ -94,5 +94,7 @@ def test_unknown_names_and_files(tmp_path):
   with pytest.raises(errors.InputError, match="did you mean 'google'"):
     inception_jax.load_pretrained('googel')
   (tmp_path / 'network.onnx').write_bytes(b'')
-  with pytest.raises(errors.InputError, match='ends in none of'):
+  with pytest.raises(
+    errors.InputError, match='does not end in .safetensors, .* or .gz'
+  ):
     inception_jax.load_pretrained(tmp_path / 'network.onnx')

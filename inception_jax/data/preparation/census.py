@@ -11,7 +11,7 @@ import numpy as np
 
 from inception_jax.data import ahead, dataset_folder, identity, image_file
 from inception_jax.data import records as records_lib
-from inception_jax.runtime import errors, json_files, progress
+from inception_jax.runtime import errors, json_files, progress, words
 
 FILE = identity.CENSUS_FILE
 # Records that are read at once.
@@ -201,8 +201,9 @@ def to_text(splits: dict[str, dict[str, Any]]) -> str:
   lines = []
   for split, census in splits.items():
     lines.append(
-      f'{split}: {census["num_images"]:,} images of'
-      f' {census["num_classes"]:,} classes, {census["num_bytes"] / 1e6:,.1f} MB'
+      f'{split}: {words.count(census["num_images"], "image")} of'
+      f' {words.count(census["num_classes"], "class", "classes")},'
+      f' {census["num_bytes"] / 1e6:,.1f} MB'
     )
     lines += [
       f'  {errors.on_one_line(line)}' for line in _classes_to_text(census)

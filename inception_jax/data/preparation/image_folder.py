@@ -13,7 +13,7 @@ import os
 import stat
 
 from inception_jax.data import system_files
-from inception_jax.runtime import errors, paths
+from inception_jax.runtime import errors, paths, words
 
 # Of the files of each class, round(n * VALIDATION_SHARE) become validation, at
 # least one of two or more: those with the smallest SHA-256 of
@@ -193,7 +193,7 @@ def _find_parts(root: str) -> tuple[dict[str, str], dict[str, str]]:
     if folder not in parts.values():
       raise errors.InputError(
         f'{os.path.join(root, folder)} lies beside {parts["train"]!r} but is no'
-        f' part; move it away, or rename it to one of {", ".join(PARTS)}'
+        f' part; move it away, or rename it to {words.join(PARTS, "or")}'
       )
   return parts, dict.fromkeys(files, _IN_NO_CLASS)
 

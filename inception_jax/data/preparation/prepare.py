@@ -29,7 +29,7 @@ from inception_jax.data.preparation import (
   manual,
   staging,
 )
-from inception_jax.runtime import durable, errors, json_files, log
+from inception_jax.runtime import durable, errors, json_files, log, words
 
 # Kept beside a folder's census: its listing and what was left out.
 FILE = 'preparation.json'
@@ -329,7 +329,8 @@ def _to_text(result: dict[str, Any]) -> str:
   ]
   left_out = [f'{x["file"]}: {x["reason"]}' for x in result['left_out']]
   if left_out:
-    lines.append(f'{len(left_out):,} files are left out:')
+    verb = 'is' if len(left_out) == 1 else 'are'
+    lines.append(f'{words.count(len(left_out), "file")} {verb} left out:')
     lines += [
       f'  {errors.on_one_line(line)}' for line in census.first_lines(left_out)
     ]

@@ -43,7 +43,7 @@ def stage(data_dir: epath.Path, name: str) -> Iterator[epath.Path]:
       is_sure = stack.enter_context(
         locks.hold(
           folder.with_name(f'{folder.name}{locks.FILE}'),
-          f'is preparing {name!r} in {folder}',
+          f'preparing {name!r} in {folder}',
           'wait for it or stop it',
         )
       )

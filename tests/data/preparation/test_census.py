@@ -181,3 +181,17 @@ def test_text_names_few_of_many():
   assert '3x4 (tiny.png) to 30x40, median 10x20.5' in text
   assert 'record 19 (19.jpg): cut' in text and 'record 20' not in text
   assert 'and 13 more' in text
+
+
+def test_one_of_each_is_no_plural():
+  counted = {
+    'num_images': 1,
+    'num_classes': 1,
+    'num_bytes': 5e5,
+    'class_counts': {'cat': 1},
+    'num_unlabelled': 0,
+    'smallest': None,
+    'unreadable': [],
+  }
+  text = census.to_text({'train': counted})
+  assert text == 'train: 1 image of 1 class, 0.5 MB\n  cat: 1'

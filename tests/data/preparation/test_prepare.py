@@ -389,7 +389,7 @@ def test_another_process_is_at_it(pictures, left_over):
   with lock_holder.held(f'{left_over}.lock') as other:
     with pytest.raises(
       errors.InputError,
-      match=f"process {other.pid} of host .* is preparing 'photos' in .* since",
+      match=f"process {other.pid} of .* been preparing 'photos' in .* since",
     ):
       prepare.prepare('photos', data_dir, str(pictures))
     assert (left_over / 'photos').exists()
@@ -419,7 +419,7 @@ def test_what_another_host_name_left_is_removed(pictures, left_over, caplog):
   owner = {'host': 'container-1', 'pid': 1, 'time': 'yesterday'}
   pathlib.Path(f'{left_over}.lock').write_text(json.dumps(owner))
   prepare.prepare('photos', left_over.parent, str(pictures))
-  assert 'process 1 of host container-1 is preparing' in caplog.text
+  assert 'process 1 of host container-1 has been preparing' in caplog.text
   assert inside(left_over.parent) == ['photos']
 
 
