@@ -5,6 +5,7 @@ import jax
 import numpy as np
 
 from inception_jax.experiment import experiment as experiment_lib
+from inception_jax.experiment import idle_fields
 from inception_jax.runtime import words
 
 
@@ -12,7 +13,10 @@ def announce(experiment: experiment_lib.Experiment, workdir: object) -> None:
   """Logs what is trained, on what, for how long, and where it goes."""
   for name, text in _lines(experiment, workdir):
     logging.info('%-8s  %s', name, text)
-  for sentence in experiment.what_never_happens():
+  for sentence in (
+    *experiment.what_never_happens(),
+    *idle_fields.sentences(experiment.config),
+  ):
     logging.warning('%s', sentence)
 
 
@@ -24,6 +28,9 @@ def _lines(
   kinds = sorted({device.device_kind for device in jax.devices()})
   share = options.batch_size // jax.device_count()
   micro = options.num_microbatches
+  not_used = ''
+  if options.num_train_steps and options.num_epochs:
+    not_used = f' (num_epochs={options.num_epochs:g} is not used)'
   return [
     (
       'devices',
@@ -41,7 +48,7 @@ def _lines(
     (
       'training',
       f'{words.count(steps, "step")} of'
-      f' {words.count(options.batch_size, "image")}, or'
+      f' {words.count(options.batch_size, "image")}{not_used}, or'
       f' {steps / experiment.steps_per_epoch:,.2f} epochs of'
       f' {experiment.steps_per_epoch:,.1f} steps;'
       f' {words.count(share, "image")} on a device'

@@ -17,7 +17,8 @@ def test_lines(tmp_path):
   assert config.model.name in lines['network']
   assert 'parameters and' in lines['network'] and 'float32' in lines['network']
   assert '1,437 images to train on, 360 to evaluate, 10 classes' in text
-  assert f'{experiment.num_train_steps:,} steps of' in lines['training']
+  start = '12 steps of 8 images (num_epochs=10 is not used), or 0.07 epochs of'
+  assert lines['training'].startswith(start)
   assert lines['training'].endswith('images on a device in 2 parts')
   assert lines['run'] == 'runs/here'
   assert not experiment.what_never_happens()
@@ -26,6 +27,7 @@ def test_lines(tmp_path):
 def test_what_comes_after_the_end_is_said(caplog):
   config = tiny_config.get_config()
   config.learning_rate.warmup_epochs = 3.0
+  config.init_weights = 'raw'
   config.averaging.polyak_start_epoch = 12 * 8 / 1437
   experiment = experiment_lib.create_experiment(config)
   announcement.announce(experiment, 'runs/here')
@@ -34,3 +36,5 @@ def test_what_comes_after_the_end_is_said(caplog):
   assert 'warmup_epochs=3 is 539 steps' in said[0]
   assert 'at most 0.00061' in said[0]
   assert 'there will be no Polyak average' in said[1]
+  idle = "config.init_weights='raw' has no effect without config.init_from; "
+  assert [x for x in caplog.messages if x.startswith(idle)]
