@@ -22,7 +22,7 @@ flags.DEFINE_enum(
 )
 for name, text in {
   'config': 'A config of the package, such as digits, or a file.',
-  'workdir': 'Run directory; to evaluate, several with commas.',
+  'workdir': 'Run directory; evaluate and report take several, with commas.',
   'input': 'What to prepare (images, tars) or to import (weights).',
   'output': 'File or folder of the result.',
   'protocol': 'How to evaluate: single, ten_crop or multi_crop_144.',
@@ -43,7 +43,9 @@ for name, default, text in (
   ('softmax', False, 'Export ONNX with probabilities.'),
 ):
   flags.DEFINE_boolean(name, default, text)
-flags.DEFINE_integer('top_k', None, 'Number of classes to predict.')
+flags.DEFINE_integer(
+  'top_k', None, 'Number of classes to predict; by default 5.'
+)
 for name, text in {
   'scales': 'Shorter sides of multi_crop_144: 256, 288, 320, 352.',
   'squares': 'Squares of multi_crop_144: first, center, last.',

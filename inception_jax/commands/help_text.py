@@ -123,8 +123,13 @@ def _of_config(name: str) -> str:
 
   values = fields.plain(config_files.load(name))
   lines = [
-    f'Fields of --config={name}, each set by --config.SECTION.FIELD=VALUE and',
-    'unset by --config.SECTION.FIELD=None:',
+    *_filled(
+      f'Fields of --config={name}. --config.SECTION.FIELD=VALUE sets one and'
+      ' --config.SECTION.FIELD=None unsets it; the first have no section, as in'
+      ' --config.init_from=runs/digits. What stands after a = below is the'
+      " config's own value; sections with numbers are those of the paper.",
+      '',
+    ),
   ]
   for section in field_table.SOURCES:
     lines += ['', f'config.{section}' if section else 'config']

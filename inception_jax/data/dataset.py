@@ -179,23 +179,32 @@ def open_dataset(
   """Opens the data of an experiment.
 
   Args:
-    name: TFDS name; 'digits' is prepared on the spot; 'fake' is noise.
-    image_size: height and width of the crops, pixels.
+    name: TFDS name; 'imagenet2012' is the paper's (section 7); 'digits' is
+      prepared on the spot; 'fake' is noise.
+    image_size: height and width of the crops, pixels; the paper's is 224
+      (section 5).
     train_split: TFDS split to train on.
-    eval_split: TFDS split to evaluate on.
+    eval_split: TFDS split to evaluate on; the paper's single model is
+      evaluated on 'validation' (section 7).
     data_dir: TFDS data directory, local or remote; None is TFDS's default.
-    train_crop: 'distorted', the paper's (section 6), or one of
-      `crop_rules.EVALUATION_CROPS`, to train without it.
-    area_range: share of the image's area in a distorted crop.
-    aspect_ratio_range: width over height of a distorted crop.
-    aspect_ratio_law: 'log_uniform' or 'uniform'.
-    interpolations: of `crop_rules.INTERPOLATIONS`, one drawn for each distorted
-      crop.
-    eval_crop: one of `crop_rules.EVALUATION_CROPS`; None is 'shorter_side', or
-      in a config that of the network's profile.
+    train_crop: 'distorted', the paper's (section 6), or a crop of evaluation,
+      see `eval_crop`, to train without it.
+    area_range: smallest and largest share of the image's area in a distorted
+      crop; the paper's are 8 % and 100 % (section 6).
+    aspect_ratio_range: smallest and largest width over height of a distorted
+      crop; the paper's are 3/4 and 4/3 (section 6).
+    aspect_ratio_law: how that ratio is drawn; the paper says "randomly"
+      (section 6).
+    interpolations: one of these is drawn for each distorted crop; the paper's
+      are all four (section 6).
+    eval_crop: which part of an image is evaluated: 'shorter_side' is the centre
+      of one whose shorter side is 8/7 of the crop's, 'center_square' the
+      central square, 'central_fraction' 7/8 of each side, 'warp' the centre of
+      one warped to a square. None is 'shorter_side', or in a config that of the
+      network's profile.
     num_threads: threads that decode, at most one a core; None is one a core.
-    on_bad_image: what an image that cannot be decoded does, 'fail' or 'skip';
-      see `bad_images`.
+    on_bad_image: what an image that cannot be decoded does: 'fail' ends the
+      command, 'skip' leaves the image out.
 
   Returns:
     The two splits.

@@ -51,7 +51,8 @@ class Ensemble:
   Attributes:
     members: by name, the fields in which a member's config differs, a section
       at a time: `{'wide': {'model': {'width': 1.25}}}`. Each has a seed of its
-      own, `train.seed` plus its number from 0, unless it gives one.
+      own, `train.seed` plus its number from 0, unless it gives one. The paper
+      has seven (section 7).
     same_initial_weights: whether all begin with the weights that `train.seed`
       draws (section 7: "trained with the same initialization (even with the
       same initial weights, mainly because of an oversight)"), or each with

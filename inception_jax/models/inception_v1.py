@@ -212,18 +212,21 @@ def create_model(
   """Builds a member of the Inception-v1 family by name.
 
   Args:
-    name: a key of `ARCHITECTURES`.
-    num_classes: outputs of every classifier.
-    use_aux: whether to have the auxiliary heads, if the network has any (they
-      run in training only).
+    name: the network; 'inception_v1' is the paper's (section 5, Table 1).
+    num_classes: outputs of every classifier; of a config that gives none, as
+      many as the data has classes.
+    use_aux: whether to have the paper's auxiliary heads (section 5), if the
+      network has any (they run in training only).
     width: multiplier of the filters of every convolution, rounded to the
       nearest and at least 1. In the heads it scales the 1x1 convolution (128)
-      and the dense layer (1024) alike; the outputs stay `num_classes`.
-    module_form: 'reduced' (Figure 2b), 'naive' or 'naive_as_drawn' (2a).
+      and the dense layer (1024) alike; the outputs stay `num_classes`. One of
+      the paper's seven networks is wider (section 7).
+    module_form: 'reduced', the paper's (section 4, Figure 2b), 'naive' or
+      'naive_as_drawn' (Figure 2a).
     merge_1x1: run the 1x1 convolutions that read the same input as one.
     batch_norm_momentum: share of the old running statistics kept a step.
     axis_name: pmapped axis over which batch norm takes its statistics.
-    dtype: type of the arithmetic, one of `DTYPES` or a type of such a name.
+    dtype: type of the arithmetic; the weights are float32.
 
   Returns:
     A Linen module; see `GoogLeNet.__call__`.

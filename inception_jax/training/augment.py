@@ -77,9 +77,11 @@ class Augmentation:
 
   Attributes:
     mirror: whether to mirror half of the images.
-    brightness: largest change of the factor, in 0 to 1; Howard's is 0.5.
-    contrast: largest change of its factor, likewise.
-    saturation: largest change of its factor, likewise; Howard calls it color.
+    brightness: largest change of the factor of brightness, in 0 to 1; 0.5 in
+      Howard's photometric distortions, which the paper uses (section 6).
+    contrast: largest change of the factor of contrast, likewise (section 6).
+    saturation: largest change of the factor of saturation, which Howard calls
+      color, likewise (section 6).
     hue: largest rotation as a share of a turn, in 0 to 0.5.
     lighting_std: standard deviation of the multiples of the principal
       components added to all pixels of an image; Krizhevsky's is 0.1.

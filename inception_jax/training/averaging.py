@@ -140,9 +140,11 @@ def create_averaging(
     ema_decay: share of the old average kept a step, or None for no exponential
       moving average.
     polyak_start_epoch: epochs after which the uniform mean of the weights
-      begins, or None for no such mean.
-    inference_weights: of `KINDS`, those that a trained network is used with;
-      see `default_kind`, which reads it.
+      begins, or None for no such mean; the paper averages so, but does not say
+      over which steps (section 6).
+    inference_weights: weights that a trained network is used with; the paper's
+      are 'polyak' (section 6). None, or what is not kept, is 'ema' where that
+      is kept, or else 'raw'.
     steps_per_epoch: updates in one pass over the training set.
 
   Raises:

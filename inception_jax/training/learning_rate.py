@@ -75,14 +75,17 @@ def create_learning_rate_fn(
   """Learning rate of every step.
 
   Args:
-    schedule: one of `SCHEDULES`. 'staircase' is the paper's; 'polynomial' is
+    schedule: 'staircase' is the paper's (section 6); 'polynomial' is
       `init_value * (1 - step / num_train_steps) ** power`; 'cosine' falls to
       zero along half a cosine; 'constant' stays.
-    init_value: learning rate at its highest.
+    init_value: learning rate at its highest; the paper gives none, Caffe's
+      GoogLeNet uses 0.01.
     steps_per_epoch: optimizer steps in one pass over the training set.
     num_train_steps: optimizer steps of the whole run.
-    decay_rate: factor of one fall of 'staircase'.
-    decay_epochs: epochs between falls of 'staircase'.
+    decay_rate: factor of one fall of 'staircase'; the paper's is 0.96 (section
+      6).
+    decay_epochs: epochs between falls of 'staircase'; the paper's are 8
+      (section 6).
     power: exponent of 'polynomial'.
     warmup_epochs: epochs of linear rise from zero before the schedule begins.
       The staircase counts its epochs from the first step; the others run over

@@ -33,8 +33,9 @@ def create_optimizer(
 
   Args:
     learning_rate_fn: learning rate of each step.
-    name: 'sgd', the paper's, or 'rmsprop'.
-    momentum: the paper's is 0.9.
+    name: 'sgd', the paper's (section 6), or 'rmsprop'.
+    momentum: share of the last update that is kept; the paper's is 0.9 (section
+      6).
     weight_decay: L2 decay of the kernels; the paper gives none, Caffe's
       GoogLeNet uses 2e-4.
     bias_learning_rate_multiplier: factor on the learning rate of everything

@@ -12,19 +12,20 @@ class TrainOptions:
   """Section `train` of a config.
 
   Attributes:
-    batch_size: global batch size.
-    eval_batch_size: global batch size of evaluation.
+    batch_size: images of one update, over all devices; the paper gives none,
+      Caffe's GoogLeNet uses 32.
+    eval_batch_size: images that are evaluated at a time, over all devices.
     num_epochs: passes over the training set, if `num_train_steps` is None.
     num_train_steps: updates, or None to go by `num_epochs`.
     seed: of weights, order, crops, augmentation and dropout.
     init_seed: of the initial weights alone; None is `seed`.
-    aux_weight: weight of each auxiliary loss (the paper's, 0.3).
+    aux_weight: weight of each auxiliary loss; the paper's is 0.3 (section 5).
     label_smoothing: share of each target that is equal for all classes; the
       paper has none, Inception-v3 0.1.
     num_microbatches: parts of a device's batch, handled one after another.
     log_every_steps: steps between lines of the log.
     eval_every_steps: steps between evaluations; there is one at the end.
-    checkpoint_every_steps: steps between checkpoints; likewise.
+    checkpoint_every_steps: steps between checkpoints; there is one at the end.
     keep_checkpoints: newest checkpoints to keep.
     dead_head_steps: steps after which a head must have learnt something.
     check_replicas: compare the state of all devices at every checkpoint.

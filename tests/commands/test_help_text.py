@@ -1,11 +1,13 @@
 """Help is made of the registry, the flags and the declarations of fields."""
 
+import re
+
 import launch
 import pytest
 
 from inception_jax.commands import flags, help_text, registry
 from inception_jax.experiment import config_files, field_table
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, ranges
 
 
 def of(*arguments):
@@ -57,7 +59,61 @@ def test_fields_of_a_config():
     assert f'\nconfig.{section}\n' in text or not section
     assert f'\n  {name}\n' in text or f'\n  {name}=' in text, path
     assert field.help, f'{path} does not say what it means'
+    shown = ' '.join(text.split())
+    type_of_field = ranges.describe(field.declared)
+    default = 'needed' if field.is_required else 'default '
+    assert f'{field.help} ({type_of_field}; {default}' in shown, path
   assert '\n  image_size=80\n' in text
+  assert max(map(len, text.splitlines())) <= 80
+
+
+# Sections of the paper that speak of a field.
+SECTIONS = {
+  4: ['model.module_form'],
+  5: ['model.name', 'model.use_aux', 'data.image_size', 'train.aux_weight'],
+  6: [
+    'data.train_crop',
+    'data.area_range',
+    'data.aspect_ratio_range',
+    'data.aspect_ratio_law',
+    'data.interpolations',
+    'augmentation.brightness',
+    'augmentation.contrast',
+    'augmentation.saturation',
+    'learning_rate.schedule',
+    'learning_rate.decay_rate',
+    'learning_rate.decay_epochs',
+    'optimizer.name',
+    'optimizer.momentum',
+    'averaging.polyak_start_epoch',
+    'averaging.inference_weights',
+  ],
+  7: [
+    'model.width',
+    'data.name',
+    'data.eval_split',
+    'ensemble.members',
+    'ensemble.same_initial_weights',
+  ],
+}
+
+
+def test_fields_say_which_section_of_the_paper_speaks_of_them():
+  found = {}
+  for path, field in field_table.fields().items():
+    for number in re.findall(r'\bsection (\d)', field.help):
+      found.setdefault(int(number), []).append(path)
+  assert found == SECTIONS
+
+
+def test_fields_that_the_recipe_gives_a_section_say_it_too():
+  text = (config_files.folder() / 'googlenet_imagenet.py').read_text()
+  given = re.findall(r"^ +'(\w+)': .*# Section (\d)", text, re.MULTILINE)
+  assert len(given) > 5
+  for name, number in given:
+    if name != 'mirror':  # Section 7 says it of testing.
+      listed = [x.rpartition('.')[2] for x in SECTIONS[int(number)]]
+      assert name in listed
 
 
 @pytest.mark.parametrize(
