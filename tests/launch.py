@@ -27,6 +27,8 @@ def call(*arguments):
   Returns:
     Exit status, standard output and standard error.
   """
+  # Flags that are defined below, `flagsaver` would take away again.
+  from inception_jax.commands import flags  # noqa: F401
   import main
 
   argv = ['main.py', *map(str, arguments)]

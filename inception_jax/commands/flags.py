@@ -9,6 +9,8 @@ from inception_jax.experiment import config_files
 from inception_jax.runtime import errors
 
 FLAGS = flags.FLAGS
+# What the last command line changes of its config's file: see `parse`.
+_changes: list[str] = []
 
 flags.DEFINE_enum(
   'mode',
@@ -64,14 +66,17 @@ def parse(argv: list[str]) -> list[str]:
 
   Returns:
     The program and what is no flag. `FLAGS.config` is the config itself, with
-    the fields that the command line sets.
+    the fields that the command line sets, and `changes` says which.
 
   Raises:
     InputError: if a flag, a field or the config's file cannot be used.
   """
+  _changes.clear()
   words, given = _with_files(argv)[1:], []
   if any(re.match(r'-{1,2}(no)?config\.', x) for x in words):
-    from inception_jax.experiment import overrides  # JAX, not for --help.
+    # JAX, not for --help.
+    from inception_jax.experiment import changes as changes_lib
+    from inception_jax.experiment import overrides
 
     words, given = overrides.take(words)
   arguments.check(words, FLAGS)
@@ -79,12 +84,20 @@ def parse(argv: list[str]) -> list[str]:
   if FLAGS.config:
     FLAGS.config = config_files.load(FLAGS.config)
     if given:
+      before = changes_lib.values(FLAGS.config)  # It is changed in place.
       FLAGS.config = overrides.apply(FLAGS.config, given)
+      after = changes_lib.values(FLAGS.config)
+      _changes.extend(changes_lib.lines(before, after))
   elif given:
     raise errors.InputError(
       f'--{given[0].name} needs --config=NAME or --config=FILE'
     )
   return rest
+
+
+def changes() -> tuple[str, ...]:
+  """Fields that the command line changes: see `experiment.changes`."""
+  return tuple(_changes)
 
 
 def _with_files(argv: list[str]) -> list[str]:

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
   for signum, handler in _previous.items():
     signal.signal(signum, handler)
   try:
-    result = registry.run(flags.FLAGS, argv[1:], _received)
+    result = registry.run(flags.FLAGS, argv[1:], _received, flags.changes())
     print_result(result, flags.FLAGS.mode, flags.FLAGS.json)
     registry.check_whole(result)
   except errors.UserFacingError as error:

@@ -34,6 +34,7 @@ class Command:
       by flag.
     is_shared: whether several processes can do it together.
     prints_text: whether it prints its result for people itself.
+    takes_changes: whether it says which fields the command line changes.
   """
 
   function: str
@@ -45,6 +46,7 @@ class Command:
   arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
   is_shared: bool = False
   prints_text: bool = False
+  takes_changes: bool = False
 
 
 # What names a file or folder. Every other flag of text does not.
@@ -70,6 +72,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       '--config=configs/digits.py --workdir=runs/digits',
       needs=('config', 'workdir'),
       is_shared=True,
+      takes_changes=True,
     ),
     'evaluate': Command(
       'evaluate.evaluate',
@@ -153,6 +156,7 @@ def run(
   flags: absl_flags.FlagValues,
   files: Sequence[str],
   received: Sequence[int] = (),
+  changes: Sequence[str] = (),
 ) -> Result:
   """Runs the command that `flags.mode` names.
 
@@ -160,6 +164,7 @@ def run(
     flags: of the command line.
     files: what came after them.
     received: signals that have come before.
+    changes: fields that the command line changes of the config's file.
 
   Returns:
     The result of the command.
@@ -184,7 +189,10 @@ def run(
         agreement.agree('--mode', flags.mode)
         agreement.agree('', _shared(command, flags))
         cluster.find_devices()
-        return _function(command)(**_arguments(command, flags, files))
+        arguments = _arguments(command, flags, files)
+        if command.takes_changes:
+          arguments['changes'] = changes
+        return _function(command)(**arguments)
   except KeyboardInterrupt as error:
     raise signals.interrupted(error, 'run the same command again') from error
   except Exception as error:

@@ -1,23 +1,51 @@
 """What a run says of itself before it trains."""
 
+from collections.abc import Sequence
+
 from absl import logging
 import jax
 import numpy as np
 
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import idle_fields
-from inception_jax.runtime import words
+from inception_jax.runtime import cluster, words
 
 
-def announce(experiment: experiment_lib.Experiment, workdir: object) -> None:
-  """Logs what is trained, on what, for how long, and where it goes."""
+def announce(
+  experiment: experiment_lib.Experiment,
+  workdir: object,
+  changes: Sequence[str] = (),
+) -> None:
+  """Logs what is trained, on what, for how long, and where it goes.
+
+  Args:
+    experiment: what is trained.
+    workdir: its run directory.
+    changes: see `announce_changes`.
+  """
   for name, text in _lines(experiment, workdir):
-    logging.info('%-8s  %s', name, text)
+    _say(name, text)
+  announce_changes(changes)
   for sentence in (
     *experiment.what_never_happens(),
     *idle_fields.sentences(experiment.config),
   ):
     logging.warning('%s', sentence)
+
+
+def announce_changes(changes: Sequence[str]) -> None:
+  """Logs which fields are other than in the config's file.
+
+  Args:
+    changes: of `experiment.changes.lines`.
+  """
+  if cluster.is_main_process():
+    for change in changes:
+      _say('changed', change)
+
+
+def _say(name: str, text: str) -> None:
+  logging.info('%-8s  %s', name, text)
 
 
 def _lines(

@@ -41,12 +41,14 @@ from inception_jax.training import loop as loop_lib
 def train(
   config: ml_collections.ConfigDict | Mapping[str, Any],
   workdir: epath.PathLike,
+  changes: Sequence[str] = (),
 ) -> dict[str, Any]:
   """Trains, or goes on where the run in `workdir` stopped.
 
   Args:
     config: see `create_experiment`.
     workdir: run directory, new or of the same config.
+    changes: what is other than in the config's file, for the log.
 
   Returns:
     `workdir`, `step`, and `evaluation` by kind of weights.
@@ -67,7 +69,7 @@ def train(
   agreement.agree('config', _shared_config(experiment.config))
   agreement.agree('data', experiment.dataset.identity)
   with claim.claim(workdir):
-    return _train(experiment, workdir)
+    return _train(experiment, workdir, changes)
 
 
 def _check_classes(class_names: Sequence[str]) -> None:
@@ -80,7 +82,9 @@ def _check_classes(class_names: Sequence[str]) -> None:
 
 
 def _train(
-  experiment: experiment_lib.Experiment, workdir: epath.PathLike
+  experiment: experiment_lib.Experiment,
+  workdir: epath.PathLike,
+  changes: Sequence[str],
 ) -> dict[str, Any]:
   """As `train`, in a run directory that is this run's."""
   source = resume.load_source(experiment, epath.Path(workdir))
@@ -94,7 +98,7 @@ def _train(
   directory = _open_directory(experiment, source, workdir, writes)
   with log_file.keep(directory.path) if writes else contextlib.nullcontext():
     if writes:
-      announcement.announce(experiment, directory.path)
+      announcement.announce(experiment, directory.path, changes)
     return _run(experiment, source, directory, writes)
 
 

@@ -1,9 +1,13 @@
 """Tests of the flags of the command line, above all of a config's fields."""
 
 from absl.testing import flagsaver
+import launch
 import pytest
 
 from inception_jax.commands import flags
+from inception_jax.ensemble import train as train_ensemble
+from inception_jax.runs import announcement
+from inception_jax.runs import train as train_run
 from inception_jax.runtime import errors
 
 OLD = '--config.train.polyak_start_epoch'
@@ -106,3 +110,22 @@ def test_a_file_of_flags_that_cannot_be_read_is_named(parse, tmp_path, form):
   path = tmp_path / 'none.py'
   with pytest.raises(errors.InputError, match='none.py cannot be read .No su'):
     parse(*form.format(path).split(), '--config.train.seed=2')
+
+
+def test_what_is_changed_reaches_training(monkeypatch, tmp_path):
+  taken = []
+  monkeypatch.setattr(
+    train_ensemble, 'train_ensemble', lambda *x: taken.append('ensemble') or {}
+  )
+  monkeypatch.setattr(
+    train_run, 'train', lambda *x: taken.append(x[2]) or {'step': 1}
+  )
+  field = '--config.train.seed=5'
+  for config, more in ((launch.TINY, field), (launch.TINY, '--json')):
+    launch.called(f'--config={config}', f'--workdir={tmp_path}', more)
+  assert taken == [('train.seed: 0 → 5',), ()]
+  monkeypatch.setattr(
+    announcement, 'announce_changes', lambda x: taken.append(x)
+  )
+  launch.called(f'--config={launch.TINY}:pair', f'--workdir={tmp_path}', field)
+  assert taken[2:] == [('train.seed: 0 → 5',), 'ensemble']

@@ -63,6 +63,7 @@ def test_every_row_is_whole():
       for flag in (*command.needs, *command.takes)
       if flag not in registry.PROTOCOL_FLAGS or flag == 'protocol'
     } | ({'files'} if command.takes_files else set())
+    given |= {'changes'} if command.takes_changes else set()
     function = registry._function(command)
     assert set(inspect.signature(function).parameters) == given, name
     assert command.help.endswith('.') and command.example, name

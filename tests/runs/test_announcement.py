@@ -38,3 +38,14 @@ def test_what_comes_after_the_end_is_said(caplog):
   assert 'there will be no Polyak average' in said[1]
   idle = "config.init_weights='raw' has no effect without config.init_from; "
   assert [x for x in caplog.messages if x.startswith(idle)]
+
+
+def test_what_the_command_line_changes_is_said(caplog):
+  experiment = experiment_lib.create_experiment(tiny_config.get_config())
+  for changes in (['train.seed: 0 → 3'], []):
+    caplog.clear()
+    with caplog.at_level('INFO', logger='absl'):
+      announcement.announce(experiment, 'runs/here', changes)
+    said = [x for x in caplog.messages if x.startswith('changed')]
+    assert said == [f'changed   {x}' for x in changes]
+    assert 'run       runs/here' in caplog.messages
