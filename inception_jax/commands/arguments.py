@@ -12,7 +12,8 @@ from inception_jax.runtime import errors, ranges, words
 
 # What word processors, chats and web pages make of hyphens.
 _DASHES = '‐‑‒–—―−﹘﹣－'
-_NUMBER = re.compile(r'-(\d|\.\d|inf|nan)', re.IGNORECASE)
+# Of the program rather than of a command.
+_OF_ALL = ('mode', 'json', 'help', 'version')
 _KINDS = {
   'bool': 'true or false',
   'int': 'a whole number',
@@ -39,7 +40,7 @@ def check(arguments: Sequence[str], flags: absl_flags.FlagValues) -> None:
       return
     # A hyphen may be left of two that became a dash.
     if word.lstrip('-')[:1] in _DASHES or not word.startswith('-'):
-      _check_word(word, flags)
+      _check_word(word, before, flags)
       before = None
       continue
     name, equals, text = _divided(word)
@@ -47,7 +48,7 @@ def check(arguments: Sequence[str], flags: absl_flags.FlagValues) -> None:
     if flag is None:
       raise errors.InputError(_unknown(word, command, before, flags))
     _check_flag(flag, name, text if equals else None, remaining)
-    before = flag
+    before = flag if flag.boolean and not equals else None
 
 
 def _command(arguments: Sequence[str]) -> registry.Command:
@@ -106,11 +107,28 @@ def _check_flag(
     ) from error
 
 
-def _check_word(word: str, flags: absl_flags.FlagValues) -> None:
-  """Raises InputError for a word that is a flag but for its hyphens."""
+def _check_word(
+  word: str, before: absl_flags.Flag | None, flags: absl_flags.FlagValues
+) -> None:
+  """Raises InputError for the value of a switch, or a flag without hyphens.
+
+  Args:
+    word: that does not begin with hyphens.
+    before: the switch before it, if there is one.
+    flags: all of the program.
+  """
+  is_truth = word.lower() in ('true', 'false') and not os.path.exists(word)
+  if before is not None and is_truth:
+    raise errors.InputError(
+      f'{ranges.show(word)} stands alone; write --{before.name}={word}'
+    )
   bare = word.lstrip(_DASHES + '-')
   name, equals, _ = bare.partition('=')
-  is_flag = _find(name, flags) is not None or re.match(r'(no)?config\.', name)
+  is_flag = (
+    name in _OF_ALL
+    or _find(name, flags) is not None
+    or re.match(r'(no)?config\.', name)
+  )
   if not is_flag or os.path.lexists(word):
     return
   if bare != word:
@@ -138,8 +156,8 @@ def _unknown(
       f'{word} is a file whose name begins as flags do; give it as ./{word}, or'
       ' put -- before the names of files'
     )
-  if _NUMBER.match(word):
-    if before is not None and before.boolean:
+  if words.is_number(word):
+    if before is not None:
       return f'--{before.name}={ranges.show(word)} must be true or false'
     return f'{word} is no flag; write the value of a flag after a ='
   name, equals, text = _divided(word)
@@ -151,6 +169,8 @@ def _unknown(
     )
   mode = next(k for k, v in registry.COMMANDS.items() if v is command)
   remedy = f'--mode={mode} --help lists the flags'
+  if 'config' in (*command.needs, *command.takes):
+    remedy += ', and --config=digits --help the fields of a config'
   if command.takes_files:
     remedy += '; put -- before files whose names begin with -'
   return f'unknown flag {shown}; {remedy}'
@@ -163,7 +183,7 @@ def _meant(
   flags: absl_flags.FlagValues,
 ) -> str | None:
   """The flag or field of a config that an unknown flag is nearest to."""
-  known = (*command.needs, *command.takes, 'mode', 'json')
+  known = (*command.needs, *command.takes, *_OF_ALL)
   plain = name.lower().replace('-', '_')
   if _find(plain, flags) is not None:
     return plain

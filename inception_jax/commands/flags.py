@@ -81,7 +81,13 @@ def parse(argv: list[str]) -> list[str]:
     words, given = overrides.take(words)
   arguments.check(words, FLAGS)
   rest = FLAGS([argv[0], *words])
-  if FLAGS.config:
+  command = registry.COMMANDS[FLAGS.mode]
+  if 'config' not in (*command.needs, *command.takes):
+    if given:
+      raise errors.InputError(
+        f'--{given[0].name} is of no use with --mode={FLAGS.mode}; leave it out'
+      )
+  elif FLAGS.config:
     FLAGS.config = config_files.load(FLAGS.config)
     if given:
       before = changes_lib.values(FLAGS.config)  # It is changed in place.

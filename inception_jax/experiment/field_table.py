@@ -103,6 +103,7 @@ _OTHER_NAMES = {
   'epochs': 'train.num_epochs',
   'epoch': 'train.num_epochs',
   'lr': 'learning_rate.init_value',
+  'num_workers': 'data.num_threads',
   'pretrained': 'init_from',
   'steps': 'train.num_train_steps',
   'wd': 'optimizer.weight_decay',
@@ -244,7 +245,8 @@ def nearest(name: str, known: Iterable[str] = ()) -> str | None:
     known: names that come first, such as those of one section.
 
   Returns:
-    One of `known`, or the path of a field, or None if nothing is near.
+    One of `known`, or the path of a field or section, or None if nothing is
+    near.
   """
   paths = {}  # Of the first field of a name.
   for path in fields():
@@ -256,6 +258,8 @@ def nearest(name: str, known: Iterable[str] = ()) -> str | None:
     return near
   if last in _OTHER_NAMES:
     return _OTHER_NAMES[last]
+  if near := errors.nearest(name, SOURCES, cutoff=0.85):
+    return near
   if near := errors.nearest(name, fields()):
     return near
   near = errors.nearest(last, paths)

@@ -65,10 +65,13 @@ def parse_dict(
   except ValueError:
     value = None
   if not isinstance(value, dict) or not all(isinstance(x, str) for x in value):
+    example = "{'FIELD': value}"
+    if '.members' in name and section is None:
+      example = "{'model': {'width': 1.25}}"
     remedy = '' if section is None else _field_of_section(name, text, section)
     raise errors.InputError(
-      f'{name}={ranges.show(text)} must be a dict, such as'
-      f" {{'FIELD': value}}, or None{remedy}"
+      f'{name}={ranges.show(text)} must be a dict, such as {example}, or'
+      f' None{remedy}'
     )
   return fields.plain(value)
 

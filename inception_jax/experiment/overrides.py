@@ -21,7 +21,6 @@ from inception_jax.experiment import field_table, field_values
 from inception_jax.runtime import errors, words
 
 _FLAG = re.compile(r'-{1,2}(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
-_NUMBER = re.compile(r'-(\d|\.\d|inf|nan)', re.IGNORECASE)
 _MEMBERS = ('ensemble', 'members')
 
 
@@ -83,7 +82,7 @@ def _value(
 ) -> str | None:
   """The text of a flag's value, which may be the next argument."""
   is_switch = field is not None and field.type is bool
-  if is_switch and remaining and _NUMBER.match(remaining[0]):
+  if is_switch and remaining and words.is_number(remaining[0]):
     if flag[3] is None and not flag[1]:
       return remaining.popleft()  # No flag, and neither true nor false.
   if flag[1]:
@@ -99,7 +98,7 @@ def _value(
   if is_switch and (not remaining or remaining[0].startswith('-')):
     return 'true'
   if not remaining or remaining[0].startswith('--'):
-    raise errors.InputError(f'--config.{flag[2]} needs a value, after a =')
+    raise errors.InputError(f'--config.{flag[2]} needs a value after a =')
   return remaining.popleft()
 
 
@@ -119,6 +118,8 @@ def meant(name: str, text: str) -> tuple[str | None, bool]:
   last_parts = {x.rpartition('.')[2] for x in field_table.fields()}
   if path in field_table.fields():
     return path, True
+  if path not in last_parts:
+    path = errors.nearest(path, field_table.SOURCES, cutoff=0.85) or path
   if path and path in field_table.SOURCES:
     names = field_table.in_section(path)
     return (

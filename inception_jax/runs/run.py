@@ -272,7 +272,7 @@ def _select(
   if weights not in averaging.KINDS:
     raise errors.InputError(
       f'weights must be one of {words.join(averaging.KINDS, "or")}, not'
-      f' {weights!r}'
+      f' {weights!r}{errors.suggestion(weights, averaging.KINDS)}'
     )
   prefix = _PREFIXES[weights]
   raw = _collections(arrays, '')

@@ -17,6 +17,15 @@ def join(names: Iterable[object], last: str = 'and') -> str:
   return f'{", ".join(first)} {last} {final}' if first else final
 
 
+def is_number(text: str) -> bool:
+  """Whether a text is a number, such as '-1', '1e-3' or '-inf'."""
+  try:
+    float(text)
+  except ValueError:
+    return False
+  return True
+
+
 def count(number: int, one: str, several: str | None = None) -> str:
   """A number and its noun.
 

@@ -31,6 +31,16 @@ def refusal(line, *more):
     ('--top_k --json', '--top_k needs a value after a ='),
     ('--format', '* after a =, which is safetensors, onnx, npz or torchvision'),
     ('--json -1', "--json='-1' must be true or false"),
+    ('--mirrors false', "'false' stands alone; write --mirrors=false"),
+    ('--versoin', "unknown flag --versoin; did you mean '--version'?"),
+    ('—help', '* write --help'),
+    ('--learningrate=.1', "* mean '--config.learning_rate.init_value=.1'?"),
+    ('--batchSize=8', "* did you mean '--config.train.batch_size=8'?"),
+    ('--config.Train.Seed=8', "* did you mean 'train.seed'?"),
+    (
+      '--mode=predict --config.train.seed=8 x.jpg',
+      '--config.train.seed is of no use with --mode=predict; leave it out',
+    ),
     ('-1', '-1 is no flag; write the value of a flag after a ='),
     # Fields of a config, by other names.
     ('--batch_size=8', "* did you mean '--config.train.batch_size=8'?"),
@@ -53,7 +63,7 @@ def refusal(line, *more):
     # Flags, nearly.
     ('--conf=digits', "unknown flag --conf; did you mean '--config=digits'?"),
     ('--Config=digits', "* did you mean '--config=digits'?"),
-    ('--foo', 'unknown flag --foo; --mode=train --help lists the flags'),
+    ('--foo', 'unknown flag --foo; --mode=train --help lists the flags, and *'),
     (
       '–config=digits',
       "'–config=digits' begins with the dash '–', * --config=digits",

@@ -14,7 +14,7 @@ import pytest
 from inception_jax.commands import flags as flags_lib
 from inception_jax.commands import registry
 from inception_jax.evaluation import protocol
-from inception_jax.runtime import errors, paths
+from inception_jax.runtime import errors, paths, words
 
 
 def parse(*arguments):
@@ -156,6 +156,32 @@ class Given(dict):
 
   def __getitem__(self, name):
     return types.SimpleNamespace(value=self.get(name))
+
+
+def test_a_needed_flag_says_its_choices():
+  for mode, row in registry.COMMANDS.items():
+    for name in row.needs:
+      others = {x: 'x' for x in row.needs if x != name}
+      with pytest.raises(errors.InputError) as found:
+        registry._check(row, Given(mode, **others), ())
+      choices = list(registry.choices(name))
+      assert bool(choices) == (name != 'workdir')
+      known = words.join(choices, 'or')
+      end = f', which is {known}' if choices else ''
+      assert str(found.value) == f'--mode={mode} needs --{name}{end}'
+      if name in ('format', 'source'):
+        assert all(x in flags_lib.FLAGS[name].help for x in choices)
+
+
+def test_a_stray_word_says_what_it_may_be():
+  row = registry.COMMANDS['train']
+  for word, meant in (
+    ('train', '--mode=train'),
+    ('digits', '--config=digits'),
+    ('my.py', '--config=my.py'),
+  ):
+    with pytest.raises(errors.InputError, match=f'did you mean {meant}'):
+      registry._check(row, Given('train'), (word,))
 
 
 def test_every_flag_that_is_a_path_is_known():

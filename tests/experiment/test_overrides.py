@@ -136,6 +136,7 @@ def test_forms(arguments, expected):
     ('seed=8', 'field config.seed; config has .*, and the sections model, .*'),
     ('seed=8', "did you mean 'train.seed'"),
     ('trian.seed=8', "field config.trian.seed; .* did you mean 'train.seed'"),
+    ('learningrate=8', "did you mean 'learning_rate'"),
     ('train:seed=8', "did you mean 'train.seed'"),
     ('=8', '--config. names no field; write'),
     ('train.=8', 'unknown field config.train.; config.train has'),

@@ -20,6 +20,20 @@ def test_join(names, expected):
   assert words.join(iter(names)) == expected.replace(' or ', ' and ')
 
 
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
+    ('-1', True),
+    ('-.5e3', True),
+    ('-inf', True),
+    ('-1.jpg', False),
+    ('-', False),
+  ],
+)
+def test_is_number(text, expected):
+  assert words.is_number(text) == expected
+
+
 def test_count():
   assert words.count(1, 'image') == '1 image'
   assert words.count(0, 'image') == '0 images'
