@@ -15,8 +15,11 @@ SECTIONS = (
   'learning_rate',
   'optimizer',
   'averaging',
+  'last_layer',
   'train',
 )
+# Those that a config of an earlier version does not have.
+_OPTIONAL = ('last_layer',)
 # Beside the sections; None where they are not given.
 ENSEMBLE = 'ensemble'
 FIELDS = ('init_from', 'init_weights', 'freeze')
@@ -68,6 +71,8 @@ def sections(
       be given are not looked for: see `check_required`.
   """
   config = with_current_names({**dict.fromkeys(FIELDS), **fields.plain(config)})
+  for name in _OPTIONAL:
+    config.setdefault(name, {})
   config.pop(ENSEMBLE, None)
   known = (*SECTIONS, *FIELDS)
   for name in config:

@@ -24,6 +24,7 @@ from inception_jax.training import (
   train_state,
 )
 from inception_jax.training import averaging as averaging_lib
+from inception_jax.training import last_layer as last_layer_lib
 from inception_jax.training import options as options_lib
 from inception_jax.training import step as step_lib
 
@@ -44,6 +45,7 @@ class Experiment:
     tx: optimizer.
     averaging: averages to keep.
     is_frozen: what training leaves alone.
+    last_layer: the config's section of that name.
     steps_per_epoch: updates in one pass over the training set.
     num_train_steps: updates of the whole run.
   """
@@ -59,6 +61,7 @@ class Experiment:
   tx: optax.GradientTransformation
   averaging: averaging_lib.Averaging
   is_frozen: freezing.IsFrozenFn
+  last_layer: last_layer_lib.LastLayerOptions
   steps_per_epoch: float
   num_train_steps: int
 
@@ -88,6 +91,14 @@ class Experiment:
         ' a divisor'
       )
     return slots
+
+  @property
+  def trains_classifier_alone(self) -> bool:
+    """Whether a run from other weights leaves all but the classifier alone."""
+    if self.config['init_from'] is None or not self.config['freeze']:
+      return False
+    params = jax.eval_shape(self.create_state).params
+    return list(freezing.split(params, self.is_frozen)[0]) == ['classifier']
 
   def what_never_happens(self) -> list[str]:
     """Sentences on what the config asks for after the end of the run."""
@@ -213,6 +224,9 @@ def create_experiment(
     augmentation=augmentation,
     preprocessing=profile.preprocessing,
     is_frozen=freezing.nothing_is_frozen,
+    last_layer=fields.call_with_section(
+      last_layer_lib.LastLayerOptions, 'last_layer', config['last_layer']
+    ),
     **_create_schedule(config, options, len(dataset.train)),
   )
   return dataclasses.replace(

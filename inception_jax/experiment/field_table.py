@@ -19,6 +19,7 @@ from inception_jax.runtime import errors, ranges, words
 from inception_jax.training import (
   augment,
   averaging,
+  last_layer,
   learning_rate,
   optimizer,
   options,
@@ -81,6 +82,7 @@ SOURCES: Mapping[str, Any] = types.MappingProxyType(
     'learning_rate': learning_rate.create_learning_rate_fn,
     'optimizer': optimizer.create_optimizer,
     'averaging': averaging.create_averaging,
+    'last_layer': last_layer.LastLayerOptions,
     'train': options.TrainOptions,
     'ensemble': Ensemble,
   }

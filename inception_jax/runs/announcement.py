@@ -26,6 +26,8 @@ def announce(
   for name, text in _lines(experiment, workdir):
     _say(name, text)
   announce_changes(changes)
+  if not experiment.num_train_steps:
+    return
   for sentence in (
     *experiment.what_never_happens(),
     *idle_fields.sentences(experiment.config),
@@ -51,14 +53,8 @@ def _say(name: str, text: str) -> None:
 def _lines(
   experiment: experiment_lib.Experiment, workdir: object
 ) -> list[tuple[str, str]]:
-  config, options = experiment.config, experiment.options
-  dataset, steps = experiment.dataset, experiment.num_train_steps
+  config, dataset = experiment.config, experiment.dataset
   kinds = sorted({device.device_kind for device in jax.devices()})
-  share = options.batch_size // jax.device_count()
-  micro = options.num_microbatches
-  not_used = ''
-  if options.num_train_steps and options.num_epochs:
-    not_used = f' (num_epochs={options.num_epochs:g} is not used)'
   return [
     (
       'devices',
@@ -73,17 +69,28 @@ def _lines(
       f' {words.count(len(dataset.class_names), "class", "classes")},'
       f' {dataset.image_size} pixels',
     ),
-    (
-      'training',
-      f'{words.count(steps, "step")} of'
-      f' {words.count(options.batch_size, "image")}{not_used}, or'
-      f' {steps / experiment.steps_per_epoch:,.2f} epochs of'
-      f' {experiment.steps_per_epoch:,.1f} steps;'
-      f' {words.count(share, "image")} on a device'
-      + (f' in {micro} parts' if micro > 1 else ''),
-    ),
+    ('training', _length(experiment)),
     ('run', str(workdir)),
   ]
+
+
+def _length(experiment: experiment_lib.Experiment) -> str:
+  """How many steps, of how many images."""
+  options, steps = experiment.options, experiment.num_train_steps
+  if not steps:
+    return 'no step: the classifier is fitted exactly, and all else is frozen'
+  share = options.batch_size // jax.device_count()
+  micro, not_used = options.num_microbatches, ''
+  if options.num_train_steps and options.num_epochs:
+    not_used = f' (num_epochs={options.num_epochs:g} is not used)'
+  return (
+    f'{words.count(steps, "step")} of'
+    f' {words.count(options.batch_size, "image")}{not_used}, or'
+    f' {steps / experiment.steps_per_epoch:,.2f} epochs of'
+    f' {experiment.steps_per_epoch:,.1f} steps;'
+    f' {words.count(share, "image")} on a device'
+    + (f' in {micro} parts' if micro > 1 else '')
+  )
 
 
 def _parameters(experiment: experiment_lib.Experiment) -> str:

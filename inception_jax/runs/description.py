@@ -18,6 +18,9 @@ from inception_jax.data import crop_rules
 from inception_jax.data import labels as labels_lib
 from inception_jax.runtime import errors, ranges, words
 
+# Name of `values` in the metadata of a checkpoint.
+PREPROCESSING = 'preprocessing'
+
 
 class WrongPartError(ValueError):
   """A part that is not as it was written; the message says how.

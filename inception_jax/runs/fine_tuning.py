@@ -103,7 +103,8 @@ def transfer(
 
   The classifiers are kept if the classes are those of the source, in whatever
   order, and replaced if not. The auxiliary ones are replaced too if images of
-  another size make their dense layer another.
+  another size make their dense layer another. New classifiers start at zero,
+  with the same probability for each class.
 
   Args:
     variables: new `{'params': ..., 'batch_stats': ...}`.
@@ -129,6 +130,8 @@ def transfer(
     elif not optimizer.is_head(name):
       raise errors.InputError(f'config.init_from: it has no module {name!r}')
     lists[what].append(name)
+    if what != 'loaded':
+      taken = _with_zeros(name, taken)
     for collection, tree in taken.items():
       result[collection][name] = tree
   left_out = [name for name in theirs if name not in variables['params']]
@@ -210,6 +213,16 @@ def _take(
     f' {list(np.shape(found.get(leaf)))} there and'
     f' {list(np.shape(wanted.get(leaf)))} here; start from another run'
   )
+
+
+def _with_zeros(name: str, new: dict[str, Any]) -> dict[str, Any]:
+  """A new head whose classifier is zero: what is drawn disturbs the rest."""
+  params = new['params']
+  inside = name != 'classifier'
+  layer = params['classifier'] if inside else params
+  zeros = {leaf: np.zeros_like(values) for leaf, values in layer.items()}
+  params = {**params, 'classifier': zeros} if inside else zeros
+  return {**new, 'params': params}
 
 
 def _reorder(

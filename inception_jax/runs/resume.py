@@ -30,14 +30,12 @@ from inception_jax.runs import (
   checkpoint,
   description,
   fine_tuning,
+  last_layer,
   named_arrays,
   run,
 )
 from inception_jax.runtime import errors, read_failures
 from inception_jax.training import train_state
-
-# In the metadata of a checkpoint.
-PREPROCESSING = 'preprocessing'
 
 
 def load_source(
@@ -98,8 +96,8 @@ def preprocessing_of(
     )
     metadata = checkpoints.read_metadata() or {}
     checkpoints.close()
-    if PREPROCESSING in metadata:
-      found = _read(metadata[PREPROCESSING], workdir)
+    if description.PREPROCESSING in metadata:
+      found = _read(metadata[description.PREPROCESSING], workdir)
   if found is None or found == experiment.preprocessing:
     return experiment.preprocessing
   logging.info(
@@ -145,7 +143,7 @@ def restore_or_init(
     logging.info('compiling and drawing the initial weights')
     state = experiment.create_state()
     if source is not None:
-      state = _start_at(experiment, state, source)
+      state = _start_at(experiment, state, source, checkpoints.directory.parent)
     elif experiment.config['freeze']:
       logging.warning(
         'config.freeze without config.init_from: what is frozen stays as it was'
@@ -165,11 +163,14 @@ def _start_at(
   experiment: experiment_lib.Experiment,
   state: train_state.TrainState,
   source: run.Run,
+  workdir: epath.Path,
 ) -> train_state.TrainState:
   variables, transfer = fine_tuning.transfer(
     state.variables, source, experiment.dataset.class_names
   )
   transfer.log(source, experiment.config['init_from'])
+  if last_layer.is_wanted(experiment, transfer.replaced):
+    variables = last_layer.fit(experiment, variables, source, workdir)
   return train_state.start_at(
     state, variables, experiment.averaging, experiment.is_frozen
   )

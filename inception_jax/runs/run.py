@@ -6,6 +6,8 @@ model.json           arguments of `models.create_model`
 preprocessing.json   picture to pixels to network input
 labels.json          what each output means: index, synset, name
 training.json        the step at which training ends
+last_layer.json      how a new classifier was fitted, if it was
+features/            what runs that start from this one fit theirs to
 data.json            what tells its data from other data (see `trained_data`)
 checkpoints/STEP/    weights, optimizer, averages (see `checkpoint`)
 metrics.jsonl        losses and accuracies; the same in every repetition

@@ -23,19 +23,19 @@ from inception_jax.runs import (
   announcement,
   checkpoint,
   claim,
-  description,
   fine_tuning,
   foreign_files,
+  last_layer,
   log_file,
   resume,
   run,
+  state_functions,
 )
 from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
 from inception_jax.runtime import agreement, cluster, errors, json_files, paths
-from inception_jax.training import averaging as averaging_lib
-from inception_jax.training import freezing, train_state, watched_step
 from inception_jax.training import loop as loop_lib
+from inception_jax.training import train_state, watched_step
 
 
 def train(
@@ -94,6 +94,8 @@ def _train(
       experiment, epath.Path(workdir), source
     ),
   )
+  if last_layer.is_all(experiment, epath.Path(workdir)):
+    experiment = last_layer.without_steps(experiment)
   writes = cluster.is_main_process()
   directory = _open_directory(experiment, source, workdir, writes)
   with log_file.keep(directory.path) if writes else contextlib.nullcontext():
@@ -121,6 +123,9 @@ def _run(
     metadata.get('lines') if metadata else '',
   )
   agreement.agree('checkpoint', int(state.step))
+  if not experiment.num_train_steps:
+    last_layer.finish(experiment, checkpoints, recorder, state, metadata)
+    return _result(directory, state, recorder)
   draw_fn = lambda: writes and _draw_curves(experiment, directory, recorder)
   loop = _create_loop(experiment, checkpoints, recorder, metadata, draw_fn)
   batches = device.prefetch(experiment.train_batches(int(state.step)))
@@ -142,6 +147,15 @@ def _run(
   if writes:
     logging.info('checkpoints: %s', directory.path / 'checkpoints')
     _save_plots(experiment, directory.path / 'plots', recorder)
+  return _result(directory, state, recorder)
+
+
+def _result(
+  directory: directory_lib.RunDirectory,
+  state: train_state.TrainState,
+  recorder: recorder_lib.Recorder,
+) -> dict[str, Any]:
+  """See `train`."""
   return {
     'workdir': str(directory.path),
     'step': int(state.step),
@@ -222,34 +236,6 @@ def _create_loop(
   draw_fn: Callable[[], None],
 ) -> loop_lib.TrainLoop:
   options = experiment.options
-  eval_step = experiment.create_eval_step()
-  read_averages = jax.jit(averaging_lib.averaged_variables)
-
-  def evaluate_fn(state):
-    variables = {'raw': state.variables}
-    for name, averaged in read_averages(state.averages).items():
-      # Of what is frozen there is no average.
-      variables[name] = freezing.merge(state.variables, averaged)
-    polyak = state.averages.polyak
-    if polyak is not None and not int(polyak.count):
-      del variables['polyak']  # It has not begun.
-    return experiment.evaluate(eval_step, variables)
-
-  def save_fn(state, loop_metadata):
-    if options.check_replicas:
-      train_state.check_replicas(state)
-    metadata = {
-      **loop_metadata,
-      'config': experiment.config,
-      'data': experiment.dataset.identity,
-      'lines': recorder.metrics.text,
-    }
-    if experiment.config['init_from'] is not None:
-      metadata[resume.PREPROCESSING] = description.values(
-        experiment.preprocessing
-      )
-    checkpoints.save(loop_metadata['step'], state, metadata)
-
   return loop_lib.TrainLoop(
     options=loop_lib.LoopOptions(
       num_train_steps=experiment.num_train_steps,
@@ -268,8 +254,8 @@ def _create_loop(
         recorder.folder / 'profile',
       )
     ),
-    evaluate_fn=evaluate_fn,
-    save_fn=save_fn,
+    evaluate_fn=state_functions.create_evaluate_fn(experiment),
+    save_fn=state_functions.create_save_fn(experiment, checkpoints, recorder),
     recorder=recorder,
     metadata=metadata,
     draw_fn=draw_fn,

@@ -1,0 +1,57 @@
+"""What is done with a training state: it is evaluated, and it is saved."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from inception_jax.experiment import experiment as experiment_lib
+from inception_jax.runs import checkpoint, description
+from inception_jax.runs import recorder as recorder_lib
+from inception_jax.training import averaging as averaging_lib
+from inception_jax.training import freezing, loop, train_state
+
+
+def create_evaluate_fn(
+  experiment: experiment_lib.Experiment,
+) -> Callable[[train_state.TrainState], loop.Evaluation]:
+  """From a state to the scores of each kind of weights that it has."""
+  eval_step = experiment.create_eval_step()
+  read_averages = jax.jit(averaging_lib.averaged_variables)
+
+  def evaluate_fn(state):
+    variables = {'raw': state.variables}
+    for name, averaged in read_averages(state.averages).items():
+      # Of what is frozen there is no average.
+      variables[name] = freezing.merge(state.variables, averaged)
+    polyak = state.averages.polyak
+    if polyak is not None and not int(polyak.count):
+      del variables['polyak']  # It has not begun.
+    return experiment.evaluate(eval_step, variables)
+
+  return evaluate_fn
+
+
+def create_save_fn(
+  experiment: experiment_lib.Experiment,
+  checkpoints: checkpoint.Checkpoints,
+  recorder: recorder_lib.Recorder,
+) -> Callable[[train_state.TrainState, Mapping[str, Any]], None]:
+  """Saves a state with the loop's metadata, from which the run resumes."""
+
+  def save_fn(state, loop_metadata):
+    if experiment.options.check_replicas:
+      train_state.check_replicas(state)
+    metadata = {
+      **loop_metadata,
+      'config': experiment.config,
+      'data': experiment.dataset.identity,
+      'lines': recorder.metrics.text,
+    }
+    if experiment.config['init_from'] is not None:
+      metadata[description.PREPROCESSING] = description.values(
+        experiment.preprocessing
+      )
+    checkpoints.save(loop_metadata['step'], state, metadata)
+
+  return save_fn

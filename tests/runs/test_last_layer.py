@@ -1,0 +1,198 @@
+"""Runs that fit the classifier, alone or before they train all."""
+
+import dataclasses
+import json
+import types
+
+from etils import epath
+import jax
+import numpy as np
+import pytest
+import random_runs
+import tiny_config
+
+from inception_jax import profiles
+from inception_jax.data import labels
+from inception_jax.evaluation import answering
+from inception_jax.experiment import experiment as experiment_lib
+from inception_jax.runs import (
+  announcement,
+  checkpoint,
+  last_layer,
+  named_arrays,
+  resume,
+  run,
+  train,
+)
+from inception_jax.runtime import errors
+
+NAME = 'inception_v1_bn_shallow'
+ALONE = ('conv*', 'inception_*')
+
+
+def create_source(class_names):
+  """A run of a tiny network whose weights are drawn by chance."""
+  made = random_runs.random_run(
+    NAME, 32, width=0.05, num_classes=len(class_names), use_aux=False
+  )
+  return dataclasses.replace(
+    made,
+    preprocessing=profiles.profile_of(NAME).preprocessing,
+    labels=labels.from_class_names(class_names),
+  )
+
+
+def config_of(source, freeze=ALONE, **options):
+  config = tiny_config.get_config()
+  config.init_from = str(source)
+  config.freeze = freeze
+  config.model.use_aux = False
+  config.last_layer = options
+  config.data.train_split = 'train[:240]'
+  config.learning_rate = {'schedule': 'constant', 'init_value': 1e-9}
+  config.averaging.polyak_start_epoch = None
+  config.train.num_train_steps = 4
+  return config
+
+
+def log(said):
+  return lambda text, *values: said.append(text % values)
+
+
+@pytest.fixture(scope='module')
+def fitted(tmp_path_factory):
+  """A source, and a run whose classifier was fitted to its features."""
+  folder = tmp_path_factory.mktemp('last_layer')
+  made = create_source(('cat', 'dog', 'owl'))
+  source = random_runs.write(made, folder / 'source')
+  said = []
+  with pytest.MonkeyPatch.context() as patch:
+    for module in (last_layer, announcement):
+      # With a `logging` of its own, since all modules share absl's.
+      patch.setattr(module, 'logging', types.SimpleNamespace(info=log(said)))
+    result = train.train(config_of(source), folder / 'run')
+  return made, folder, result, said
+
+
+def test_only_the_classifier_is_new_and_it_is_right(fitted):
+  made, folder, result, said = fitted
+  loaded = run.load_run(folder / 'run')
+  before, after = (named_arrays.flatten(x.variables) for x in (made, loaded))
+  for name, value in before.items():
+    if 'classifier' not in name:
+      np.testing.assert_array_equal(after[name], value, name)
+  # A random network's features tell digits well; by chance it is 0.1.
+  assert result['step'] == loaded.step == 0 and loaded.weights == 'raw'
+  assert result['evaluation']['raw']['top1'] > 0.5
+  assert len(loaded.labels) == 10
+  report = json.loads((folder / 'run' / last_layer.FILE).read_text())
+  assert report['num_images'] == 240 and report['folds'] == 5
+  (line,) = [x for x in said if 'last layer: ' in x]
+  assert 'by 5 folds: top-1 of what was left out' in line and 'interval' in line
+  assert any('no step: the classifier is fitted exactly' in x for x in said)
+  stored = json.loads((folder / 'run' / 'training.json').read_text())
+  assert stored == {'num_train_steps': 0}
+
+
+def test_the_same_command_again_does_nothing(fitted, monkeypatch):
+  _, folder, result, _ = fitted
+  monkeypatch.setattr(last_layer, 'fit', None)
+  monkeypatch.setattr(experiment_lib.Experiment, 'evaluate', None)
+  config = config_of(folder / 'source')
+  assert train.train(config, folder / 'run') == result
+
+
+def test_features_are_computed_once(fitted, tmp_path, monkeypatch):
+  _, folder, result, _ = fitted
+  kept = list((folder / 'source' / 'features').iterdir())
+  assert len(kept) == 1
+  asked = []
+  real = answering.complete
+
+  def complete(answers, *rest):
+    asked.extend(answers.missing())
+    real(answers, *rest)
+
+  monkeypatch.setattr(answering, 'complete', complete)
+  again = train.train(config_of(folder / 'source'), tmp_path / 'again')
+  assert again['evaluation'] == result['evaluation'] and not asked
+  balanced = config_of(folder / 'source', class_weights='balanced', folds=3)
+  train.train(balanced, tmp_path / 'balanced')
+  assert not asked
+  # Another set of images has features of its own.
+  other = config_of(folder / 'source')
+  other.data.train_split = 'train[:120]'
+  train.train(other, tmp_path / 'other')
+  assert asked == [(0, 120)]
+
+
+def test_a_source_that_cannot_be_written_to(fitted, tmp_path, monkeypatch):
+  _, folder, _, _ = fitted
+  create = last_layer.answers_lib.Answers
+
+  def refuse(place, *rest, **more):
+    if str(place).startswith(str(folder / 'source')):
+      raise errors.InputError('read-only')
+    return create(place, *rest, **more)
+
+  monkeypatch.setattr(last_layer.answers_lib, 'Answers', refuse)
+  config = config_of(folder / 'source')
+  config.data.train_split = 'train[:120]'
+  train.train(config, tmp_path / 'run')
+  assert list((tmp_path / 'run' / 'features').iterdir())
+
+
+def start_of(config, workdir):
+  """The classifier that a run starts training with, and its experiment."""
+  experiment = experiment_lib.create_experiment(config)
+  source = resume.load_source(experiment, epath.Path(workdir))
+  checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints')
+  state, _ = resume.restore_or_init(experiment, checkpoints, source)
+  checkpoints.close()
+  return jax.device_get(state.params['classifier']), experiment
+
+
+def test_all_of_the_network_starts_at_the_fitted_classifier(fitted, tmp_path):
+  _, folder, _, _ = fitted
+  config = config_of(folder / 'source', freeze=None, fit=True)
+  start, experiment = start_of(config, tmp_path)
+  assert experiment.num_train_steps == 4
+  expected = run.load_run(folder / 'run').variables['params']['classifier']
+  jax.tree.map(np.testing.assert_array_equal, start, expected)
+
+
+@pytest.mark.parametrize(
+  'freeze, options', [(ALONE, {'fit': False}), (ALONE[:1], {}), (None, {})]
+)
+def test_else_it_is_trained_from_zero(
+  fitted, tmp_path, monkeypatch, freeze, options
+):
+  _, folder, _, _ = fitted
+  monkeypatch.setattr(last_layer, 'fit', None)
+  config = config_of(folder / 'source', freeze, **options)
+  start, experiment = start_of(config, tmp_path)
+  assert not last_layer.is_all(experiment, epath.Path(tmp_path))
+  assert start['kernel'].shape == (50, 10)
+  assert not start['kernel'].any() and not start['bias'].any()
+
+
+def test_a_run_that_has_begun_to_train_it_goes_on_so(fitted, monkeypatch):
+  _, folder, _, _ = fitted
+  experiment = experiment_lib.create_experiment(config_of(folder / 'source'))
+  workdir = epath.Path(folder / 'run')
+  assert last_layer.is_all(experiment, workdir)
+  monkeypatch.setattr(checkpoint.Checkpoints, 'steps', lambda self: [4])
+  assert not last_layer.is_all(experiment, workdir)
+
+
+def test_what_does_not_fit_is_a_sentence(fitted, tmp_path, monkeypatch):
+  _, folder, _, _ = fitted
+  config = config_of(folder / 'source')
+  with monkeypatch.context() as patch:
+    patch.setattr(last_layer, '_MAX_NUMBERS', 1000)
+    with pytest.raises(errors.InputError, match='too many .*fit=False'):
+      train.train(config, tmp_path / 'run')
+  monkeypatch.setattr(last_layer.cluster, 'num_processes', lambda: 2)
+  experiment = experiment_lib.create_experiment(config)
+  with pytest.raises(errors.InputError, match='in one process'):
+    last_layer._check(experiment, {})
