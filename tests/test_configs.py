@@ -81,6 +81,7 @@ def test_config_trains_a_step(name):
   # test's. One config of each network is stepped at full depth, which the
   # others are built at: all but the depth differs between them.
   config.model.width = 0.05
+  config.freeze = None  # Trained as it is by option.
   if first_with_its_network(name) != name:
     experiment.create_experiment(with_small_data(config))
     config.model.name = SHALLOW[config.model.name]

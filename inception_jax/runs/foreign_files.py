@@ -45,10 +45,12 @@ def check(workdir: epath.PathLike) -> None:
     InputError: if it is no folder, or holds other files and no run.
   """
   workdir = epath.Path(workdir)
+  if not durable.is_local(workdir):
+    return  # An object store has no folders that could be somebody's.
   try:
     if not workdir.exists():
       return
-    if durable.is_local(workdir) and not workdir.is_dir():
+    if not workdir.is_dir():
       raise errors.InputError(
         f'--workdir={workdir} is a file; give the name of a folder'
       )
