@@ -1,4 +1,4 @@
-"""Your own photographs: a new last layer for the authors' network, or all of it.
+"""Your own photographs: a new last layer for the authors' network, or more.
 
 Source: not from the paper. The last layer is a multinomial logistic regression
   on the features below it, fitted exactly. With --config.freeze=None all of the
