@@ -13,7 +13,7 @@ import numpy as np
 
 from inception_jax.data import pictures as pictures_lib
 from inception_jax.runs import run
-from inception_jax.runtime import durable, errors, own_files, paths
+from inception_jax.runtime import durable, errors, own_files, paths, words
 from inception_jax.visualisation import activations as figures
 from inception_jax.visualisation import drawn_names, plots
 from inception_jax.visualisation import features as features_lib
@@ -108,7 +108,9 @@ def _check_end_points(
     if name not in spatial:
       raise errors.InputError(
         f'--end_points={name}: the network has no such activations'
-        + (errors.suggestion(name, spatial) or f'; it has {", ".join(spatial)}')
+        + (
+          errors.suggestion(name, spatial) or f'; it has {words.join(spatial)}'
+        )
       )
 
 

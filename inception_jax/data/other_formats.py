@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from PIL import TiffImagePlugin as tiff
 
+from inception_jax.runtime import words
+
 _CONVERT = 'convert it to JPEG or PNG'
 RAW = (
   'a raw picture of a camera; develop it as JPEG or TIFF, for example with the'
@@ -67,7 +69,7 @@ def describe(data: bytes, formats: Sequence[str]) -> str:
     brands = [data[i : i + 4] for i in (8, *range(16, min(data[3], 64), 4))]
     if b'avif' in brands:
       return _AVIF
-    return _BRANDS.get(brands[0], f'no {", ".join(formats)} picture')
+    return _BRANDS.get(brands[0], f'no {words.join(formats, "or")} picture')
   for start, description in _STARTS.items():
     if data.startswith(start):
       return description
@@ -79,7 +81,7 @@ def describe(data: bytes, formats: Sequence[str]) -> str:
     return 'a web page and no picture; download the picture itself'
   if text.startswith(b'<svg') or b'<svg' in text:
     return f'an SVG drawing; {_CONVERT}'
-  return f'no {", ".join(formats)} picture'
+  return f'no {words.join(formats, "or")} picture'
 
 
 def is_raw_of_camera(image: tiff.TiffImageFile, data: bytes) -> bool:

@@ -16,7 +16,7 @@ from etils import epath
 import numpy as np
 
 from inception_jax.evaluation import crop_views
-from inception_jax.runtime import errors, json_files, read_failures
+from inception_jax.runtime import errors, json_files, read_failures, words
 
 # Also of the pixels that were asked about: raised when those of a crop change.
 _FORMAT = 3
@@ -135,7 +135,8 @@ class Answers:
       if view.num_crops == wanted == 1:
         return place
     raise errors.InputError(
-      f'{self.folder} has no answers of {wanted} crops with {aggregation}'
+      f'{self.folder} has no answers of {words.count(wanted, "crop")} with'
+      f' {aggregation}'
     )
 
   def missing(self) -> list[tuple[int, int]]:

@@ -302,8 +302,8 @@ def _model_arguments(
   if arguments['num_classes'] < num_classes:
     raise errors.InputError(
       f'config.model.num_classes={arguments["num_classes"]} is less than the'
-      f' {num_classes} classes of the data; raise it, or leave it out to have'
-      ' one output for each class'
+      f' {words.count(num_classes, "class", "classes")} of the data; raise it,'
+      ' or leave it out to have one output for each class'
     )
   return arguments
 

@@ -190,7 +190,7 @@ def load_run(
     step = steps[-1]
   elif step not in steps:
     raise errors.InputError(
-      f'{workdir} has no checkpoint {step}; it has {", ".join(map(str, steps))}'
+      f'{workdir} has no checkpoint {step}; it has {words.join(steps)}'
     )
   try:
     arrays, _ = checkpoints.restore(step)

@@ -5,7 +5,7 @@ from typing import Annotated
 import jax.numpy as jnp
 import optax
 
-from inception_jax.runtime import ranges
+from inception_jax.runtime import ranges, words
 
 SCHEDULES = ('staircase', 'polynomial', 'cosine', 'constant')
 Rate = Annotated[float, ranges.Range(1e-12, 1000)]
@@ -153,8 +153,8 @@ def what_never_happens(
     highest = init_value * (num_train_steps - 1) / warmup_steps
     found.append(
       f'config.learning_rate.warmup_epochs={warmup_epochs:g} is'
-      f' {warmup_steps:,} steps and the run ends at step {num_train_steps:,}:'
-      f' the learning rate is at most {highest:g}, never'
+      f' {words.count(warmup_steps, "step")} and the run ends at step'
+      f' {num_train_steps:,}: the learning rate is at most {highest:g}, never'
       f' {init_value:g}; lower it, or train for longer'
     )
   if schedule == 'staircase':
@@ -162,8 +162,8 @@ def what_never_happens(
     if steps_per_fall > num_train_steps - 1:
       found.append(
         f'config.learning_rate.decay_epochs={decay_epochs:g} is'
-        f' {steps_per_fall:,.0f} steps and the run ends at step'
-        f' {num_train_steps:,}: the learning rate never falls; lower it, or'
+        f' {words.count(round(steps_per_fall), "step")} and the run ends at'
+        f' step {num_train_steps:,}: the learning rate never falls; lower it, or'
         ' train for longer'
       )
   return found

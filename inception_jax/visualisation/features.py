@@ -20,7 +20,7 @@ import optax
 
 from inception_jax import models, preprocess
 from inception_jax.data import labels
-from inception_jax.runtime import errors, progress
+from inception_jax.runtime import errors, progress, words
 from inception_jax.training import augment
 from inception_jax.visualisation import drawn_names
 
@@ -101,7 +101,7 @@ def parse_feature(
     raise errors.InputError(
       f'--features={text}: the network has no end point {end_point!r}'
       + (
-        errors.suggestion(end_point, shapes) or f'; it has {", ".join(shapes)}'
+        errors.suggestion(end_point, shapes) or f'; it has {words.join(shapes)}'
       )
     )
   num_channels = shapes[end_point][-1]

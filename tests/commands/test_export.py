@@ -114,7 +114,7 @@ def test_card_of_imported_weights_goes_along(workdir, tmp_path):
   try:
     exporting.export(workdir, 'npz', output=output)
     card.write_text('{')
-    with pytest.raises(errors.InputError, match='card.json cannot be read'):
+    with pytest.raises(errors.InputError, match='card.json is damaged'):
       exporting.export(workdir, 'npz')
   finally:
     card.unlink()

@@ -178,10 +178,10 @@ def test_parse_feature():
     ('conv1:²', "'²' is no channel"),
     ('conv1:one', "'one' is no channel"),
     ('conf1:0', "no end point 'conf1'; did you mean 'conv1'"),
-    ('xyz:0', 'it has conv1, pool1, logits'),
+    ('xyz:0', 'it has conv1, pool1 and logits'),
     ('class:unicorn', "class:unicorn: no class is called 'unicorn'; give"),
     ('class:o', 'fits several classes'),
-    ('class:4', 'only 4 outputs, not 4'),
+    ('class:4', 'number 4 is none of the 4 outputs'),
   ],
 )
 def test_bad_features(text, message):
