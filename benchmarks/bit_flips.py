@@ -34,7 +34,12 @@ import machine  # noqa: E402
 
 from configs import fake_data  # noqa: E402
 from inception_jax.experiment import experiment  # noqa: E402
-from inception_jax.runs import checkpoint, named_arrays, recorder  # noqa: E402
+from inception_jax.runs import (  # noqa: E402
+  checkpoint,
+  named_arrays,
+  pictures,
+  recorder,
+)
 from inception_jax.runs import train as train_lib  # noqa: E402
 from inception_jax.runtime import errors  # noqa: E402
 from inception_jax.visualisation import plots  # noqa: E402
@@ -80,7 +85,8 @@ def one_program():
     mock.patch.object(experiment, 'create_experiment', lambda config: built),
     mock.patch.object(kind, 'create_train_step', lambda self: train_step),
     mock.patch.object(kind, 'create_eval_step', lambda self: eval_step),
-    mock.patch.object(train_lib, 'save_plots'),
+    mock.patch.object(pictures, 'save'),
+    mock.patch.object(pictures, 'record_crops'),
   ):
     yield
 

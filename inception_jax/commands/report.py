@@ -16,7 +16,7 @@ from inception_jax.evaluation import scores
 from inception_jax.report import comparison, figures, text
 from inception_jax.report import contents as contents_lib
 from inception_jax.runtime import agreement, errors, json_files, log, own_files
-from inception_jax.visualisation import drawn_names, plots
+from inception_jax.visualisation import confusions, drawn_names, plots
 
 _FILES = (
   *('report.json', 'report.md', 'table_2.csv', 'table_3.csv'),
@@ -135,7 +135,7 @@ def _figures(
       comparison.kinds_of_errors(contents.result['num_classes']),
     ),
     'reliability': figures.reliability(details.calibration),
-    'confusion': figures.confusion(details.confusions, names),
+    'confusion': confusions.matrix(details.confusions.matrix, names),
     'classes': figures.class_accuracy(details.confusions, names),
     'mistakes': _mistakes_figure(predictions, details.mistakes, names),
   }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from inception_jax import metrics
 from inception_jax.runtime import progress, words
@@ -12,6 +13,8 @@ from inception_jax.runtime import progress, words
 _SECONDS_WITHOUT_BAR = 2.0
 
 Batch = dict[str, jax.Array]
+# `(labels, predictions)`, both int `[n]`.
+CountFn = Callable[[np.ndarray, np.ndarray], None]
 
 
 def evaluate(
@@ -20,15 +23,20 @@ def evaluate(
   batches: Iterable[Batch],
   num_images: int,
   num_batches: int | None = None,
+  used: str | None = None,
+  count_fn: CountFn | None = None,
 ) -> dict[str, dict[str, float]]:
   """Evaluates several sets of weights in one pass over the images.
 
   Args:
-    eval_step: `(variables, batch) -> sums` over all devices.
+    eval_step: `(variables, batch) -> sums` over all devices; and `labels` and
+      `predictions` of its images, -1 for padding, if `count_fn` is given.
     variables: the weights to evaluate, by name.
     batches: every image once, padding masked.
     num_images: number of images that must be counted.
     num_batches: number of batches, for the progress bar; None if unknown.
+    used: name of the weights whose predictions `count_fn` takes.
+    count_fn: takes labels and predictions of some images at a time.
 
   Returns:
     By name of the weights: `top1, top5` (0 to 1), `loss` (nats), `num_images`;
@@ -38,6 +46,7 @@ def evaluate(
     RuntimeError: if the images counted and skipped are not `num_images`.
   """
   totals = {name: {} for name in variables}
+  take = lambda sums: _add(totals, sums, used, count_fn)
   pending = None
   for batch in progress.progress_bar(
     batches,
@@ -50,10 +59,10 @@ def evaluate(
     sums = {name: eval_step(value, batch) for name, value in variables.items()}
     # One batch late, so that the devices never wait for the host.
     if pending is not None:
-      _add(totals, pending)
+      take(pending)
     pending = sums
   if pending is not None:
-    _add(totals, pending)
+    take(pending)
   results = {}
   for name, sums in totals.items():
     counted = int(sums.get('num_images', 0))
@@ -69,7 +78,17 @@ def evaluate(
   return results
 
 
-def _add(totals: dict[str, dict[str, float]], sums: Any) -> None:
+def _add(
+  totals: dict[str, dict[str, float]],
+  sums: Any,
+  used: str | None,
+  count_fn: CountFn | None,
+) -> None:
   for name, values in jax.device_get(sums).items():
+    labels = values.pop('labels', None)
+    predictions = values.pop('predictions', None)
+    if count_fn is not None and name == used:
+      counts = predictions >= 0
+      count_fn(labels[counts], predictions[counts])
     for key, value in values.items():
       totals[name][key] = totals[name].get(key, 0) + value.item()

@@ -164,9 +164,20 @@ class Experiment:
     )
 
   def evaluate(
-    self, eval_step: step_lib.StepFn, variables: Mapping[str, Any]
+    self,
+    eval_step: step_lib.StepFn,
+    variables: Mapping[str, Any],
+    used: str | None = None,
+    count_fn: accuracy.CountFn | None = None,
   ) -> dict[str, dict[str, float]]:
-    """Evaluates several sets of weights on every image once."""
+    """Evaluates several sets of weights on every image once.
+
+    Args:
+      eval_step: see `create_eval_step`.
+      variables: the weights, by name.
+      used: whose predictions `count_fn` takes; None is nobody's.
+      count_fn: see `accuracy.evaluate`.
+    """
     # What is too much is padding, so any number of devices will do.
     num_devices = jax.device_count()
     batch_size = -(-self.options.eval_batch_size // num_devices) * num_devices
@@ -179,6 +190,8 @@ class Experiment:
       device.prefetch(batches),
       len(self.dataset.eval),
       -(-len(self.dataset.eval) // batch_size),
+      used,
+      count_fn,
     )
 
 

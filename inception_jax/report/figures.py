@@ -106,37 +106,6 @@ def reliability(calibration: scores.Calibration) -> mpl_figure.Figure:
   return figure
 
 
-def confusion(
-  found: scores.Confusions, names: Sequence[str]
-) -> mpl_figure.Figure:
-  """The confusion matrix, rows scaled to one; of classes with pictures."""
-  kept = np.flatnonzero(found.num_images)
-  matrix = found.matrix[np.ix_(kept, kept)].astype(float)
-  matrix /= found.num_images[kept][:, None]
-  side = min(max(4.0, 0.4 * len(kept)), 10.0)
-  figure = mpl_figure.Figure(figsize=(side + 1.6, side), layout='constrained')
-  axes = figure.subplots()
-  drawn = axes.imshow(matrix, 'viridis', vmin=0, vmax=1)
-  axes.set(xlabel='predicted class', ylabel='class')
-  if len(kept) <= _MAX_NAMED_CLASSES:
-    short = _shortened(names, kept)
-    axes.set_xticks(range(len(kept)), short, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(kept)), short, fontsize=8)
-    counts = found.matrix[np.ix_(kept, kept)]
-    for i, j in np.argwhere(counts):
-      axes.text(
-        j,
-        i,
-        counts[i, j],
-        ha='center',
-        va='center',
-        fontsize=7,
-        color='black' if matrix[i, j] > 0.5 else 'white',
-      )
-  figure.colorbar(drawn, ax=axes, label='share of the class')
-  return figure
-
-
 def _shortened(names: Sequence[str], kept: np.ndarray) -> list[str]:
   """Names of some classes, which are the same in all figures."""
   short = drawn_names.distinct(names, _NAME_WIDTH)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import struct
 import time
 
 from absl import logging
@@ -12,10 +13,10 @@ from inception_jax.runtime import durable, errors
 
 
 class Events:
-  """Writes scalars for TensorBoard.
+  """Writes scalars and pictures for TensorBoard.
 
-  They repeat what `metrics.jsonl` and `timing.jsonl` hold, so when they cannot
-  be written there is a warning, and none are written any more.
+  The scalars repeat what `metrics.jsonl` and `timing.jsonl` hold, so when they
+  cannot be written there is a warning, and none are written any more.
 
   Args:
     folder: made if need be.
@@ -46,6 +47,20 @@ class Events:
 
     try:
       self._write(step, summary=summary.scalar(name, value))
+    except OSError as error:
+      self._give_up(error)
+
+  def add_picture(self, name: str, png: bytes, step: int) -> None:
+    from tensorboardX.proto import summary_pb2
+
+    # Big-endian, after the signature and the head of the first chunk.
+    width, height = struct.unpack('>II', png[16:24])
+    image = summary_pb2.Summary.Image(
+      height=height, width=width, colorspace=3, encoded_image_string=png
+    )
+    value = summary_pb2.Summary.Value(tag=name, image=image)
+    try:
+      self._write(step, summary=summary_pb2.Summary(value=[value]))
     except OSError as error:
       self._give_up(error)
 

@@ -19,7 +19,7 @@ from inception_jax.data import device
 from inception_jax.evaluation import answering, crop_views, scores
 from inception_jax.evaluation import answers as answers_lib
 from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.runs import checkpoint, run, state_functions
+from inception_jax.runs import checkpoint, pictures, run, state_functions
 from inception_jax.runs import recorder as recorder_lib
 from inception_jax.runtime import cluster, errors, json_files, read_failures
 from inception_jax.training import averaging, last_layer, train_state
@@ -86,10 +86,14 @@ def finish(
   """
   try:
     if not metadata:
-      results = state_functions.create_evaluate_fn(experiment)(state)
+      confusions = pictures.Confusions(experiment)
+      results = state_functions.create_evaluate_fn(experiment, confusions.add)(
+        state
+      )
       if not all(map(math.isfinite, results['raw'].values())):
         raise errors.NotFiniteError('the evaluation is not finite', None)
       recorder.evaluation(0, results)
+      confusions.record(recorder, 0)
       recorder.flush(sync=True)
       save_fn = state_functions.create_save_fn(
         experiment, checkpoints, recorder

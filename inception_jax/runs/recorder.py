@@ -70,6 +70,11 @@ class Recorder:
     self._timing.append({'step': step, **values})
     self._scalars('timing', step, values)
 
+  def picture(self, name: str, png: bytes, step: int) -> None:
+    """Adds the contents of a PNG file to the events."""
+    if self._events is not None:
+      self._events.add_picture(name, png, step)
+
   def last_evaluation(self) -> dict[str, Any]:
     """Results of the newest evaluation, empty before the first."""
     found = {}

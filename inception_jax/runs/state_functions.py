@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from inception_jax.evaluation import accuracy
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import checkpoint, description
 from inception_jax.runs import recorder as recorder_lib
@@ -14,8 +15,15 @@ from inception_jax.training import freezing, loop, train_state
 
 def create_evaluate_fn(
   experiment: experiment_lib.Experiment,
+  count_fn: accuracy.CountFn,
 ) -> Callable[[train_state.TrainState], loop.Evaluation]:
-  """From a state to the scores of each kind of weights that it has."""
+  """From a state to the scores of each kind of weights that it has.
+
+  Args:
+    experiment: of the run.
+    count_fn: takes labels and predictions of the images at the end, with the
+      weights that the run is used with.
+  """
   eval_step = experiment.create_eval_step()
   read_averages = jax.jit(averaging_lib.averaged_variables)
 
@@ -27,7 +35,12 @@ def create_evaluate_fn(
     polyak = state.averages.polyak
     if polyak is not None and not int(polyak.count):
       del variables['polyak']  # It has not begun.
-    return experiment.evaluate(eval_step, variables)
+    if int(state.step) < experiment.num_train_steps:
+      return experiment.evaluate(eval_step, variables)
+    used = averaging_lib.default_kind(
+      experiment.config['averaging'].get('inference_weights'), variables
+    )
+    return experiment.evaluate(eval_step, variables, used, count_fn)
 
   return evaluate_fn
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 import contextlib
 import dataclasses
 import json
-import math
 import shlex
 from typing import Any
 
@@ -12,13 +11,10 @@ from absl import logging
 from etils import epath
 from flax import traverse_util
 import jax
-import jax.numpy as jnp
 import ml_collections
-import numpy as np
 
 from inception_jax.data import dataset, device, labels
 from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.experiment import preview
 from inception_jax.runs import (
   announcement,
   checkpoint,
@@ -27,6 +23,7 @@ from inception_jax.runs import (
   foreign_files,
   last_layer,
   log_file,
+  pictures,
   resume,
   run,
   state_functions,
@@ -126,12 +123,23 @@ def _run(
   if not experiment.num_train_steps:
     last_layer.finish(experiment, checkpoints, recorder, state, metadata)
     return _result(directory, state, recorder)
-  draw_fn = lambda: writes and _draw_curves(experiment, directory, recorder)
-  loop = _create_loop(experiment, checkpoints, recorder, metadata, draw_fn)
+  plots, confusions = directory.path / 'plots', pictures.Confusions(experiment)
+  loop = _create_loop(
+    experiment,
+    checkpoints,
+    recorder,
+    metadata,
+    lambda: writes and pictures.draw_curves(experiment, plots, recorder),
+    confusions,
+  )
   batches = device.prefetch(experiment.train_batches(int(state.step)))
   try:
+    if writes and not metadata:
+      pictures.record_crops(experiment, recorder)
     with jax.debug_nans(experiment.options.debug_nans):
       state = loop.run(state, batches)
+    if writes:
+      confusions.record(recorder, int(state.step))
   except BaseException as error:
     if isinstance(error, errors.NotFiniteError):
       remedy = _remedy_of_not_finite(
@@ -146,7 +154,7 @@ def _run(
   _close(recorder, checkpoints)
   if writes:
     logging.info('checkpoints: %s', directory.path / 'checkpoints')
-    _save_plots(experiment, directory.path / 'plots', recorder)
+    pictures.save(experiment, plots, recorder)
   return _result(directory, state, recorder)
 
 
@@ -234,6 +242,7 @@ def _create_loop(
   recorder: recorder_lib.Recorder,
   metadata: Mapping[str, Any],
   draw_fn: Callable[[], None],
+  confusions: pictures.Confusions,
 ) -> loop_lib.TrainLoop:
   options = experiment.options
   return loop_lib.TrainLoop(
@@ -254,85 +263,9 @@ def _create_loop(
         recorder.folder / 'profile',
       )
     ),
-    evaluate_fn=state_functions.create_evaluate_fn(experiment),
+    evaluate_fn=state_functions.create_evaluate_fn(experiment, confusions.add),
     save_fn=state_functions.create_save_fn(experiment, checkpoints, recorder),
     recorder=recorder,
     metadata=metadata,
     draw_fn=draw_fn,
-  )
-
-
-def _draw_curves(
-  experiment: experiment_lib.Experiment,
-  directory: directory_lib.RunDirectory,
-  recorder: recorder_lib.Recorder,
-) -> None:
-  """Saves the learning curves so far; training goes on without them."""
-  try:
-    _save_curves(experiment, directory.path / 'plots', recorder)
-  except OSError as error:
-    logging.warning(
-      'the learning curves cannot be drawn yet (%s)', errors.first_line(error)
-    )
-
-
-def _save_curves(
-  experiment: experiment_lib.Experiment,
-  folder: epath.Path,
-  recorder: recorder_lib.Recorder,
-) -> None:
-  # Slow to import, and only the main process draws.
-  from inception_jax.visualisation import plots
-
-  folder.mkdir(parents=True, exist_ok=True)
-  plots.save_figure(
-    plots.learning_curves(
-      recorder.metrics, math.log(experiment.model.num_classes)
-    ),
-    folder / 'learning_curves.png',
-  )
-
-
-def _save_plots(
-  experiment: experiment_lib.Experiment,
-  folder: epath.Path,
-  recorder: recorder_lib.Recorder,
-) -> None:
-  """Saves the plots; the run is whole without them."""
-  try:
-    save_plots(experiment, folder, recorder)
-  except OSError as error:
-    raise errors.cannot_write(
-      folder,
-      error,
-      f'the run is trained and saved; {errors.remedy_of_writing(error)} and run'
-      ' the same command again for its plots',
-      errors.PartialError,
-    ) from error
-  logging.info('plots: %s', folder)
-
-
-def save_plots(
-  experiment: experiment_lib.Experiment,
-  folder: epath.Path,
-  recorder: recorder_lib.Recorder,
-) -> None:
-  """Learning curves, learning rate, and what the network really sees."""
-  from inception_jax.visualisation import drawn_names, plots
-
-  _save_curves(experiment, folder, recorder)
-  # A long schedule is drawn from 2,000 of its steps.
-  steps = np.linspace(
-    0, experiment.num_train_steps - 1, min(experiment.num_train_steps, 2000)
-  ).astype(np.int32)
-  rates = np.asarray(jax.vmap(experiment.learning_rate_fn)(jnp.asarray(steps)))
-  plots.save_figure(
-    plots.learning_rate(steps / experiment.steps_per_epoch, rates),
-    folder / 'learning_rate.png',
-  )
-  images, classes = preview.training_crops(experiment, step=0, count=32)
-  short = drawn_names.distinct(experiment.dataset.class_names, 18)
-  names = [short[label] for label in classes]
-  plots.save_figure(
-    plots.image_grid(images, names), folder / 'training_crops.png'
   )

@@ -221,13 +221,16 @@ def create_eval_step(
 
   Returns:
     `(variables, batch) -> sums` for one device under `AXIS`; the sums of
-    `metrics.classification_sums` over all devices, and `num_skipped`.
+    `metrics.classification_sums` over all devices, and `num_skipped`; and
+    of the images of all devices `labels` and `predictions`, -1 for padding.
   """
 
   def eval_step(variables, batch):
     logits = logits_fn(variables, batch['image'])
     sums = metrics.classification_sums(logits, batch['label'], batch['mask'])
     sums['num_skipped'] = batch['skipped'].sum(dtype=jnp.int32)
-    return lax.psum(sums, AXIS)
+    predictions = jnp.where(batch['mask'], logits.argmax(-1), -1)
+    answers = {'labels': batch['label'], 'predictions': predictions}
+    return {**lax.psum(sums, AXIS), **lax.all_gather(answers, AXIS)}
 
   return eval_step

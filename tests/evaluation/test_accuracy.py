@@ -106,3 +106,25 @@ def test_many_float32_sums_are_added_without_loss():
     eval_step, {'raw': {'top1': 1}}, [large] + [batch] * 99, 100
   )
   assert result['raw']['loss'] == (2**24 + 99) / 100
+
+
+def test_predictions_of_the_weights_that_are_used_are_counted():
+  def answering(variables, batch):
+    predictions = np.where(batch['mask'], variables['top1'], -1)
+    labels = np.arange(len(batch['mask']))
+    return {
+      **eval_step(variables, batch),
+      'labels': labels,
+      'predictions': predictions,
+    }
+
+  taken = []
+  weights = {'raw': {'top1': 1}, 'ema': {'top1': 0}}
+  plain = accuracy.evaluate(answering, weights, Batches(), 18)
+  found = accuracy.evaluate(
+    answering, weights, Batches(), 18, None, 'ema', lambda *x: taken.append(x)
+  )
+  assert found == plain
+  labels, predictions = (np.concatenate(x) for x in zip(*taken, strict=True))
+  assert labels.tolist() == 4 * [0, 1, 2, 3] + [0, 1]
+  assert predictions.tolist() == 18 * [0]

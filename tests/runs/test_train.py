@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 from PIL import Image
 import pytest
 from same_runs import assert_same_run, final_arrays
+from tensorboard_events import pictures as pictures_of
 from tensorboard_events import scalars
 import tiny_config
 
@@ -24,8 +25,8 @@ from inception_jax.commands import evaluate
 from inception_jax.data import crop_rules, labels
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import protocol as protocol_lib
-from inception_jax.experiment import experiment, overrides
-from inception_jax.runs import directory, resume, run, train
+from inception_jax.experiment import experiment, overrides, preview
+from inception_jax.runs import directory, pictures, resume, run, train
 from inception_jax.runtime import errors, locks
 from inception_jax.training import loop
 from inception_jax.visualisation import plots
@@ -78,6 +79,45 @@ def test_tensorboard_events_repeat_the_metrics(trained):
   for line in lines(workdir):
     for name, value in line.get('train', {}).items():
       assert events[f'train/{name}', line['step']] == pytest.approx(value)
+
+
+def test_tensorboard_shows_the_first_crops_and_the_confusions(trained):
+  workdir, result = trained
+  found = pictures_of(workdir / 'tensorboard')
+  assert sorted(found) == [('confusion', 12), ('training_crops', 1)]
+  built = experiment.create_experiment(tiny_config.get_config())
+  crops, _ = preview.training_crops(built, step=0, count=32)
+  assert len(crops) == 8  # A batch.
+  np.testing.assert_array_equal(
+    found['training_crops', 1], np.concatenate(crops, axis=1)
+  )
+  picture = found['confusion', 12]
+  assert min(picture.shape[:2]) > 300 and len(np.unique(picture)) > 20
+
+
+def test_confusions_are_those_of_the_weights_that_are_used(
+  trained, tmp_path, monkeypatch
+):
+  workdir = tmp_path / 'run'
+  shutil.copytree(trained[0], workdir)
+  shutil.rmtree(workdir / 'checkpoints/12')
+  kept = []
+  record = pictures.Confusions.record
+  monkeypatch.setattr(
+    pictures.Confusions,
+    'record',
+    lambda self, *x: kept.append(self.counts) or record(self, *x),
+  )
+  config = tiny_config.get_config()
+  config.averaging.inference_weights = 'raw'
+  result = train.train(config, workdir)
+  (counts,) = kept
+  assert counts.sum() == 360 and counts.shape == (10, 10)
+  scores = result['evaluation']
+  assert np.trace(counts) / 360 == scores['raw']['top1']
+  # What is resumed has its crops already.
+  steps = [x for x in pictures_of(workdir / 'tensorboard') if 'crops' in x[0]]
+  assert steps == [('training_crops', 1)]
 
 
 def test_plots_are_pictures(trained):
@@ -275,7 +315,7 @@ def test_bad_requests_of_a_run(trained, tmp_path):
   workdir, _ = trained
   with pytest.raises(errors.InputError, match='--protocol must be one of'):
     protocol_lib.Protocol('twenty_crop')
-  with pytest.raises(errors.InputError, match="raw, ema, polyak, not 'x'"):
+  with pytest.raises(errors.InputError, match="raw, ema or polyak, not 'x'"):
     run.load_run(workdir, 'x')
   with pytest.raises(errors.InputError, match='no checkpoint 5; it has'):
     run.load_run(workdir, step=5)

@@ -184,7 +184,7 @@ def eval_sums():
     step_lib.create_eval_step(crop_views.create_logits_fn(model, PREPROCESSING))
   )
   sums = eval_step(state.variables, device.shard(eval_inputs()))
-  return {name: value.item() for name, value in sums.items()}
+  return {name: value.item() for name, value in sums.items() if not value.ndim}
 
 
 def main(folder):
@@ -505,9 +505,16 @@ def test_evaluation_leaves_its_variables_alone():
   eval_step = step_lib.parallelize_eval_step(
     step_lib.create_eval_step(crop_views.create_logits_fn(model, PREPROCESSING))
   )
-  first = eval_step(state.variables, device.shard(eval_inputs()))
+  inputs = eval_inputs()
+  first = eval_step(state.variables, device.shard(inputs))
+  logits, _ = model.apply(state.variables, PREPROCESSING(inputs['image']))
+  expected = np.where(inputs['mask'], logits.argmax(-1), -1)
+  assert len(np.unique(expected)) > 1 and -1 in expected
+  np.testing.assert_array_equal(first['predictions'].ravel(), expected)
+  np.testing.assert_array_equal(first['labels'].ravel(), inputs['label'])
   again = eval_step(state.variables, device.shard(eval_inputs()))
-  assert flat(first) == flat(again)
+  for name, value in flat(first).items():
+    np.testing.assert_array_equal(value, flat(again)[name])
 
 
 def initial_state(seed, averaging=None):

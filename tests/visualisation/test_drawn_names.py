@@ -16,6 +16,7 @@ from inception_jax.visualisation import (
   fonts,
   plots,
 )
+from inception_jax.visualisation import confusions as confusions_lib
 
 ODD = odd_names.NAMES
 
@@ -68,7 +69,7 @@ def test_figures_show_odd_names_as_they_are():
   )
   for figure in (
     plots.image_grid([image] * count, drawn_names.distinct(ODD, 18)),
-    figures.confusion(confusions, ODD),
+    confusions_lib.matrix(confusions.matrix, ODD),
     figures.class_accuracy(confusions, ODD),
     heatmap,
   ):
@@ -117,6 +118,6 @@ def test_a_class_has_one_name_in_all_figures():
   confusions.add(log_probs, np.array([0, 1, 2, 2]))
   (axes,) = figures.class_accuracy(confusions, names).axes
   bars = {x.get_text().rpartition(' ')[0] for x in axes.get_yticklabels()}
-  axes = figures.confusion(confusions, names).axes[0]
+  axes = confusions_lib.matrix(confusions.matrix, names).axes[0]
   assert bars == {x.get_text() for x in axes.get_yticklabels()}
   assert bars == {'(no name) [0]', 'b', '(no name) [2]'}
