@@ -159,9 +159,11 @@ def _resolve_member(
   """As `_resolve`, of what a member differs in: NAME, and SECTION and FIELD."""
   name, *rest = path[2:]
   if rest and rest[0] not in config_lib.SECTIONS:
+    near = field_table.nearest('.'.join(rest), config_lib.SECTIONS)
     raise errors.InputError(
-      f'config.ensemble.members.{name}.{rest[0]} is no section of fields'
-      f'{errors.suggestion(rest[0], config_lib.SECTIONS)}'
+      f'config.ensemble.members.{name}.{rest[0]} is no section of fields; the'
+      f' sections are {words.join(config_lib.SECTIONS)}'
+      + (f'; did you mean {near!r}?' if near else '')
     )
   if len(rest) < 2:
     return (*_MEMBERS, name, *rest), None

@@ -163,7 +163,7 @@ def what_never_happens(
       found.append(
         f'config.learning_rate.decay_epochs={decay_epochs:g} is'
         f' {words.count(round(steps_per_fall), "step")} and the run ends at'
-        f' step {num_train_steps:,}: the learning rate never falls; lower it, or'
-        ' train for longer'
+        f' step {num_train_steps:,}: the learning rate never falls; lower it,'
+        ' or train for longer'
       )
   return found
