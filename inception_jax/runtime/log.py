@@ -9,7 +9,7 @@ import sys
 
 from absl import logging
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, progress
 
 _PACKAGE = str(pathlib.Path(__file__).parent.parent)
 
@@ -25,9 +25,21 @@ def configure() -> None:
   handler = logging.get_absl_handler()
   handler.addFilter(is_shown)
   handler.setFormatter(Formatter())
+  _set_bars_aside(handler.python_handler)
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):  # Not in a notebook.
       stream.reconfigure(errors='backslashreplace')
+
+
+def _set_bars_aside(handler: std_logging.Handler) -> None:
+  """Lets a handler write its lines above the progress bars."""
+  emit = handler.emit
+
+  def emit_aside(record: std_logging.LogRecord) -> None:
+    with progress.aside():
+      emit(record)
+
+  handler.emit = emit_aside
 
 
 class Formatter(logging.PythonFormatter):
@@ -55,7 +67,7 @@ def is_shown(record: std_logging.LogRecord) -> bool:
 
 def say(text: str) -> None:
   """Prints to standard error; a full disk there stops nothing."""
-  with contextlib.suppress(OSError):
+  with contextlib.suppress(OSError), progress.aside():
     print(errors.printable(text), file=sys.stderr, flush=True)
 
 

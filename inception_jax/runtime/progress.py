@@ -1,7 +1,8 @@
 """Progress bars: how far long work is, and how long it will still take."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 import contextlib
+import io
 import sys
 from typing import Any
 
@@ -15,9 +16,16 @@ _SECONDS_IN_FILE = 10.0
 
 
 class _StandardError:
-  """Standard error; what cannot be written there stops nothing."""
+  """Standard error; what cannot be written there stops nothing.
+
+  On terminals, and in notebooks, a bar is drawn over itself. In a file each of
+  its states is a line.
+  """
 
   def write(self, text: str) -> None:
+    if isinstance(sys.stderr, io.TextIOWrapper) and not _is_terminal():
+      text = text.strip()
+      text = text and f'{text}\n'
     with contextlib.suppress(OSError):
       sys.stderr.write(text)
 
@@ -27,6 +35,26 @@ class _StandardError:
 
   def __getattr__(self, name: str) -> Any:
     return getattr(sys.stderr, name)
+
+
+_STANDARD_ERROR = _StandardError()
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+  """Takes all bars off the terminal, for lines that are written inside."""
+  if not _is_terminal():
+    yield
+    return
+  with tqdm.tqdm.external_write_mode(file=_STANDARD_ERROR):
+    yield
+
+
+def _is_terminal() -> bool:
+  # Nothing at all under pythonw, and closed by `2>&-`.
+  with contextlib.suppress(AttributeError, ValueError):
+    return sys.stderr.isatty()
+  return False
 
 
 def progress_bar(
@@ -55,7 +83,6 @@ def progress_bar(
   Returns:
     The bar.
   """
-  is_terminal = sys.stderr.isatty()
   return tqdm.tqdm(
     iterable,
     desc=errors.on_one_line(desc),
@@ -65,7 +92,7 @@ def progress_bar(
     unit_scale=unit_scale,
     disable=disable,
     delay=delay,
-    file=_StandardError(),
-    mininterval=_SECONDS_ON_TERMINAL if is_terminal else _SECONDS_IN_FILE,
+    file=_STANDARD_ERROR,
+    mininterval=_SECONDS_ON_TERMINAL if _is_terminal() else _SECONDS_IN_FILE,
     dynamic_ncols=True,
   )
