@@ -16,6 +16,7 @@ _OWN = frozenset(
     'data.json',
     'features',
     'labels.json',
+    'last_layer',
     'last_layer.json',
     'metrics.jsonl',
     'model.json',
@@ -26,6 +27,7 @@ _OWN = frozenset(
     'timing.jsonl',
     'train.log',
     'training.json',
+    'used.json',
   }
 )
 # What shells and schedulers write before a command begins, such as nohup.out.

@@ -33,6 +33,14 @@ _CLASSIFIER = 'classifier'
 _MAX_NUMBERS = 200_000 * 1024
 
 
+def is_fitted(experiment: experiment_lib.Experiment) -> bool:
+  """Whether a run that starts from another has its classifier fitted."""
+  return (
+    experiment.last_layer.fit is not False
+    and experiment.trains_classifier_alone
+  )
+
+
 def is_all(experiment: experiment_lib.Experiment, workdir: epath.Path) -> bool:
   """Whether fitting the classifier is all that a run does.
 
@@ -42,9 +50,7 @@ def is_all(experiment: experiment_lib.Experiment, workdir: epath.Path) -> bool:
     experiment: of the run.
     workdir: its run directory.
   """
-  if experiment.last_layer.fit is False:
-    return False
-  if not experiment.trains_classifier_alone:
+  if not is_fitted(experiment):
     return False
   folder = workdir / 'checkpoints'
   if not read_failures.exists(folder):
@@ -106,21 +112,6 @@ def finish(
       checkpoints.close()
   top1 = recorder.last_evaluation()['raw']['top1']
   logging.info('top-1 of the evaluation: %.2f %%', 100 * top1)
-
-
-def is_wanted(
-  experiment: experiment_lib.Experiment, replaced: tuple[str, ...]
-) -> bool:
-  """Whether a run that starts from another begins with a fitted classifier.
-
-  Args:
-    experiment: of the new run.
-    replaced: modules that start anew, see `fine_tuning.Transfer`.
-  """
-  fits = experiment.last_layer.fit
-  if fits and _CLASSIFIER in replaced:
-    return True
-  return fits is not False and experiment.trains_classifier_alone
 
 
 def fit(

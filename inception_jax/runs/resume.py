@@ -169,7 +169,7 @@ def _start_at(
     state.variables, source, experiment.dataset.class_names
   )
   transfer.log(source, experiment.config['init_from'])
-  if last_layer.is_wanted(experiment, transfer.replaced):
+  if last_layer.is_fitted(experiment):
     variables = last_layer.fit(experiment, variables, source, workdir)
   return train_state.start_at(
     state, variables, experiment.averaging, experiment.is_frozen

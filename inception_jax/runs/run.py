@@ -7,6 +7,8 @@ preprocessing.json   picture to pixels to network input
 labels.json          what each output means: index, synset, name
 training.json        the step at which training ends
 last_layer.json      how a new classifier was fitted, if it was
+last_layer/          in a run of two steps, the run of the first
+used.json            and which of the two is used
 features/            what runs that start from this one fit theirs to
 data.json            what tells its data from other data (see `trained_data`)
 checkpoints/STEP/    weights, optimizer, averages (see `checkpoint`)
@@ -23,6 +25,7 @@ import functools
 import hashlib
 from typing import Any
 
+from absl import logging
 from etils import epath
 from flax import traverse_util
 import jax
@@ -47,6 +50,9 @@ REMEDY = (
   "run the run's training command again, which writes that file anew, or import"
   ' the weights again'
 )
+# Of a run in two steps: see `two_steps`.
+FIRST_STEP = 'last_layer'
+USED = 'used.json'
 _TOP_K = 5
 _BATCH_SIZE = 32
 # Where each kind of weights lies in a checkpoint.
@@ -169,7 +175,8 @@ def load_run(
 
   Args:
     workdir: made by training.
-    weights: 'raw', 'ema' or 'polyak'; None is what the run's config names as
+    weights: 'raw', 'ema' or 'polyak'. None is, of a run whose classifier was
+      fitted first and is better alone, that; and else what the run's config names as
       `averaging.inference_weights`, once that has begun, or else 'ema' where
       the run keeps it, or 'raw'.
     step: which checkpoint; None is the newest.
@@ -181,6 +188,8 @@ def load_run(
     InputError: if `workdir` is no run directory, or has no such weights.
   """
   workdir = epath.Path(paths.expand(workdir, '--workdir'))
+  if weights is None and step is None:
+    workdir = _used(workdir)
   config = read_config(workdir)  # Says so if this is no run directory.
   checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
   steps = checkpoints.steps()
@@ -228,6 +237,17 @@ def load_run(
     step=step,
     digest=_digest(parts, weights, arrays),
   )
+
+
+def _used(workdir: epath.Path) -> epath.Path:
+  """The run directory that is used: in a run of two steps, the better one."""
+  stored = json_files.read_dict_or_none(workdir / USED) or {}
+  if stored.get('run') != FIRST_STEP:
+    return workdir
+  logging.info(
+    '%s is used, whose top-1 was at least that of %s', FIRST_STEP, workdir
+  )
+  return workdir / FIRST_STEP
 
 
 def digest_of(parts: Mapping[str, Any], variables: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 import contextlib
 import dataclasses
 import json
-import shlex
 from typing import Any
 
 from absl import logging
@@ -23,14 +22,22 @@ from inception_jax.runs import (
   foreign_files,
   last_layer,
   log_file,
+  not_finite,
   pictures,
   resume,
   run,
   state_functions,
+  two_steps,
 )
 from inception_jax.runs import directory as directory_lib
 from inception_jax.runs import recorder as recorder_lib
-from inception_jax.runtime import agreement, cluster, errors, json_files, paths
+from inception_jax.runtime import (
+  agreement,
+  cluster,
+  errors,
+  json_files,
+  paths,
+)
 from inception_jax.training import loop as loop_lib
 from inception_jax.training import train_state, watched_step
 
@@ -98,7 +105,27 @@ def _train(
   with log_file.keep(directory.path) if writes else contextlib.nullcontext():
     if writes:
       announcement.announce(experiment, directory.path, changes)
-    return _run(experiment, source, directory, writes)
+    if not two_steps.is_wanted(experiment):
+      return _run(experiment, source, directory, writes)
+    if source is not None:
+      source = _fit_first(experiment, source, directory.path, writes)
+    result = _run(experiment, source, directory, writes)
+    if writes:
+      two_steps.choose(experiment, directory.path, result['evaluation'])
+    return result
+
+
+def _fit_first(
+  experiment: experiment_lib.Experiment,
+  source: run.Run,
+  workdir: epath.Path,
+  writes: bool,
+) -> run.Run:
+  """Makes the run of the fitted classifier, from which the rest starts."""
+  first = two_steps.first_step(experiment)
+  folder = workdir / run.FIRST_STEP
+  _run(first, source, _open_directory(first, source, folder, writes), writes)
+  return fine_tuning.load_source(folder, None, experiment.model)
 
 
 def _run(
@@ -142,9 +169,7 @@ def _run(
       confusions.record(recorder, int(state.step))
   except BaseException as error:
     if isinstance(error, errors.NotFiniteError):
-      remedy = _remedy_of_not_finite(
-        experiment, directory.path, error.last_good
-      )
+      remedy = not_finite.remedy(experiment, directory.path, error.last_good)
       error.args = (f'{error}; {remedy}',)
     if lost := cluster.lost(error):
       recorder.close()
@@ -169,23 +194,6 @@ def _result(
     'step': int(state.step),
     'evaluation': recorder.last_evaluation(),
   }
-
-
-def _remedy_of_not_finite(
-  experiment: experiment_lib.Experiment,
-  workdir: epath.Path,
-  last_good: int | None,
-) -> str:
-  """What to give, since the run's own folder keeps its config."""
-  rate = experiment.config['learning_rate']['init_value'] / 2
-  more = f'--config.learning_rate.init_value={rate:g}'
-  if last_good is not None:
-    more = f'{shlex.quote(f"--config.init_from={workdir}")} {more}'
-  return (
-    'this folder keeps its config, so train in a new one with a lower learning'
-    f' rate: --workdir=NEW {more}, or a longer'
-    ' --config.learning_rate.warmup_epochs'
-  )
 
 
 def _close(

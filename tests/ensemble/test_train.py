@@ -1,15 +1,19 @@
 """Tests of the training of several runs."""
 
+import shlex
+
+from etils import epath
 import jax
 import numpy as np
 import pytest
 import tiny_config
 
 from configs import ensemble as paper_config
+from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.ensemble import train as train_ensemble
 from inception_jax.experiment import config as config_lib
-from inception_jax.experiment import experiment
-from inception_jax.runs import train
+from inception_jax.experiment import experiment, overrides
+from inception_jax.runs import not_finite, train
 from inception_jax.runtime import errors, locks
 
 
@@ -143,3 +147,18 @@ def test_the_papers_seven():
   widths = [member['model']['width'] for member in members.values()]
   assert sorted(widths)[:6] == [1.0] * 6 and max(widths) > 1
   assert {m['train']['init_seed'] for m in members.values()} == {0}
+
+
+def test_the_remedy_of_a_member_that_diverges_is_for_it_alone(tmp_path):
+  _, members = train_ensemble.member_configs(config())
+  folder = epath.Path(tmp_path)
+  ensemble_folder.describe(folder, list(members))
+  built = experiment.create_experiment(members['wide'])
+  text = not_finite.remedy(built, folder / 'wide', 3)
+  assert text.startswith(f'move {tmp_path}/wide away, and add --config.')
+  change = next(x for x in shlex.split(text) if x.startswith('--config'))
+  changed = overrides.apply(config(), overrides.take([change])[1])
+  _, after = train_ensemble.member_configs(changed)
+  rates = {k: x['learning_rate']['init_value'] for k, x in after.items()}
+  rate = members['wide']['learning_rate']['init_value']
+  assert rates == {'m1': rate, 'm2': rate, 'wide': rate / 2}

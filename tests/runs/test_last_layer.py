@@ -23,6 +23,7 @@ from inception_jax.runs import (
   resume,
   run,
   train,
+  two_steps,
 )
 from inception_jax.runtime import errors
 
@@ -152,13 +153,48 @@ def start_of(config, workdir):
   return jax.device_get(state.params['classifier']), experiment
 
 
-def test_all_of_the_network_starts_at_the_fitted_classifier(fitted, tmp_path):
+@pytest.fixture(scope='module')
+def tuned(fitted, tmp_path_factory):
+  """A run that fits the classifier first, and then trains all."""
   _, folder, _, _ = fitted
+  workdir = tmp_path_factory.mktemp('two_steps') / 'run'
   config = config_of(folder / 'source', freeze=None, fit=True)
-  start, experiment = start_of(config, tmp_path)
-  assert experiment.num_train_steps == 4
-  expected = run.load_run(folder / 'run').variables['params']['classifier']
-  jax.tree.map(np.testing.assert_array_equal, start, expected)
+  return config, workdir, train.train(config, workdir)
+
+
+def test_all_of_the_network_starts_at_the_fitted_classifier(fitted, tuned):
+  _, folder, alone, _ = fitted
+  _, workdir, result = tuned
+  expected = run.load_run(folder / 'run').variables
+  first = run.load_run(workdir / 'last_layer')
+  jax.tree.map(np.testing.assert_array_equal, first.variables, expected)
+  assert result['step'] == 4
+  after = run.load_run(workdir, 'raw').variables['params']['classifier']
+  for name, value in after.items():  # The rate is almost nothing.
+    np.testing.assert_allclose(
+      value, expected['params']['classifier'][name], atol=1e-5
+    )
+  # Batch norm over eight images moves the statistics of the others.
+  assert result['evaluation']['raw']['top1'] > 0.3
+  assert alone['evaluation']['raw']['top1'] > 0.3
+
+
+def test_the_better_of_the_two_is_used(tuned, monkeypatch):
+  config, workdir, result = tuned
+  built = experiment_lib.create_experiment(config)
+  first = run.load_run(workdir / 'last_layer')
+  for top1, expected in ((0.01, 'last_layer'), (0.99, '.')):
+    scores = {**result['evaluation']['ema'], 'top1': top1}
+    evaluation = {'raw': {**scores, 'top1': 0.5}, 'ema': scores}
+    two_steps.choose(built, epath.Path(workdir), evaluation)
+    stored = json.loads((workdir / 'used.json').read_text())
+    assert stored['run'] == expected and stored['top1']['.'] == top1
+    used = run.load_run(workdir)
+    assert (used.digest == first.digest) == (expected == 'last_layer')
+    assert run.load_run(workdir, 'ema').digest != first.digest
+  # The same command again, with nothing left to do, says the same.
+  monkeypatch.setattr(last_layer, 'fit', None)
+  assert train.train(config, workdir) == result
 
 
 @pytest.mark.parametrize(
