@@ -18,6 +18,7 @@ from inception_jax.ensemble import train as train_ensemble
 from inception_jax.training import (
   augment,
   averaging,
+  last_layer,
   learning_rate,
   optimizer,
   options,
@@ -35,6 +36,7 @@ SECTIONS = {
   ),
   'optimizer': (optimizer.create_optimizer, ('learning_rate_fn',)),
   'averaging': (averaging.create_averaging, ('steps_per_epoch',)),
+  'last_layer': (last_layer.LastLayerOptions, ()),
   'train': (options.TrainOptions, ()),
   'ensemble': (train_ensemble.EnsembleOptions, ('members',)),
 }
@@ -82,9 +84,15 @@ RIGHT_TEXTS = {
   'averaging.inference_weights': ('raw', 'None', ''),
   'averaging.ema_decay': ('0.5', 'None', ''),
   'averaging.polyak_start_epoch': ('0.0', '5.0', '2', 'None', ''),
+  'last_layer.class_weights': last_layer.CLASS_WEIGHTS,
+  'last_layer.fit': ('true', 'false', 'None', ''),
+  'last_layer.folds': ('2', '10'),
+  'last_layer.views': ('1', '2'),
+  'optimizer.name': ('sgd', 'rmsprop'),
   'train.init_seed': ('0', '3', 'None', ''),
   'train.num_epochs': ('0.5', '2'),
   'train.num_microbatches': ('1', '2'),
+  'train.profile_steps': ('(1, 2)', '5,10', 'None', ''),
   'train.num_train_steps': ('1', '100', 'None', ''),
 }
 # Where there is an ensemble; one of the right values of both.

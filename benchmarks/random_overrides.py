@@ -132,7 +132,8 @@ def without_training(traces: bool = True) -> Iterator[Built]:
   """
   built = Built()
 
-  def stop_here(experiment, workdir):
+  def stop_here(experiment, workdir, changes=()):
+    del changes
     built.configs.append(experiment.config)
     start = time.perf_counter()
     if traces and len(built.configs) == 1:  # Members differ little.
