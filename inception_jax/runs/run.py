@@ -25,7 +25,6 @@ import functools
 import hashlib
 from typing import Any
 
-from absl import logging
 from etils import epath
 from flax import traverse_util
 import jax
@@ -34,7 +33,7 @@ import numpy as np
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules, given_images, labels
 from inception_jax.models import architectures
-from inception_jax.runs import checkpoint, description, named_arrays
+from inception_jax.runs import checkpoint, choice, description, named_arrays
 from inception_jax.runs import inference as inference_lib
 from inception_jax.runtime import (
   errors,
@@ -50,9 +49,6 @@ REMEDY = (
   "run the run's training command again, which writes that file anew, or import"
   ' the weights again'
 )
-# Of a run in two steps: see `two_steps`.
-FIRST_STEP = 'last_layer'
-USED = 'used.json'
 _TOP_K = 5
 _BATCH_SIZE = 32
 # Where each kind of weights lies in a checkpoint.
@@ -175,10 +171,10 @@ def load_run(
 
   Args:
     workdir: made by training.
-    weights: 'raw', 'ema' or 'polyak'. None is, of a run whose classifier was
-      fitted first and is better alone, that; and else what the run's config names as
+    weights: 'raw', 'ema' or 'polyak'. None is what the run's config names as
       `averaging.inference_weights`, once that has begun, or else 'ema' where
-      the run keeps it, or 'raw'.
+      the run keeps it, or 'raw'; or those of the first step of two, if that
+      is the better one (`two_steps`).
     step: which checkpoint; None is the newest.
 
   Returns:
@@ -189,7 +185,7 @@ def load_run(
   """
   workdir = epath.Path(paths.expand(workdir, '--workdir'))
   if weights is None and step is None:
-    workdir = _used(workdir)
+    workdir = choice.used(workdir)
   config = read_config(workdir)  # Says so if this is no run directory.
   checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
   steps = checkpoints.steps()
@@ -237,17 +233,6 @@ def load_run(
     step=step,
     digest=_digest(parts, weights, arrays),
   )
-
-
-def _used(workdir: epath.Path) -> epath.Path:
-  """The run directory that is used: in a run of two steps, the better one."""
-  stored = json_files.read_dict_or_none(workdir / USED) or {}
-  if stored.get('run') != FIRST_STEP:
-    return workdir
-  logging.info(
-    '%s is used, whose top-1 was at least that of %s', FIRST_STEP, workdir
-  )
-  return workdir / FIRST_STEP
 
 
 def digest_of(parts: Mapping[str, Any], variables: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import (
   announcement,
   checkpoint,
+  choice,
   claim,
   fine_tuning,
   foreign_files,
@@ -123,7 +124,7 @@ def _fit_first(
 ) -> run.Run:
   """Makes the run of the fitted classifier, from which the rest starts."""
   first = two_steps.first_step(experiment)
-  folder = workdir / run.FIRST_STEP
+  folder = workdir / choice.FIRST_STEP
   _run(first, source, _open_directory(first, source, folder, writes), writes)
   return fine_tuning.load_source(folder, None, experiment.model)
 

@@ -6,14 +6,13 @@ used.json            which of the two is used, and how well each does
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
 
 from absl import logging
 from etils import epath
 import jax
 
 from inception_jax.experiment import experiment as experiment_lib
-from inception_jax.runs import last_layer, run
+from inception_jax.runs import choice, last_layer
 from inception_jax.runtime import json_files
 from inception_jax.training import averaging, optimizer
 
@@ -57,7 +56,7 @@ def choose(
     workdir: its run directory.
     evaluation: of its last step, by kind of weights.
   """
-  lines = json_files.JsonLines(workdir / run.FIRST_STEP / 'metrics.jsonl')
+  lines = json_files.JsonLines(workdir / choice.FIRST_STEP / 'metrics.jsonl')
   first = [x['evaluation']['raw'] for x in lines if 'evaluation' in x][-1]
   kind = averaging.default_kind(
     experiment.config['averaging'].get('inference_weights'), set(evaluation)
@@ -65,10 +64,10 @@ def choose(
   scores = evaluation[kind]
   is_better = scores['top1'] > first['top1']
   json_files.write_json(
-    workdir / run.USED,
+    workdir / choice.FILE,
     {
-      'run': '.' if is_better else run.FIRST_STEP,
-      'top1': {'.': scores['top1'], run.FIRST_STEP: first['top1']},
+      'run': '.' if is_better else choice.FIRST_STEP,
+      'top1': {'.': scores['top1'], choice.FIRST_STEP: first['top1']},
       'num_images': scores['num_images'],
     },
   )

@@ -174,9 +174,14 @@ def test_all_of_the_network_starts_at_the_fitted_classifier(fitted, tuned):
     np.testing.assert_allclose(
       value, expected['params']['classifier'][name], atol=1e-5
     )
-  # Batch norm over eight images moves the statistics of the others.
-  assert result['evaluation']['raw']['top1'] > 0.3
-  assert alone['evaluation']['raw']['top1'] > 0.3
+  # A few steps move the statistics of a random network's batch norm.
+  stored = json.loads((workdir / 'used.json').read_text())
+  assert stored['run'] == 'last_layer'
+  top1 = alone['evaluation']['raw']['top1']
+  assert stored['top1'] == {
+    '.': result['evaluation']['ema']['top1'],
+    'last_layer': top1,
+  }
 
 
 def test_the_better_of_the_two_is_used(tuned, monkeypatch):
