@@ -15,7 +15,7 @@ _previous = {}
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; a wrong one ends with a sentence, not a traceback."""
   from inception_jax.commands import flags, help_text
-  from inception_jax.runtime import cluster, errors, log
+  from inception_jax.runtime import errors, log
 
   try:
     if help_text.is_asked_for(argv):
@@ -28,16 +28,35 @@ def parse_flags(argv: list[str]) -> list[str]:
     rest = flags.parse(argv)
   except Exception as error:  # Also whatever a config file raises.
     log.say(errors.on_one_line(f'error: {" ".join(str(error).split())}'))
-    cluster.leave(error)
+    _leave(error)
     sys.exit(1)
   return rest
 
 
+def _leave(error: Exception) -> None:
+  """Tells other processes of the run, if any; else spares the import of JAX."""
+  from inception_jax.runtime import joining
+
+  if joining.is_one_of_several():
+    from inception_jax.runtime import cluster
+
+    cluster.leave(error)
+
+
 def main(argv: list[str]) -> int:
   from inception_jax.commands import flags, registry
-  from inception_jax.runtime import cluster, errors, log
+  from inception_jax.runtime import errors, log
 
   log.configure()
+  try:
+    registry.check(flags.FLAGS, argv[1:])
+  except errors.UserFacingError as error:
+    log.say(errors.on_one_line(f'error: {error}'))
+    _leave(error)
+    return error.exit_status
+  # JAX; before signals are anything but collected.
+  from inception_jax.runtime import cluster
+
   for signum, handler in _previous.items():
     signal.signal(signum, handler)
   try:

@@ -180,7 +180,7 @@ def run(
     with signals.as_exceptions():
       if received:
         raise KeyboardInterrupt(received[0])
-      _check(command, flags, files)
+      check(flags, files)
       if command.is_shared:
         cluster.initialize()
       else:
@@ -257,10 +257,17 @@ def _stray(word: str) -> errors.InputError:
   )
 
 
-def _check(
-  command: Command, flags: absl_flags.FlagValues, files: Sequence[str]
-) -> None:
-  """Raises InputError unless what is given belongs to the command."""
+def check(flags: absl_flags.FlagValues, files: Sequence[str]) -> None:
+  """Checks that what is given belongs to the command. Needs no JAX.
+
+  Args:
+    flags: of the command line.
+    files: what came after them.
+
+  Raises:
+    InputError: if a flag is missing, or of no use, or files are.
+  """
+  command = COMMANDS[flags.mode]
   if files and not command.takes_files:
     raise _stray(files[0])
   for name in command.needs:

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from absl import logging
-import jax
 
 from inception_jax.runtime import errors, words
 
@@ -80,6 +79,8 @@ def num_slurm_tasks() -> int:
 
 def join(arguments: dict[str, Any], limit: float | None) -> None:
   """Calls JAX's `initialize`, in a thread: signals are heard meanwhile."""
+  import jax  # A refusal of a command line does without.
+
   failures = []
   seconds = _SECONDS_TO_JOIN if limit is None else limit
 

@@ -22,10 +22,13 @@ class _StandardError:
   its states is a line.
   """
 
+  _line = ''  # The last one.
+
   def write(self, text: str) -> None:
     if isinstance(sys.stderr, io.TextIOWrapper) and not _is_terminal():
-      text = text.strip()
-      text = text and f'{text}\n'
+      line = text.strip()
+      text = f'{line}\n' if line and line != self._line else ''
+      self._line = line or self._line
     with contextlib.suppress(OSError):
       sys.stderr.write(text)
 

@@ -1,7 +1,10 @@
 """What the program prints in the end."""
 
 import json
+import subprocess
+import sys
 
+import launch
 import pytest
 
 from inception_jax.commands import program, registry
@@ -29,3 +32,53 @@ def test_result(capsys, monkeypatch, mode, is_terminal, as_json):
 def test_commands_that_print_for_people():
   printing = {x for x, y in registry.COMMANDS.items() if y.prints_text}
   assert printing == {'predict', 'prepare', 'inspect', 'summary', 'report'}
+
+
+# Called one after another in a process, which says what each has imported.
+REFUSED = {
+  '--mode=trian': 'trian is no command',
+  '--mode=evaluate': 'needs --workdir',
+  '--config=digits': 'needs --workdir',
+  '--config=digit --workdir=x': 'digit is no config',
+  '--workdr=x --mode=export': 'unknown flag --workdr',
+  '--config=digits --workdir=x --config.train.bach_size=8': 'bach_size',
+  '--config=digits --workdir=x --config.train.batch_size=x': 'batch_size',
+}
+REFUSE = """
+import json, sys
+sys.path.insert(0, '.')
+import main
+for line in json.loads(sys.argv[1]):
+  argv = ['main.py', *line.split()]
+  try:
+    status = main.main(main.parse_flags(argv))
+  except SystemExit as error:
+    status = error.code
+  from inception_jax.commands import flags
+  flags.FLAGS.unparse_flags()
+  for name in flags.FLAGS:
+    if name in ('mode', 'config', 'workdir'):
+      flags.FLAGS[name].unparse()
+  print(json.dumps([status, sorted({x.split('.')[0] for x in sys.modules})]))
+"""
+
+
+def test_a_refusal_imports_nothing_that_it_does_not_use():
+  done = subprocess.run(
+    [sys.executable, '-c', REFUSE, json.dumps(list(REFUSED))],
+    cwd=launch.ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  said = [x for x in done.stderr.splitlines() if x.startswith('error: ')]
+  found = [json.loads(line) for line in done.stdout.splitlines()]
+  assert len(said) == len(found) == len(REFUSED)
+  for (line, words), sentence, (status, modules) in zip(
+    REFUSED.items(), said, found, strict=True
+  ):
+    assert words in sentence and status == 1
+    unwanted = {'tensorflow', 'matplotlib', 'orbax', 'scipy', 'sklearn', 'PIL'}
+    if '--config.' not in line:  # The table of fields is made of functions.
+      unwanted |= {'jax', 'flax', 'optax', 'numpy'}
+    assert not unwanted & set(modules), line

@@ -163,7 +163,7 @@ def test_a_needed_flag_says_its_choices():
     for name in row.needs:
       others = {x: 'x' for x in row.needs if x != name}
       with pytest.raises(errors.InputError) as found:
-        registry._check(row, Given(mode, **others), ())
+        registry.check(Given(mode, **others), ())
       choices = list(registry.choices(name))
       assert bool(choices) == (name != 'workdir')
       known = words.join(choices, 'or')
@@ -174,14 +174,13 @@ def test_a_needed_flag_says_its_choices():
 
 
 def test_a_stray_word_says_what_it_may_be():
-  row = registry.COMMANDS['train']
   for word, meant in (
     ('train', '--mode=train'),
     ('digits', '--config=digits'),
     ('my.py', '--config=my.py'),
   ):
     with pytest.raises(errors.InputError, match=f'did you mean {meant}'):
-      registry._check(row, Given('train'), (word,))
+      registry.check(Given('train'), (word,))
 
 
 def test_every_flag_that_is_a_path_is_known():
