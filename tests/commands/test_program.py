@@ -45,7 +45,7 @@ REFUSED = {
   '--config=digits --workdir=x --config.train.batch_size=x': 'batch_size',
 }
 REFUSE = """
-import json, sys
+import json, os, sys
 sys.path.insert(0, '.')
 import main
 for line in json.loads(sys.argv[1]):
@@ -59,13 +59,21 @@ for line in json.loads(sys.argv[1]):
   for name in flags.FLAGS:
     if name in ('mode', 'config', 'workdir'):
       flags.FLAGS[name].unparse()
-  print(json.dumps([status, sorted({x.split('.')[0] for x in sys.modules})]))
+  say = lambda: print(
+    json.dumps([status, sorted({x.split('.')[0] for x in sys.modules})]),
+    flush=True,
+  )
+  say()
+from inception_jax.runs import announcement
+announcement.announce = lambda *unused: (say(), os._exit(0))
+main.main(main.parse_flags(['main.py', *sys.argv[2:]]))
 """
 
 
-def test_a_refusal_imports_nothing_that_it_does_not_use():
+def test_nothing_is_imported_that_is_not_used(tmp_path):
+  train = ['--config=fake_data', f'--workdir={tmp_path / "run"}']
   done = subprocess.run(
-    [sys.executable, '-c', REFUSE, json.dumps(list(REFUSED))],
+    [sys.executable, '-c', REFUSE, json.dumps(list(REFUSED)), *train],
     cwd=launch.ROOT,
     capture_output=True,
     text=True,
@@ -73,6 +81,11 @@ def test_a_refusal_imports_nothing_that_it_does_not_use():
   )
   said = [x for x in done.stderr.splitlines() if x.startswith('error: ')]
   found = [json.loads(line) for line in done.stdout.splitlines()]
+  # Up to the first line of training.
+  _, modules = found.pop()
+  assert 'jax' in modules
+  unwanted = {'tensorflow', 'matplotlib', 'scipy', 'sklearn', 'tensorboardX'}
+  assert not unwanted & set(modules)
   assert len(said) == len(found) == len(REFUSED)
   for (line, words), sentence, (status, modules) in zip(
     REFUSED.items(), said, found, strict=True
