@@ -12,7 +12,7 @@ BIN := .venv/bin
 .PHONY: demo test lint parity floors wheel clean
 .DELETE_ON_ERROR:
 
-demo: .venv/data
+demo: .venv/demo
 	$(BIN)/python main.py --config=configs/digits.py --workdir=$(DEMO_WORKDIR) $(DEMO_FLAGS)
 
 test: .venv/test
@@ -48,13 +48,13 @@ clean:
 	$(BIN)/pip install --quiet --upgrade pip
 
 # Stamps of what is installed; each comes again when pyproject.toml changes.
-.venv/data: .venv/pyvenv.cfg pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[data]'
+.venv/demo: .venv/pyvenv.cfg pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[data,export]'
 	touch $@
 
 .venv/test: .venv/pyvenv.cfg pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[data,test]'
-	touch .venv/data $@
+	touch $@
 
 .venv/parity: .venv/test
 	$(BIN)/pip install --quiet '$(TORCH)'

@@ -1,16 +1,20 @@
 """The command line: exit status, last line, and sentences instead of traces."""
 
+import contextlib
 import csv
 import json
 import os
 import pathlib
+import re
+import shlex
 import stat
 
+from absl.testing import flagsaver
 import launch
 import pytest
 
 from configs import googlenet_imagenet
-from inception_jax.commands import summary
+from inception_jax.commands import flags, registry, summary
 
 
 def refused(*arguments, call=launch.call, **options):
@@ -155,3 +159,22 @@ def test_summary_refuses_other_endings(tmp_path):
   )
   assert 'must end in .txt, .json or .csv' in sentence
   assert not list(tmp_path.iterdir())
+
+
+def commands_of_the_readme():
+  """Arguments of each command in its blocks, without the forms of commands."""
+  text = (launch.ROOT / 'README.md').read_text()
+  blocks = '\n'.join(text.split('\n```')[1::2]).replace('\\\n', ' ')
+  for line in blocks.splitlines():
+    words = shlex.split(line, comments=True) if line[:6] == 'python' else []
+    if words[1:2] == ['main.py'] and not re.search('[|[]', line):
+      yield words[2:]
+
+
+def test_every_command_of_the_readme_is_one():
+  found = list(commands_of_the_readme())
+  assert len(found) > 20
+  for words in found:
+    with flagsaver.flagsaver(), contextlib.chdir(launch.ROOT):
+      rest = flags.parse(['main.py', *words])
+      registry.check(flags.FLAGS, rest[1:])
