@@ -26,7 +26,7 @@ class _StandardError:
 
   def write(self, text: str) -> None:
     if isinstance(sys.stderr, io.TextIOWrapper) and not _is_terminal():
-      line = text.strip()
+      line = errors.plain(text).strip()
       text = f'{line}\n' if line and line != self._line else ''
       self._line = line or self._line
     with contextlib.suppress(OSError):
@@ -95,6 +95,7 @@ def progress_bar(
     unit_scale=unit_scale,
     disable=disable,
     delay=delay,
+    leave=None,  # One within another goes when it has ended.
     file=_STANDARD_ERROR,
     mininterval=_SECONDS_ON_TERMINAL if _is_terminal() else _SECONDS_IN_FILE,
     dynamic_ncols=True,

@@ -7,6 +7,7 @@ import sys
 
 from absl import logging
 
+from benchmarks import terminal_pictures
 from inception_jax.runtime import log, progress
 
 
@@ -21,17 +22,6 @@ class Terminal(io.TextIOWrapper):
 
   def text(self):
     return self.buffer.getvalue().decode()
-
-
-def screen(text):
-  """The lines that a terminal shows, without those that are blank."""
-  lines = []
-  for line in text.split('\n'):
-    shown = ''
-    for part in line.split('\r'):
-      shown = part + shown[len(part) :]
-    lines.append(shown.rstrip())
-  return [line for line in lines if line]
 
 
 class Full:
@@ -93,7 +83,8 @@ def test_lines_are_logged_above_the_bar(monkeypatch):
   terminal = Terminal()
   logged_within_a_bar(monkeypatch, terminal)
   # What absl may say of flags that are not parsed is not ours.
-  lines = [x for x in screen(terminal.text()) if 'flag parsing' not in x]
+  lines = terminal_pictures.screen(terminal.text())
+  lines = [x for x in lines if x and 'flag parsing' not in x]
   assert [x.partition('] ')[2] for x in lines[:2]] == ['line 0', 'line 1']
   assert lines[2] == 'error: over'
   assert len(lines) == 4 and lines[3].startswith('work: 100%')
@@ -109,3 +100,26 @@ def test_in_a_file_each_state_of_a_bar_is_a_line(monkeypatch, tmp_path):
   assert '\r' not in text and '\x1b' not in text and '' not in lines
   kinds = [x.split(':')[0] if x[:1] in 'we' else 'log' for x in lines]
   assert kinds == ['work', 'work', 'log', 'work', 'log', 'error', 'work']
+
+
+def nested(monkeypatch, stream):
+  monkeypatch.setattr(sys, 'stderr', stream)
+  with progress.progress_bar(desc='outer', total=2, unit='img') as outer:
+    for _ in range(2):
+      with progress.progress_bar(desc='inner', total=1, unit='x') as inner:
+        inner.update(1)
+        inner.refresh()
+      outer.update(1)
+
+
+def test_a_bar_within_another_goes_when_it_has_ended(monkeypatch, tmp_path):
+  terminal = Terminal()
+  nested(monkeypatch, terminal)
+  (line,) = filter(None, terminal_pictures.screen(terminal.text()))
+  assert line.startswith('outer: 100%')
+  path = tmp_path / 'log'
+  with open(path, 'w') as file:
+    nested(monkeypatch, file)
+  lines = path.read_text().splitlines()
+  assert all(x.startswith(('outer: ', 'inner: ')) for x in lines)
+  assert sum('inner: 100%' in x for x in lines) == 2
