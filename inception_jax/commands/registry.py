@@ -318,8 +318,9 @@ def _arguments(
 def check_whole(result: Result) -> None:
   """Raises PartialError if the result names files that failed."""
   if failed := result.get('failed'):
-    first = failed[0]
+    first = f'{failed[0]["file"]!r}: {failed[0]["reason"]}'
+    if len(failed) == 1:
+      raise errors.PartialError(f'one file could not be used, {first}')
     raise errors.PartialError(
-      f'{len(failed)} of the files could not be used, first'
-      f' {first["file"]!r}: {first["reason"]}'
+      f'{len(failed):,} files could not be used, first {first}'
     )

@@ -91,10 +91,18 @@ def read_values(stored: Any) -> preprocess.Preprocessing:
     if image is not None:
       image = _read_image(image)
   except (AttributeError, KeyError, TypeError, ValueError) as error:
-    raise WrongPartError(
-      'preprocessing', f'{type(error).__name__}: {error}'
-    ) from error
+    raise WrongPartError('preprocessing', _reason(error)) from error
   return preprocess.Preprocessing(scale, mean, bgr, image)
+
+
+def _reason(error: Exception) -> str:
+  """What is wrong with a part; our own errors are those of values."""
+  if isinstance(error, ValueError):
+    return str(error)
+  return (
+    'it must have "scale", "mean" and "crop", each in the form in which'
+    ' training and importing write it'
+  )
 
 
 def _floats(stored: Any) -> tuple[float, ...]:
@@ -180,9 +188,7 @@ def _read_pixels(
   try:
     crop = crop_rules.EvaluationCrop(**stored['crop'])
   except (AttributeError, KeyError, TypeError, ValueError) as error:
-    raise WrongPartError(
-      'preprocessing', f'{type(error).__name__}: {error}'
-    ) from error
+    raise WrongPartError('preprocessing', _reason(error)) from error
   return read_values(stored), crop
 
 

@@ -136,7 +136,10 @@ def test_a_signal_ends_in_a_sentence(happened, name, status):
 def test_files_that_failed_make_an_error_of_the_whole():
   registry.check_whole({'failed': []})
   registry.check_whole({})
-  with pytest.raises(errors.PartialError, match="2 of the files .* 'a': empty"):
+  one = {'failed': [{'file': 'a', 'reason': 'it is empty'}]}
+  with pytest.raises(errors.PartialError, match="^one file could .*, 'a': it"):
+    registry.check_whole(one)
+  with pytest.raises(errors.PartialError, match="^2 files .* first 'a': empty"):
     registry.check_whole(
       {
         'failed': [
