@@ -64,9 +64,12 @@ _OF_FILES = tuple(
 )
 _STAIRCASE = ('learning_rate.decay_rate', 'learning_rate.decay_epochs')
 _HEADS = ('train.aux_weight',)
+_LAST_LAYER = tuple(
+  f'last_layer.{x}' for x in field_table.in_section('last_layer')
+)
 
 _RULES = (
-  _Rule(('init_weights',), 'init_from', _is_none),
+  _Rule(('init_weights', *_LAST_LAYER), 'init_from', _is_none),
   _Rule(
     ('averaging.inference_weights',), 'averaging.ema_decay', _is_none, 'ema'
   ),

@@ -22,6 +22,7 @@ def sections(**values):
   ('idle', 'remedies'),
   [
     ({'init_weights': 'ema'}, {'init_from': 'runs/a'}),
+    ({'last_layer__views': 2}, {'init_from': 'runs/a'}),
     (
       {'averaging__inference_weights': 'polyak'},
       {'averaging__polyak_start_epoch': 1.0},
