@@ -115,7 +115,7 @@ def test_an_earlier_result_is_replaced_unless_it_was_changed(
 def test_import_and_prepare_take_new_places_only(tmp_path, picture):
   (tmp_path / 'w').mkdir()
   (tmp_path / 'w' / 'x').write_bytes(MINE)
-  with pytest.raises(errors.InputError, match='is there already'):
+  with pytest.raises(errors.InputError, match='holds other files'):
     import_weights.import_weights('caffe', tmp_path / 'w', path=picture)
   for part in ('a', 'b'):
     (tmp_path / 'pictures' / part).mkdir(parents=True)

@@ -13,7 +13,7 @@ from inception_jax.runtime import errors
   [
     (9, 0, 'fail', RuntimeError, 'counted 9 images and skipped 0 where .* 10'),
     (11, 0, 'skip', RuntimeError, 'counted 11'),
-    (9, 1, 'fail', errors.InputError, "1 of the 10 .*on_bad_image='skip'"),
+    (9, 1, 'fail', errors.InputError, "1 of 10 .*on_bad_image='skip'"),
     (9, 1, 'skip', None, None),
     (10, 0, 'fail', None, None),
   ],

@@ -366,7 +366,7 @@ def test_a_network_that_fits(source_path):
     ({'width': 0.1}, 'width 0.05, not 0.1.*--config.model.width=0.05'),
     ({'module_form': 'naive'}, "module_form 'reduced', not 'naive'"),
     ({'weights': 'ema'}, "config.init_from: .* keeps no 'ema' weights"),
-    ({'weights': 'best'}, "raw, ema, polyak, not 'best'"),
+    ({'weights': 'best'}, "raw, ema or polyak, not 'best'"),
   ],
   ids=lambda x: next(iter(x)) if isinstance(x, dict) else '',
 )

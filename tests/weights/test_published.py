@@ -533,7 +533,7 @@ def test_labels_of_ones_own(files, tmp_path):
   assert found[3].name == 'n3 thing 3' and found[3].synset is None
   assert found[7].synset == 'n02119789'
   path.write_text('\n'.join(lines[1:]))
-  with pytest.raises(errors.InputError, match='999 lines .* has 1000 outputs'):
+  with pytest.raises(errors.InputError, match='999 lines .* has 1,000 outputs'):
     importing.import_weights('caffe', tmp_path / 'x', **arguments)
   path.unlink()
   with pytest.raises(errors.InputError, match='labels.txt cannot be used .No'):
