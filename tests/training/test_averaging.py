@@ -205,7 +205,5 @@ def test_default_kind(wanted, kept, kind):
 
 
 def test_unknown_inference_weights():
-  with pytest.raises(
-    ValueError, match="or polyak, or None, not 'mean'"
-  ):
+  with pytest.raises(ValueError, match="or polyak, or None, not 'mean'"):
     averaging_lib.create_averaging(inference_weights='mean', steps_per_epoch=1)
