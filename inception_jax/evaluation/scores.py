@@ -43,6 +43,20 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
   return float(low), float(high)
 
 
+def with_interval(share: float, total: int) -> str:
+  """A share with its 95 % interval, for messages.
+
+  Args:
+    share: 0 to 1.
+    total: of how many, which is positive.
+
+  Returns:
+    Such as '73.5 % (70.7 to 76.1 % with 95 % confidence)'.
+  """
+  low, high = (100 * x for x in wilson_interval(round(share * total), total))
+  return f'{100 * share:.1f} % ({low:.1f} to {high:.1f} % with 95 % confidence)'
+
+
 @dataclasses.dataclass
 class Scores:
   """Accuracy and loss.

@@ -87,8 +87,7 @@ def finish(
     metadata: of its checkpoint; empty if there is none.
 
   Raises:
-    NotFiniteError: if the evaluation is not finite.
-    TrainingError: if it cannot be written.
+    TrainingError: if the evaluation is not finite, or cannot be written.
   """
   try:
     if not metadata:
@@ -97,7 +96,10 @@ def finish(
         state
       )
       if not all(map(math.isfinite, results['raw'].values())):
-        raise errors.NotFiniteError('the evaluation is not finite', None)
+        raise errors.TrainingError(
+          'the loss of the evaluation is not finite; start from another run'
+          ' with --config.init_from'
+        )
       recorder.evaluation(0, results)
       confusions.record(recorder, 0)
       recorder.flush(sync=True)
@@ -110,8 +112,11 @@ def finish(
       recorder.close()
     finally:
       checkpoints.close()
-  top1 = recorder.last_evaluation()['raw']['top1']
-  logging.info('top-1 of the evaluation: %.2f %%', 100 * top1)
+  found = recorder.last_evaluation()['raw']
+  logging.info(
+    'top-1 of the evaluation: %s',
+    scores.with_interval(found['top1'], found['num_images']),
+  )
 
 
 def fit(
@@ -265,9 +270,7 @@ def _describe(report: Mapping[str, Any]) -> str:
   )
   if not report['folds']:
     return f'{text}; no class has two images, so that none could be left out'
-  count = round(report['top1'] * report['num_images'])
-  low, high = scores.wilson_interval(count, report['num_images'])
+  top1 = scores.with_interval(report['top1'], report['num_images'])
   return (
-    f'{text}, by {report["folds"]} folds: top-1 of what was left out'
-    f' {report["top1"]:.1%} (95 % interval {low:.1%} to {high:.1%})'
+    f'{text}, by {report["folds"]} folds: top-1 of what was left out {top1}'
   )

@@ -11,6 +11,7 @@ from absl import logging
 from etils import epath
 import jax
 
+from inception_jax.evaluation import scores
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import choice, last_layer
 from inception_jax.runtime import json_files
@@ -56,27 +57,35 @@ def choose(
     workdir: its run directory.
     evaluation: of its last step, by kind of weights.
   """
-  lines = json_files.JsonLines(workdir / choice.FIRST_STEP / 'metrics.jsonl')
-  first = [x['evaluation']['raw'] for x in lines if 'evaluation' in x][-1]
+  lines = json_files.JsonLines(
+    workdir / choice.FIRST_STEP / 'metrics.jsonl', skips_damage=True
+  )
+  evaluated = [x['evaluation']['raw'] for x in lines if 'evaluation' in x]
+  if not evaluated or not evaluation:
+    logging.warning(
+      'there is no evaluation of %s to compare with; the whole network is used',
+      workdir / choice.FIRST_STEP,
+    )
+    return
+  first = evaluated[-1]
   kind = averaging.default_kind(
     experiment.config['averaging'].get('inference_weights'), set(evaluation)
   )
-  scores = evaluation[kind]
-  is_better = scores['top1'] > first['top1']
+  last = evaluation[kind]
+  is_better = last['top1'] > first['top1']
   json_files.write_json(
     workdir / choice.FILE,
     {
       'run': '.' if is_better else choice.FIRST_STEP,
-      'top1': {'.': scores['top1'], choice.FIRST_STEP: first['top1']},
-      'num_images': scores['num_images'],
+      'top1': {'.': last['top1'], choice.FIRST_STEP: first['top1']},
+      'num_images': last['num_images'],
     },
   )
   logging.info(
-    'top-1 of %d images: %.2f %% with all of the network trained (%s weights),'
-    ' %.2f %% with the last layer alone; the %s is used',
-    scores['num_images'],
-    100 * scores['top1'],
+    'top-1 of the evaluation: %s with all of the network trained (%s weights),'
+    ' %s with the last layer alone; the %s is used',
+    scores.with_interval(last['top1'], last['num_images']),
     kind,
-    100 * first['top1'],
+    scores.with_interval(first['top1'], first['num_images']),
     'former' if is_better else 'latter',
   )

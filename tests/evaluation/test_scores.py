@@ -111,3 +111,9 @@ def test_a_bin_of_the_calibration_has_its_upper_end():
   with np.errstate(divide='ignore'):
     found.add(np.log(shares), np.array([0, 0, 0]))
   assert found.counts.tolist() == [0, 1, 1, 1]
+
+
+def test_shares_are_shown_with_their_interval():
+  shown = scores.with_interval(0.735, 1000)
+  assert shown == '73.5 % (70.7 to 76.1 % with 95 % confidence)'
+  assert scores.with_interval(1.0, 4).startswith('100.0 % (51.0 to 100.0 %')

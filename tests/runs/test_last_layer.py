@@ -89,7 +89,10 @@ def test_only_the_classifier_is_new_and_it_is_right(fitted):
   report = json.loads((folder / 'run' / last_layer.FILE).read_text())
   assert report['num_images'] == 240 and report['folds'] == 5
   (line,) = [x for x in said if 'last layer: ' in x]
-  assert 'by 5 folds: top-1 of what was left out' in line and 'interval' in line
+  assert (
+    'by 5 folds: top-1 of what was left out' in line
+    and '95 % confidence' in line
+  )
   assert any('no step: the classifier is fitted exactly' in x for x in said)
   stored = json.loads((folder / 'run' / 'training.json').read_text())
   assert stored == {'num_train_steps': 0}
@@ -197,6 +200,14 @@ def test_the_better_of_the_two_is_used(tuned, monkeypatch):
     used = run.load_run(workdir)
     assert (used.digest == first.digest) == (expected == 'last_layer')
     assert run.load_run(workdir, 'ema').digest != first.digest
+  (workdir / 'used.json').unlink()
+  two_steps.choose(built, epath.Path(workdir), {})
+  metrics = workdir / 'last_layer' / 'metrics.jsonl'
+  before = metrics.read_bytes()
+  metrics.unlink()
+  two_steps.choose(built, epath.Path(workdir), evaluation)
+  assert not (workdir / 'used.json').exists()
+  metrics.write_bytes(before)
   # The same command again, with nothing left to do, says the same.
   monkeypatch.setattr(last_layer, 'fit', None)
   assert train.train(config, workdir) == result
