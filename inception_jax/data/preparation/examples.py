@@ -7,7 +7,7 @@ from typing import Any
 
 from inception_jax.data import ahead, decoding, image_file
 from inception_jax.data.preparation import copies as copies_lib
-from inception_jax.data.preparation import image_folder
+from inception_jax.data.preparation import image_folder, looks
 from inception_jax.runtime import errors
 
 # Of the largest picture, uncompressed: four channels of 16 bits.
@@ -38,14 +38,14 @@ def read_examples(
   complaints: dict[str, str] = {}  # The first of each class.
   num_read: dict[str, int] = {}
   with image_file.patient_pillow():
-    for file, encoded, digest, reason in ahead.map_ahead(_read, files):
+    for file, encoded, marks, reason in ahead.map_ahead(_read, files):
       num_read.setdefault(file.class_name, 0)
       if reason is not None:
         left_out.append({'file': file.name, 'reason': reason})
         complaints.setdefault(file.class_name, f'{file.name}: {reason}')
         continue
       num_read[file.class_name] += 1
-      copies.add(digest, split, file)
+      copies.add(*marks, split, file)
       key = os.fsencode(file.name)
       name = key.decode(errors='backslashreplace')
       example = {'image': encoded, 'label': file.class_name, 'file_name': name}
@@ -60,8 +60,10 @@ def read_examples(
 
 def _read(
   file: image_folder.File,
-) -> tuple[image_folder.File, bytes | None, bytes | None, str | None]:
-  """The file with its record and digest, or the reason for leaving it out."""
+) -> tuple[
+  image_folder.File, bytes | None, tuple[bytes, bytes | None] | None, str | None
+]:
+  """The file with its record, digest and look, or why it is left out."""
   if file.num_bytes > _MAX_BYTES:
     reason = f'{file.num_bytes:,} bytes are more than a picture has'
     return file, None, None, reason
@@ -78,4 +80,4 @@ def _read(
   except image_file.UnreadableError as error:
     return file, None, None, str(error)
   digest = hashlib.blake2b(data, digest_size=_DIGEST_SIZE).digest()
-  return file, encoded, digest, None
+  return file, encoded, (digest, looks.look(encoded)), None

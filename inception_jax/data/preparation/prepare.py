@@ -210,7 +210,7 @@ def _prepare_folder(
       about = {
         'listing': folder.listing,
         'left_out': left_out,
-        _COPIES: found.found,
+        _COPIES: [*found.found, *found.alike()],
       }
       (builder.data_path / FILE).write_text(
         json_files.dumps(about, indent=2) + '\n'

@@ -8,7 +8,12 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from inception_jax.data.preparation import copies, examples, image_folder
+from inception_jax.data.preparation import (
+  copies,
+  examples,
+  image_folder,
+  looks,
+)
 from inception_jax.runtime import errors, paths
 
 
@@ -371,14 +376,43 @@ def test_copies_in_other_classes_and_parts_are_named(tmp_path, caplog):
   for split, files in image_folder.find(tmp_path).splits.items():
     list(examples.read_examples(split, files, [], seen))
   assert seen.found == [
-    ('train/dog/1', 'train/cat/1', False, True),
-    ('val/cat/3', 'train/cat/2', True, False),
+    ('train/dog/1', 'train/cat/1', False, True, True),
+    ('val/cat/3', 'train/cat/2', True, False, True),
   ]
   copies.warn(seen.found)
   of_classes, of_parts = caplog.messages
   assert 'a picture is in the folders of two classes' in of_classes
-  assert "'train/dog/1' is 'train/cat/1'); delete each from" in of_classes
+  assert "'train/dog/1' and 'train/cat/1'); delete each from" in of_classes
   assert 'a picture is in two parts' in of_parts and 'val/cat/3' in of_parts
   caplog.clear()
   copies.warn([copies.Copy('cat/2', 'cat/1', True, True)])
   assert not caplog.messages
+
+
+def test_copies_of_another_size_are_named(tmp_path, caplog):
+  rng = np.random.RandomState(0)
+  for name in ('train/cat/1', 'train/dog/1', 'val/cat/1', 'val/dog/1'):
+    path = tmp_path / f'{name}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = rng.randint(0, 256, (6, 8, 3)).astype(np.uint8)
+    Image.fromarray(noise).resize((320, 240)).save(path)
+  # The same again, smaller and as a JPEG.
+  with Image.open(tmp_path / 'train' / 'cat' / '1.png') as image:
+    copy = image.resize((100, 75), Image.Resampling.LANCZOS)
+  copy.save(tmp_path / 'val' / 'dog' / '2.jpg', quality=80)
+  seen = copies.Copies()
+  for split, files in image_folder.find(tmp_path).splits.items():
+    list(examples.read_examples(split, files, [], seen))
+  assert not seen.found
+  alike = seen.alike()
+  assert alike == [('val/dog/2.jpg', 'train/cat/1.png', False, False, False)]
+  copies.warn(alike)
+  (text,) = caplog.messages
+  assert 'like one of the training part' in text and 'val/dog/2.jpg' in text
+
+
+def test_what_pillow_refuses_has_no_look():
+  assert looks.look(b'no picture') is None
+  seen = copies.Copies()
+  seen.add(b'1', None, 'train', None)
+  assert not seen.alike()
