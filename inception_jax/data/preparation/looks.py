@@ -1,8 +1,8 @@
 """What a picture looks like: copies of another size look the same.
 
-A look is the picture in grey, shrunk to 16 by 16. The limit was chosen on copies
-of photographs in other sizes and qualities, most of which are within it, and on
-different pictures of CIFAR-10, all of which are far from it.
+A look is the picture in grey, shrunk to 16 by 16. The limit was chosen on
+copies of photographs in other sizes and qualities, most of which are within it,
+and on different pictures of CIFAR-10, all of which are far from it.
 """
 
 from collections.abc import Sequence
