@@ -7,11 +7,14 @@ from absl import logging
 from inception_jax.data.preparation import image_folder
 from inception_jax.runtime import paths
 
+_FEW = 3
+
 
 def warn(folder: image_folder.ImageFolder) -> None:
   """Logs a warning, with a remedy, of each thing that is probably not meant."""
   _warn_of_one_class(folder)
   _warn_of_single_pictures(folder)
+  _warn_of_small_classes(folder)
   _warn_of_twins(folder)
 
 
@@ -43,6 +46,21 @@ def _warn_of_single_pictures(folder: image_folder.ImageFolder) -> None:
   logging.warning(
     text, len(single), 'classes have' if several else 'class has', single[0]
   )
+
+
+def _warn_of_small_classes(folder: image_folder.ImageFolder) -> None:
+  """Of those with so few pictures that their accuracy is a matter of chance."""
+  counts = collections.Counter(x.class_name for x in folder.splits['train'])
+  small = [x for x in folder.class_names if 1 < counts[x] <= _FEW]
+  if small:
+    logging.warning(
+      '%s %d pictures or fewer to train on (first %r, with %d); what is found'
+      ' out about such a class is mostly chance: add pictures',
+      'a class has' if len(small) == 1 else f'{len(small):,} classes have',
+      _FEW,
+      small[0],
+      counts[small[0]],
+    )
 
 
 def _warn_of_twins(folder: image_folder.ImageFolder) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from inception_jax.data.preparation import doubts, image_folder
 
-DOGS = ('dog/1', 'dog/2', 'dog/3')
+DOGS = tuple(f'dog/{i}' for i in range(6))
 
 
 @pytest.fixture
@@ -28,11 +28,11 @@ def warned(tmp_path, monkeypatch):
 
 
 def test_nothing_is_said_of_a_good_folder(warned):
-  assert not warned(*(f'{x}/{i}' for x in ('cat', 'dog') for i in range(3)))
+  assert not warned(*(f'{x}/{i}' for x in ('cat', 'dog') for i in range(6)))
 
 
 def test_one_class(warned):
-  (text,) = warned(*(f'cat/{i}' for i in range(3)))
+  (text,) = warned(*(f'cat/{i}' for i in range(6)))
   assert "one class, 'cat'" in text and 'nothing to learn' in text
   assert 'put the pictures of each class into a folder of its own' in text
 
@@ -51,5 +51,14 @@ def test_one_class_of_one_picture(warned):
 
 def test_files_whose_names_look_the_same(warned):
   cafe = ('caf\u00e9', 'cafe\u0301')
-  (text,) = warned(*(f'cat/{x}{i}' for x in cafe for i in range(2)), *DOGS)
-  assert r"(2, first 'cat/caf\xe90')" in text and 'copies' in text
+  (text,) = warned(*(f'cat/{x}{i}' for x in cafe for i in range(5)), *DOGS)
+  assert r"(5, first 'cat/caf\xe90')" in text and 'copies' in text
+
+
+def test_small_classes(warned):
+  # One of them is held out for validation.
+  (text,) = warned(*(f'cat/{i}' for i in range(4)), *DOGS)
+  assert (
+    "a class has 3 pictures or fewer to train on (first 'cat', with 3)"
+    in (text)
+  )
