@@ -5,8 +5,8 @@
 
 import json
 import pathlib
-import tarfile
 
+import archives
 from fixtures.version_0_1_0 import config as config_lib
 import numpy as np
 import pytest
@@ -22,8 +22,7 @@ LAST_KEPT_STEP = 8  # Of 12: the checkpoints there are training goes on from.
 
 
 def unpack(name, folder):
-  with tarfile.open(FIXTURES / f'{name}.tar.xz') as archive:
-    archive.extractall(folder, filter='data')
+  archives.extract(FIXTURES / f'{name}.tar.xz', folder)
   return folder / name
 
 

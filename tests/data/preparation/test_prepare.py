@@ -14,6 +14,7 @@ import sys
 import tarfile
 import time
 
+import archives
 from array_record.python import array_record_module
 from etils import epath
 import lock_holder
@@ -485,8 +486,7 @@ def test_imagenet_from_its_tars(data_folder, tmp_path):
 
 @pytest.mark.test_data
 def test_cifar_from_its_folders(data_folder, tmp_path):
-  with tarfile.open(data_folder / 'cifar10_sample.tar.gz') as archive:
-    archive.extractall(tmp_path, filter='data')
+  archives.extract(data_folder / 'cifar10_sample.tar.gz', tmp_path)
   (root,) = {path.parent for path in tmp_path.rglob('train')}
   result = prepare.prepare('cifar_folders', tmp_path / 'data', str(root))
   assert {
