@@ -4,11 +4,20 @@ import errno
 import io
 import logging as std_logging
 import sys
+import weakref
 
 from absl import logging
+import pytest
+import tqdm
 
 from benchmarks import terminal_pictures
 from inception_jax.runtime import log, progress
+
+
+@pytest.fixture(autouse=True)
+def no_other_bars(monkeypatch):
+  """Those that failed tests of this process have left would be drawn too."""
+  monkeypatch.setattr(tqdm.tqdm, '_instances', weakref.WeakSet())
 
 
 class Terminal(io.TextIOWrapper):
