@@ -74,6 +74,8 @@ def logged_within_a_bar(monkeypatch, stream):
   """What is seen of two lines that are logged while a bar is shown."""
   monkeypatch.setattr(sys, 'stderr', stream)
   handler = logging.get_absl_handler().python_handler
+  # As another test of this process may have left it.
+  monkeypatch.setattr(handler, 'stream', stream)
   monkeypatch.setattr(handler, 'emit', handler.emit)
   log._set_bars_aside(handler)
   with progress.progress_bar(desc='work', total=4, unit='img') as bar:
