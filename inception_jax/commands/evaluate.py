@@ -38,7 +38,7 @@ def evaluate(
   Raises:
     InputError: if a run, the protocol or the data cannot be used.
   """
-  workdirs = ensemble_folder.list_runs(workdir)
+  workdirs = ensemble_folder.used(ensemble_folder.list_runs(workdir), weights)
   predictions = predictions_lib.predict_set(
     workdirs, protocol, weights, config, answers
   )

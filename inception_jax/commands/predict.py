@@ -60,6 +60,7 @@ def predict(
   if output is not None:
     output = epath.Path(paths.expand(output, '--output'))
   _check_output(output)
+  listed = pictures.list_files(files)  # Before the network, which takes longer.
   loaded = run.load_run(workdir, weights)
   if top_k is None:
     top_k = min(_TOP_K, len(loaded.labels))
@@ -68,7 +69,6 @@ def predict(
       f'--top_k={top_k} must be from 1 to the'
       f' {words.count(len(loaded.labels), "output")} of the network'
     )
-  listed = pictures.list_files(files)
   predictions, failed, sheet = [], [], []
   batch_size = min(_BATCH_SIZE, len(listed))
   with progress.progress_bar(

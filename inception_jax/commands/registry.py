@@ -280,8 +280,11 @@ def check(flags: absl_flags.FlagValues, files: Sequence[str]) -> None:
   known = {name for x in COMMANDS.values() for name in (*x.needs, *x.takes)}
   for name in sorted(known - {*command.needs, *command.takes}):
     if flags[name].present:
+      remedy = 'leave it out'
+      if name == 'input' and command.takes_files:
+        remedy = 'give the names of pictures without a flag'
       raise errors.InputError(
-        f'--{name} is of no use with --mode={flags.mode}; leave it out'
+        f'--{name} is of no use with --mode={flags.mode}; {remedy}'
       )
   if command.takes_files and not files:
     raise errors.InputError(

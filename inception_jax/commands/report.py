@@ -64,6 +64,7 @@ def report(
   default = workdirs[0] if len(workdirs) == 1 else workdirs[0].parent
   folder = epath.Path(output or default / 'report')
   own_files.OwnFiles(folder, '--output').check(_FILES)
+  workdirs = ensemble_folder.used(workdirs, weights)
   predictions = predictions_lib.predict_set(
     workdirs, protocol, weights, config, answers
   )

@@ -141,10 +141,10 @@ class LabelMap:
     if found:
       several = '; '.join(f'{i} {self[i].name}' for i in found[:5])
       raise ValueError(f'{what!r} fits several classes ({several})')
-    known = [name for x in names for name in x.split(', ')]
-    raise ValueError(
-      f'no class is called {what!r}{errors.suggestion(word, known)}'
-    )
+    hint = errors.suggestion(word, ', '.join(names).split(', '))
+    if len(names) <= 20:  # As many can be listed.
+      hint = f'; there are {words.join(x.name for x in self.labels)}'
+    raise ValueError(f'no class is called {what!r}{hint}')
 
   def to_json(self) -> list[dict[str, Any]]:
     """One object an output: `index, synset, name`."""

@@ -206,7 +206,16 @@ def read_bytes(name: str) -> bytes:
   except image_file.UnreadableError:
     raise
   except FileNotFoundError as error:
-    raise image_file.UnreadableError('there is no such file') from error
+    raise image_file.UnreadableError(_absence(name)) from error
   except Exception as error:  # Of remote files, of several kinds.
     reason = getattr(error, 'strerror', None) or errors.first_line(error)
     raise image_file.UnreadableError(reason) from error
+
+
+def _absence(name: str) -> str:
+  """Why there is no such file."""
+  if os.path.islink(name):
+    return 'it is a link to nothing'
+  if any(x in name for x in '*?['):
+    return 'no file has a name of this pattern'
+  return 'there is no such file'

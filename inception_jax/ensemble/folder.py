@@ -11,7 +11,7 @@ import re
 from absl import logging
 from etils import epath
 
-from inception_jax.runs import checkpoint, run
+from inception_jax.runs import checkpoint, choice, run
 from inception_jax.runtime import (
   durable,
   errors,
@@ -117,6 +117,20 @@ def list_runs(workdir: epath.PathLike) -> list[epath.Path]:
   if len({path.resolve() for path in found}) < len(found):
     raise errors.InputError(f'--workdir={workdir} names a run twice')
   return sorted(found, key=_natural)
+
+
+def used(
+  workdirs: Sequence[epath.Path], weights: str | None
+) -> list[epath.Path]:
+  """The run directories whose weights are read, for results to name.
+
+  Args:
+    workdirs: see `list_runs`.
+    weights: what is asked for; None is what each run is used with.
+  """
+  if weights is not None:
+    return list(workdirs)
+  return [choice.used(workdir) for workdir in workdirs]
 
 
 def _natural(path: epath.Path) -> list[tuple[int, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
+from absl import logging
 from etils import epath
 import jax
 import ml_collections
@@ -135,7 +136,23 @@ def _load_runs(
       for workdir, step in zip(workdirs, steps, strict=True)
     ]
   agreement.agree('network in --workdir', [x.digest for x in loaded])
+  _warn_of_twins(workdirs, [x.digest for x in loaded])
   return loaded
+
+
+def _warn_of_twins(
+  workdirs: Sequence[epath.Path], digests: Sequence[str]
+) -> None:
+  """Warns of one network in several runs, which counts as several."""
+  places = dict(zip(digests, workdirs, strict=True))
+  for digest, workdir in zip(digests, workdirs, strict=True):
+    if places[digest] != workdir:
+      logging.warning(
+        '%s and %s are the same network, which counts twice where several are'
+        ' evaluated together; leave one out',
+        workdir,
+        places[digest],
+      )
 
 
 def _shared(data: Mapping[str, Any], eval_batch_size: int) -> dict[str, Any]:

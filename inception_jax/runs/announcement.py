@@ -10,6 +10,16 @@ from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.experiment import idle_fields
 from inception_jax.runtime import cluster, words
 
+# What only steps of training need.
+_OF_STEPS = (
+  'augmentation.',
+  'averaging.',
+  'learning_rate.',
+  'optimizer.',
+  'train.num_',
+  'train.label_smoothing',
+)
+
 
 def announce(
   experiment: experiment_lib.Experiment,
@@ -27,6 +37,13 @@ def announce(
     _say(name, text)
   announce_changes(changes)
   if not experiment.num_train_steps:
+    for change in changes:
+      if change.startswith(_OF_STEPS):
+        logging.warning(
+          'config.%s has no effect, since no step is trained; leave it out, or'
+          ' set config.last_layer.fit=False',
+          change.partition(':')[0],
+        )
     return
   for sentence in (
     *experiment.what_never_happens(),

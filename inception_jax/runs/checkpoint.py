@@ -293,8 +293,8 @@ class Checkpoints:
       step, error = damaged[0]
       raise CorruptCheckpointError(
         f'all checkpoints of {self.directory} are damaged and left as they are'
-        f' (the newest, {error}); give another --workdir, or delete that folder'
-        ' to begin again'
+        f' (the newest, {error}); give another --workdir, or delete'
+        f' {self.directory} to begin again'
       ) from error
     return None
 

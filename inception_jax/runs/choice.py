@@ -3,7 +3,7 @@
 from absl import logging
 from etils import epath
 
-from inception_jax.runtime import json_files
+from inception_jax.runtime import errors, json_files, read_failures
 
 # The run directory of the first step, inside that of the run, and what says
 # which of the two is used.
@@ -19,13 +19,25 @@ def used(workdir: epath.Path) -> epath.Path:
 
   Returns:
     That of its first step, if that was found to be the better one; or itself.
+
+  Raises:
+    InputError: if the file that says so is damaged.
   """
-  stored = json_files.read_dict_or_none(workdir / FILE) or {}
-  if stored.get('run') != FIRST_STEP:
+  path = workdir / FILE
+  if not read_failures.exists(path):
     return workdir
-  logging.info(
-    'using %s, whose top-1 was not below that of %s',
-    workdir / FIRST_STEP,
-    workdir,
-  )
-  return workdir / FIRST_STEP
+  stored = json_files.read_dict_or_none(path) or {}
+  if stored.get('run') not in ('.', FIRST_STEP):
+    raise errors.InputError(
+      f'{path} is damaged; run the training command again, which writes it'
+      ' anew, or say which --weights to use'
+    )
+  return workdir / stored['run']
+
+
+def say_if_unfinished(workdir: epath.Path, step: int) -> None:
+  """Logs that a run is used whose training has not come to its end."""
+  stored = json_files.read_dict_or_none(workdir / 'training.json') or {}
+  last = stored.get('num_train_steps')
+  if isinstance(last, int) and step < last:
+    logging.info('%s is at step %d of %d', workdir, step, last)

@@ -316,4 +316,4 @@ def _values(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _show(name: str, values: Mapping[str, Any]) -> str:
   value = values.get(name)
-  return 'absent' if value is None else json_files.dumps(value)
+  return 'None' if value is None else json_files.dumps(value)

@@ -1,5 +1,7 @@
 """Files in a `--workdir` that are not a run's, among which none is begun."""
 
+import os
+
 from etils import epath
 
 from inception_jax.data import system_files
@@ -34,6 +36,16 @@ _OWN = frozenset(
 _OUTPUTS = ('.log', '.out', '.err', '.txt', '.pid')
 
 
+def _check_not_several(workdir: epath.Path) -> None:
+  """Raises InputError for several runs, with commas between them."""
+  parts = str(workdir).split(',')
+  if len(parts) > 1 and all(map(os.path.isdir, parts)):
+    raise errors.InputError(
+      f'--workdir={workdir} names {len(parts)} folders, and a run has one; give'
+      ' one'
+    )
+
+
 def check(workdir: epath.PathLike) -> None:
   """Checks that a folder is new, empty, or that of a run or an ensemble.
 
@@ -51,6 +63,7 @@ def check(workdir: epath.PathLike) -> None:
     return  # An object store has no folders that could be somebody's.
   try:
     if not workdir.exists():
+      _check_not_several(workdir)
       return
     if not workdir.is_dir():
       raise errors.InputError(

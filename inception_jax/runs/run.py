@@ -25,6 +25,7 @@ import functools
 import hashlib
 from typing import Any
 
+from absl import logging
 from etils import epath
 from flax import traverse_util
 import jax
@@ -33,7 +34,13 @@ import numpy as np
 from inception_jax import models, preprocess
 from inception_jax.data import crop_rules, given_images, labels
 from inception_jax.models import architectures
-from inception_jax.runs import checkpoint, choice, description, named_arrays
+from inception_jax.runs import (
+  checkpoint,
+  choice,
+  description,
+  named_arrays,
+  no_run,
+)
 from inception_jax.runs import inference as inference_lib
 from inception_jax.runtime import (
   errors,
@@ -185,7 +192,9 @@ def load_run(
   """
   workdir = epath.Path(paths.expand(workdir, '--workdir'))
   if weights is None and step is None:
-    workdir = choice.used(workdir)
+    workdir, given = choice.used(workdir), workdir
+    if workdir != given:
+      logging.info('using %s, which is the better step of the run', workdir)
   config = read_config(workdir)  # Says so if this is no run directory.
   checkpoints = checkpoint.Checkpoints(workdir / 'checkpoints', read_only=True)
   steps = checkpoints.steps()
@@ -197,6 +206,7 @@ def load_run(
     raise errors.InputError(
       f'{workdir} has no checkpoint {step}; it has {words.join(steps)}'
     )
+  choice.say_if_unfinished(workdir, step)
   try:
     arrays, _ = checkpoints.restore(step)
   except checkpoint.CorruptCheckpointError as error:
@@ -329,10 +339,7 @@ def read_config(workdir: epath.PathLike) -> dict[str, Any]:
       ' --workdir'
     ) from error
   if not exists:
-    raise errors.InputError(
-      f'{workdir} is no run directory: it has no config.json; give the'
-      ' --workdir of a run that was trained or imported'
-    )
+    raise errors.InputError(no_run.describe(epath.Path(workdir)))
   config = json_files.read_json(path, REMEDY)
   if not isinstance(config, dict):
     raise errors.InputError(f'{path} is damaged (it is no config); {REMEDY}')

@@ -56,7 +56,8 @@ def train(
     changes: what is other than in the config's file, for the log.
 
   Returns:
-    `workdir`, `step`, and `evaluation` by kind of weights.
+    `workdir`, `step`, and `evaluation` by kind of weights; and, of a run in two
+    steps, `used`, the run directory of the better one.
 
   Raises:
     InputError: if something given cannot be used; nothing is written then. A
@@ -113,6 +114,7 @@ def _train(
     result = _run(experiment, source, directory, writes)
     if writes:
       two_steps.choose(experiment, directory.path, result['evaluation'])
+      result['used'] = str(choice.used(directory.path))
     return result
 
 

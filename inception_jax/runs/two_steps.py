@@ -83,7 +83,8 @@ def choose(
   )
   logging.info(
     'top-1 of the evaluation: %s with all of the network trained (%s weights),'
-    ' %s with the last layer alone; the %s is used',
+    ' %s with the last layer alone; the %s is used, as the better one or, of'
+    ' equals, the last layer alone',
     scores.with_interval(last['top1'], last['num_images']),
     kind,
     scores.with_interval(first['top1'], first['num_images']),

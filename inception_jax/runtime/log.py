@@ -74,6 +74,8 @@ def say(text: str) -> None:
 def print_result(text: str) -> None:
   """Prints to standard output.
 
+  Nothing is wrong if nobody reads any further.
+
   Raises:
     PartialError: if that cannot be written.
   """
@@ -83,6 +85,8 @@ def print_result(text: str) -> None:
     # Else Python tries again when it ends, and complains.
     with contextlib.suppress(OSError, ValueError):
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+      return  # Such as `| head`, which has what it wants.
     raise errors.cannot_write(
       'standard output',
       error,

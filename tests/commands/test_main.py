@@ -50,7 +50,7 @@ def test_main_is_short():
       ['batch_size', 'many'],
     ),
     (('stray', '--mode=summary', '--config=configs/digits.py'), ["'stray'"]),
-    (('--mode=evaluate', '--workdir=/nowhere/at/all'), ['no run directory']),
+    (('--mode=evaluate', '--workdir=/nowhere/at/all'), ['does not exist']),
     (
       ('--mode=predict', '--workdir=x', '--download', 'photo.jpg'),
       ['--download is of no use with --mode=predict'],
@@ -68,7 +68,7 @@ def test_bad_flags_get_a_sentence(arguments, words):
   ('arguments', 'word'),
   [
     (('--wordir=x',), 'workdir'),
-    (('--mode=evaluate', '--workdir=/nowhere/at/all'), 'no run directory'),
+    (('--mode=evaluate', '--workdir=/nowhere/at/all'), 'does not exist'),
   ],
 )
 def test_a_process_ends_as_a_call_does(arguments, word):

@@ -13,6 +13,7 @@ import tiny_config
 
 from inception_jax import profiles
 from inception_jax.data import labels
+from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import answering
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import (
@@ -172,6 +173,7 @@ def test_all_of_the_network_starts_at_the_fitted_classifier(fitted, tuned):
   first = run.load_run(workdir / 'last_layer')
   jax.tree.map(np.testing.assert_array_equal, first.variables, expected)
   assert result['step'] == 4
+  assert result['used'] == str(workdir / 'last_layer')
   after = run.load_run(workdir, 'raw').variables['params']['classifier']
   for name, value in after.items():  # The rate is almost nothing.
     np.testing.assert_allclose(
@@ -211,6 +213,9 @@ def test_the_better_of_the_two_is_used(tuned, monkeypatch):
   # The same command again, with nothing left to do, says the same.
   monkeypatch.setattr(last_layer, 'fit', None)
   assert train.train(config, workdir) == result
+  (tmp,) = ensemble_folder.used([epath.Path(workdir)], None)
+  assert str(tmp) == result['used']
+  assert ensemble_folder.used([workdir], 'raw') == [workdir]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import random_runs
 
 from inception_jax.data import labels
 from inception_jax.experiment import config as config_lib
-from inception_jax.runs import directory, foreign_files, run
+from inception_jax.runs import choice, directory, foreign_files, run
 from inception_jax.runtime import errors, json_files
 from inception_jax.training import averaging
 
@@ -308,7 +308,7 @@ def test_a_field_that_is_none_is_as_good_as_absent(tmp_path):
   config = {'init_from': None, 'data': {'name': 'x'}}
   directory.RunDirectory(tmp_path, config)
   config['init_from'] = 'weights/google'
-  with pytest.raises(errors.InputError, match='init_from is absent there'):
+  with pytest.raises(errors.InputError, match='init_from is None there'):
     directory.RunDirectory(tmp_path, config)
 
 
@@ -358,3 +358,39 @@ def test_a_start_that_was_interrupted_goes_on(tmp_path):
       (tmp_path / later).unlink()
     describe(tmp_path, loaded)
     assert whole == {x: x.read_bytes() for x in tmp_path.iterdir()}
+
+
+def test_what_is_no_run_is_told_apart(tmp_path):
+  (tmp_path / 'a' / 'run').mkdir(parents=True)
+  (tmp_path / 'a' / 'run' / 'config.json').touch()
+  (tmp_path / 'weights.npz').touch()
+  (tmp_path / 'empty').mkdir()
+  for name, words in {
+    'none': 'none does not exist; give',
+    'weights.npz': 'is a file .* --mode=import',
+    'a': "holds runs, such as 'run': give one of them",
+    'empty': 'has no config.json; give the --workdir of a run',
+  }.items():
+    with pytest.raises(errors.InputError, match=words):
+      run.read_config(tmp_path / name)
+
+
+def test_several_folders_are_no_run(tmp_path):
+  for name in ('a', 'b'):
+    (tmp_path / name).mkdir()
+  foreign_files.check(f'{tmp_path}/a,c')
+  with pytest.raises(errors.InputError, match='names 2 folders, and a run has'):
+    foreign_files.check(f'{tmp_path}/a,{tmp_path}/b')
+
+
+def test_a_damaged_choice_is_no_other_network(tmp_path):
+  workdir = epath.Path(tmp_path)
+  assert choice.used(workdir) == workdir
+  for text in ('', '{"x"', '{"run": "elsewhere"}'):
+    (tmp_path / 'used.json').write_text(text)
+    with pytest.raises(
+      errors.InputError, match='used.json is damaged; run the'
+    ):
+      choice.used(workdir)
+  (tmp_path / 'used.json').write_text('{"run": "last_layer"}')
+  assert choice.used(workdir) == workdir / 'last_layer'

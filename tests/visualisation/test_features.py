@@ -179,7 +179,10 @@ def test_parse_feature():
     ('conv1:one', "'one' is no channel"),
     ('conf1:0', "no end point 'conf1'; did you mean 'conv1'"),
     ('xyz:0', 'it has conv1, pool1 and logits'),
-    ('class:unicorn', "class:unicorn: no class is called 'unicorn'; give"),
+    (
+      'class:unicorn',
+      "class:unicorn: no class is called 'unicorn'; there are kit fox",
+    ),
     ('class:o', 'fits several classes'),
     ('class:4', 'number 4 is none of the 4 outputs'),
   ],
