@@ -25,7 +25,7 @@ def test_runs_from_top_to_bottom(notebook, tmp_path):
   printed, num_pictures = notebook_runs.execute_small(
     notebook, tmp_path, IMAGE_SIZE=64, EPOCHS=2.0
   )
-  for part in ('last layer, ema', 'whole, ema'):
+  for part in ('last layer, raw', 'whole, ema'):
     # So small and short, it learns nothing to speak of.
     assert re.search(f'{part}: [0-9.]+% of 8', printed)
   assert num_pictures == 3
