@@ -199,7 +199,7 @@ def test_pixels_are_prepared_as_for_the_source(tuned):
 
 def test_a_new_run_needs_its_source(tuned, tmp_path):
   config = get_config(tuned[1] / 'source')
-  with pytest.raises(errors.InputError, match='config.init_from: .*source does'):
+  with pytest.raises(errors.InputError, match='init_from: .*source does'):
     train.train(config, tmp_path / 'run')
   assert not list(tmp_path.iterdir())
 
