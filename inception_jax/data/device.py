@@ -37,6 +37,15 @@ def shard(batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
   }
 
 
+def divisible(batch_size: int) -> int:
+  """The least multiple of the number of devices that is not smaller.
+
+  For evaluations, where what is too much is padding.
+  """
+  num_devices = jax.device_count()
+  return -(-batch_size // num_devices) * num_devices
+
+
 def replicate(tree):
   """Puts a tree on every local device, one copy each.
 

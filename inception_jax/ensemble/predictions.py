@@ -6,7 +6,6 @@ from typing import Any
 
 from absl import logging
 from etils import epath
-import jax
 import ml_collections
 
 from inception_jax.data import crops_144, device
@@ -201,9 +200,7 @@ def _answer(
   if isinstance(crop, crops_144.MultiCrop):
     # A square's crops of some images at a time, in all what one crop has.
     batch_size = -(-eval_batch_size // crop.crops_a_square)
-  # What is too much is padding, so any number of devices will do.
-  num_devices = jax.device_count()
-  batch_size = -(-batch_size // num_devices) * num_devices
+  batch_size = device.divisible(batch_size)
   found = None
   if cluster.is_main_process():
     found = _open_answers(loaded, dataset, fingerprint, batch_size, folder)

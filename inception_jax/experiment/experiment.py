@@ -178,9 +178,7 @@ class Experiment:
       used: whose predictions `count_fn` takes; None is nobody's.
       count_fn: see `accuracy.evaluate`.
     """
-    # What is too much is padding, so any number of devices will do.
-    num_devices = jax.device_count()
-    batch_size = -(-self.options.eval_batch_size // num_devices) * num_devices
+    batch_size = device.divisible(self.options.eval_batch_size)
     batches = self.dataset.eval_batches(
       batch_size=batch_size, slots=cluster.local_slots(batch_size)
     )

@@ -184,9 +184,7 @@ def _features(
   dataset = dataclasses.replace(
     experiment.dataset, eval=experiment.dataset.train
   )
-  num_devices = jax.device_count()
-  batch_size = -(-experiment.options.eval_batch_size // num_devices)
-  batch_size *= num_devices
+  batch_size = device.divisible(experiment.options.eval_batch_size)
   kept = _open(experiment, variables, source, workdir, batch_size)
   slots = cluster.local_slots(batch_size)
   answering.complete(
