@@ -12,7 +12,7 @@ from inception_jax.runtime import errors, ranges, words
 
 # What word processors, chats and web pages make of hyphens.
 _DASHES = '‐‑‒–—―−﹘﹣－'
-# Of the program rather than of a command.
+# Flags of the program, not of one command.
 _OF_ALL = ('mode', 'json', 'help', 'version')
 _KINDS = {
   'bool': 'true or false',
@@ -150,7 +150,7 @@ def _unknown(
   before: absl_flags.Flag | None,
   flags: absl_flags.FlagValues,
 ) -> str:
-  """What is wrong with a word that begins as a flag and is none."""
+  """The sentence about a word that begins as a flag and is none."""
   if os.path.lexists(word):
     return (
       f'{word} is a file whose name begins as flags do; give it as ./{word}, or'

@@ -33,6 +33,6 @@ def train(
     Interrupted: after SIGTERM or SIGINT, once the state is saved.
   """
   if train_ensemble.is_ensemble(config):
-    announcement.announce_changes(changes)  # Of all members at once.
+    announcement.announce_changes(changes)  # Once for all members.
     return train_ensemble.train_ensemble(config, workdir)
   return train_run.train(config, workdir, changes)

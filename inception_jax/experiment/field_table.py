@@ -250,7 +250,7 @@ def nearest(name: str, known: Iterable[str] = ()) -> str | None:
     One of `known`, or the path of a field or section, or None if nothing is
     near.
   """
-  paths = {}  # Of the first field of a name.
+  paths = {}  # The first field of each name.
   for path in fields():
     paths.setdefault(path.rpartition('.')[2], path)
   last = name.rpartition('.')[2]

@@ -38,7 +38,7 @@ def _is_not(wanted: Any) -> Callable[[Any], bool]:
 
 
 def _lacks(feature: str) -> Callable[[str], bool]:
-  """Of the name of a network; whether it has no such thing."""
+  """Tells by its name whether a network has no such thing."""
   return lambda name: not getattr(architectures.architecture_of(name), feature)
 
 

@@ -96,7 +96,7 @@ def read_values(stored: Any) -> preprocess.Preprocessing:
 
 
 def _reason(error: Exception) -> str:
-  """What is wrong with a part; our own errors are those of values."""
+  """The fault of a part; errors of values are our own sentences."""
   if isinstance(error, ValueError):
     return str(error)
   return (

@@ -4,7 +4,7 @@ from etils import epath
 
 
 def describe(workdir: epath.Path) -> str:
-  """What is wrong with it, and what to give instead."""
+  """The fault of a folder, and what to give instead."""
   if not workdir.exists():
     return (
       f'{workdir} does not exist; give the --workdir of a run that was trained'

@@ -1,4 +1,4 @@
-"""What is done with a training state: it is evaluated, and it is saved."""
+"""Functions of a training state: one evaluates it, one saves it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def create_evaluate_fn(
   def evaluate_fn(state):
     variables = {'raw': state.variables}
     for name, averaged in read_averages(state.averages).items():
-      # Of what is frozen there is no average.
+      # Frozen modules have no average.
       variables[name] = freezing.merge(state.variables, averaged)
     polyak = state.averages.polyak
     if polyak is not None and not int(polyak.count):

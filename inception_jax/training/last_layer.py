@@ -200,7 +200,7 @@ def _folds(
   labels: np.ndarray, count: int
 ) -> Sequence[tuple[np.ndarray, np.ndarray]]:
   """What to train on and what to leave out; each class is in each training."""
-  from sklearn import model_selection  # Of the extra `data`.
+  from sklearn import model_selection  # In the extra `data`.
 
   if not count:
     return ()

@@ -55,7 +55,7 @@ def refusal(line, *more):
     ('--optimizer=rmsprop', "* mean '--config.optimizer.name=rmsprop'?"),
     ('--augmentation=no', "* mean '--config.augmentation.mirror=no'?"),
     ('--averaging=0.9', "* mean '--config.averaging.ema_decay=0.9'?"),
-    # Of a command without a config there are no fields.
+    # A command without a config has no fields.
     (
       '--mode=predict --batch_size=8',
       '*--mode=predict --help lists * put -- *',

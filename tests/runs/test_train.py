@@ -115,7 +115,7 @@ def test_confusions_are_those_of_the_weights_that_are_used(
   assert counts.sum() == 360 and counts.shape == (10, 10)
   scores = result['evaluation']
   assert np.trace(counts) / 360 == scores['raw']['top1']
-  # What is resumed has its crops already.
+  # A resumed run has its crops already.
   steps = [x for x in pictures_of(workdir / 'tensorboard') if 'crops' in x[0]]
   assert steps == [('training_crops', 1)]
 

@@ -71,7 +71,7 @@ def test_a_disabled_bar_shows_nothing(capsys):
 
 
 def logged_within_a_bar(monkeypatch, stream):
-  """What is seen of two lines that are logged while a bar is shown."""
+  """Two lines that are logged while a bar is shown, as they are seen."""
   monkeypatch.setattr(sys, 'stderr', stream)
   handler = logging.get_absl_handler().python_handler
   # As another test of this process may have left it.

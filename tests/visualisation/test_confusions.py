@@ -13,7 +13,7 @@ def test_few_classes_are_a_matrix_with_names():
   counts = np.array([[3, 1, 0], [0, 0, 0], [2, 0, 5]])
   figure = confusions.figure_of(counts, ['cat', 'dog', 'owl'])
   axes = figure.axes[0]
-  # Of the dog there is no picture.
+  # There is no picture of the dog.
   assert [x.get_text() for x in axes.get_yticklabels()] == ['cat', 'owl']
   assert sorted(texts(axes)) == ['2', '3', '5']
   np.testing.assert_allclose(

@@ -49,7 +49,7 @@ def _warn_of_single_pictures(folder: image_folder.ImageFolder) -> None:
 
 
 def _warn_of_small_classes(folder: image_folder.ImageFolder) -> None:
-  """Of those with so few pictures that their accuracy is a matter of chance."""
+  """Warns of classes whose accuracy is a matter of chance."""
   counts = collections.Counter(x.class_name for x in folder.splits['train'])
   small = [x for x in folder.class_names if 1 < counts[x] <= _FEW]
   if small:

@@ -23,7 +23,7 @@ def look(encoded: bytes) -> bytes | None:
   """The look of an encoded picture, a byte a point; None if there is none."""
   try:
     with Image.open(io.BytesIO(encoded)) as image:
-      image.draft('L', (8 * _SIDE, 8 * _SIDE))  # Of JPEGs, which is faster.
+      image.draft('L', (8 * _SIDE, 8 * _SIDE))  # Faster for JPEGs.
       small = image.convert('L').resize((_SIDE, _SIDE), Image.Resampling.BOX)
   except Exception:  # Whatever Pillow refuses; other decoders may not.
     return None
