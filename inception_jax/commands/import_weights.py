@@ -10,7 +10,7 @@ from etils import epath
 import jax
 
 from inception_jax.data import labels
-from inception_jax.runs import checkpoint
+from inception_jax.runs import checkpoint, foreign_files
 from inception_jax.runs import directory as directory_lib
 from inception_jax.runtime import (
   durable,
@@ -110,6 +110,7 @@ def _place(workdir: epath.PathLike) -> epath.Path:
 
 def _check_free(workdir: epath.Path) -> None:
   if not workdir.exists():
+    foreign_files.check_not_several(workdir)
     return
   if not workdir.is_dir():
     raise errors.InputError(

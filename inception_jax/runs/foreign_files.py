@@ -36,7 +36,7 @@ _OWN = frozenset(
 _OUTPUTS = ('.log', '.out', '.err', '.txt', '.pid')
 
 
-def _check_not_several(workdir: epath.Path) -> None:
+def check_not_several(workdir: epath.Path) -> None:
   """Raises InputError for several runs, with commas between them."""
   parts = str(workdir).split(',')
   if len(parts) > 1 and all(map(os.path.isdir, parts)):
@@ -63,7 +63,7 @@ def check(workdir: epath.PathLike) -> None:
     return  # An object store has no folders that could be somebody's.
   try:
     if not workdir.exists():
-      _check_not_several(workdir)
+      check_not_several(workdir)
       return
     if not workdir.is_dir():
       raise errors.InputError(

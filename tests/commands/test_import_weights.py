@@ -146,6 +146,15 @@ def test_evaluation_maps_outputs_to_the_classes_of_the_data(
     evaluate.evaluate(tmp_path / 'run', protocol_lib.Protocol(), None, config)
 
 
+def test_several_folders_are_no_place(source, tmp_path):
+  for name in ('a', 'b'):
+    (tmp_path / name).mkdir()
+  with pytest.raises(errors.InputError, match='names 2 folders, and a run has'):
+    importing.import_weights(
+      'google', f'{tmp_path}/a,{tmp_path}/b', path='file'
+    )
+
+
 def test_nothing_is_overwritten(source, tmp_path):
   (tmp_path / 'mine').write_text('x')
   run = tmp_path / 'run'
