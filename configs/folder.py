@@ -48,10 +48,13 @@ def get_config() -> ml_collections.ConfigDict:
     'init_value': 0.0005,
     'warmup_epochs': 0.5,
   }
-  config.averaging.ema_decay = 0.98
+  # The average reaches back over a tenth of the run, however short it is.
+  config.averaging.ema_decay = None
+  config.averaging.ema_horizon = 0.1
   config.train.batch_size = 32
   config.train.eval_batch_size = 100
-  config.train.num_epochs = 12.0
+  config.train.num_epochs = 20.0
+  config.train.min_train_steps = 300  # 200 photographs: 48 epochs.
   config.averaging.polyak_start_epoch = None
   config.averaging.inference_weights = 'ema'
   config.train.log_every_steps = 10

@@ -7,6 +7,7 @@ from etils import epath
 import ml_collections
 
 from inception_jax.ensemble import folder as ensemble_folder
+from inception_jax.ensemble import out_of_fold
 from inception_jax.ensemble import predictions as predictions_lib
 from inception_jax.ensemble import together as ensemble
 from inception_jax.evaluation import protocol as protocol_lib
@@ -20,6 +21,7 @@ def evaluate(
   weights: str | None = None,
   config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
   answers: epath.PathLike | None = None,
+  folds: int | None = None,
 ) -> dict[str, Any]:
   """Evaluates runs, each and together.
 
@@ -29,18 +31,20 @@ def evaluate(
     weights: see `runs.run.load_run`.
     config: see `ensemble.predictions.predict_set`.
     answers: likewise.
+    folds: see `ensemble.out_of_fold.predict_set`.
 
   Returns:
     `workdir, protocol, num_crops, aggregation, weights, step, digest,
-    num_images, top1, top5, loss, top5_error`, of the mean of the probabilities
-    of all runs; and of several `members`, the same of each.
+    num_images, top1, top5, loss, top5_error, top1_interval`, of the mean of the
+    probabilities of all runs; `folds`, if there are; and of several `members`,
+    the same of each.
 
   Raises:
     InputError: if a run, the protocol or the data cannot be used.
   """
   workdirs = ensemble_folder.used(ensemble_folder.list_runs(workdir), weights)
-  predictions = predictions_lib.predict_set(
-    workdirs, protocol, weights, config, answers
+  predictions = out_of_fold.predict_set(
+    workdirs, protocol, weights, config, answers, folds
   )
   found = None
   if predictions.ensemble is not None:
@@ -62,6 +66,8 @@ def evaluate(
       workdirs, predictions.runs, members, strict=True
     )
   ]
+  if predictions.folds:
+    results = [{**x, 'folds': predictions.folds} for x in results]
   if len(results) == 1:
     return results[0]
   return {
@@ -89,7 +95,7 @@ def _score(
     for count, log_probs in zip(counts[1:], part.log_probs, strict=True):
       count.add(log_probs, part.labels)
   predictions_lib.check_count(predictions, counts[0].num_images, num_skipped)
-  results = [count.means() for count in counts]
+  results = [scores.with_top1_interval(count.means()) for count in counts]
   if num_skipped:
     results = [{**x, 'num_skipped': num_skipped} for x in results]
   return results

@@ -45,9 +45,11 @@ for name, default, text in (
   ('softmax', False, 'Export ONNX with probabilities.'),
 ):
   flags.DEFINE_boolean(name, default, text)
-flags.DEFINE_integer(
-  'top_k', None, 'Number of classes to predict; by default 5.'
-)
+for name, text in {
+  'top_k': 'Number of classes to predict; by default 5.',
+  'folds': 'Parts of all images, each predicted by a layer fitted without it.',
+}.items():
+  flags.DEFINE_integer(name, None, text)
 for name, text in {
   'scales': 'Shorter sides of multi_crop_144: 256, 288, 320, 352.',
   'squares': 'Squares of multi_crop_144: first, center, last.',

@@ -52,7 +52,7 @@ class Command:
 # What names a file or folder. Every other flag of text does not.
 PATHS = ('workdir', 'input', 'output', 'answers', 'labels')
 # Commands whose `--workdir` may name several runs, which they split.
-_TAKE_SEVERAL = ('evaluate', 'report')
+_TAKE_SEVERAL = ('evaluate', 'report', 'compare')
 # They make one argument, an `evaluation.protocol.Protocol`.
 PROTOCOL_FLAGS = (
   'protocol',
@@ -62,7 +62,7 @@ PROTOCOL_FLAGS = (
   'crops',
   'mirrors',
 )
-_EVALUATION = (*PROTOCOL_FLAGS, 'weights', 'config', 'answers')
+_EVALUATION = (*PROTOCOL_FLAGS, 'weights', 'config', 'answers', 'folds')
 
 COMMANDS: Mapping[str, Command] = types.MappingProxyType(
   {
@@ -90,6 +90,13 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       takes=(*_EVALUATION, 'output'),
       is_shared=True,
       prints_text=True,
+    ),
+    'compare': Command(
+      'compare.compare',
+      'Finds which weights suit your own images best.',
+      '--config=folder --workdir=weights/google,weights/torchvision',
+      needs=('config', 'workdir'),
+      takes=('folds',),
     ),
     'predict': Command(
       'predict.predict',

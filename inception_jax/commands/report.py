@@ -10,6 +10,7 @@ import numpy as np
 
 from inception_jax.data import dataset as dataset_lib
 from inception_jax.ensemble import folder as ensemble_folder
+from inception_jax.ensemble import out_of_fold
 from inception_jax.ensemble import predictions as predictions_lib
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.evaluation import scores
@@ -34,6 +35,7 @@ def report(
   weights: str | None = None,
   config: ml_collections.ConfigDict | Mapping[str, Any] | None = None,
   answers: epath.PathLike | None = None,
+  folds: int | None = None,
 ) -> dict[str, Any]:
   """Evaluates runs and writes what is to be said of it.
 
@@ -51,10 +53,11 @@ def report(
     weights: see `ensemble.predictions.predict_set`.
     config: likewise.
     answers: likewise.
+    folds: see `ensemble.out_of_fold.predict_set`.
 
   Returns:
-    `output, members, protocol, num_images, table_3, by_size, aggregations,
-    calibration`, and `table_2` where the task is the paper's.
+    `output, members, protocol, folds, num_images, table_3, by_size,
+    aggregations, calibration`, and `table_2` where the task is the paper's.
 
   Raises:
     InputError: if a run, the protocol or the data cannot be used.
@@ -65,8 +68,8 @@ def report(
   folder = epath.Path(output or default / 'report')
   own_files.OwnFiles(folder, '--output').check(_FILES)
   workdirs = ensemble_folder.used(workdirs, weights)
-  predictions = predictions_lib.predict_set(
-    workdirs, protocol, weights, config, answers
+  predictions = out_of_fold.predict_set(
+    workdirs, protocol, weights, config, answers, folds
   )
   found = None
   if predictions.ensemble is not None:

@@ -29,11 +29,13 @@ class SetPredictions:
     ensemble: of the runs; None on other processes than the main one.
     dataset: the pictures, cut as the first run wants them.
     runs: the runs, without their weights.
+    folds: see `out_of_fold`; 0 where each run predicts for itself.
   """
 
   ensemble: ensemble.Ensemble | None
   dataset: dataset_lib.Dataset
   runs: tuple[run.Run, ...]
+  folds: int = 0
 
 
 def predict_set(
@@ -63,7 +65,7 @@ def predict_set(
     stored = run.read_config(workdirs[0])
     # Each has its own.
     stored['data'] = {**(stored.get('data') or {}), 'eval_crop': None}
-    _check_same_data(workdirs)
+    check_same_data(workdirs)
   else:
     stored = config_lib.sections(config)
   eval_batch_size = _read_eval_batch_size(stored)
@@ -102,7 +104,7 @@ def predict_set(
   )
 
 
-def _check_same_data(workdirs: Sequence[epath.Path]) -> None:
+def check_same_data(workdirs: Sequence[epath.Path]) -> None:
   """Raises InputError if the runs' own configs evaluate on different sets."""
   named = []
   for workdir in workdirs:

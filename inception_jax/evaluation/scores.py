@@ -1,5 +1,6 @@
 """Counts over answers, from which accuracies and their like are made once."""
 
+from collections.abc import Mapping
 import dataclasses
 import heapq
 from typing import Any
@@ -55,6 +56,41 @@ def with_interval(share: float, total: int) -> str:
   """
   low, high = (100 * x for x in wilson_interval(round(share * total), total))
   return f'{100 * share:.1f} % ({low:.1f} to {high:.1f} % with 95 % confidence)'
+
+
+def with_top1_interval(means: Mapping[str, Any]) -> dict[str, Any]:
+  """Adds `top1_interval`, of 95 %, to `Scores.means()` or more than that."""
+  total = means['num_images']
+  low, high = wilson_interval(round(means['top1'] * total), total)
+  return {**means, 'top1_interval': [low, high]}
+
+
+def paired_difference(
+  first: np.ndarray, second: np.ndarray
+) -> tuple[float, float, float]:
+  """Difference of two shares of the same images, with its 95 % interval.
+
+  Args:
+    first: bool `[n]`, whether each image is right.
+    second: likewise, by another network.
+
+  Returns:
+    The share of `first` minus that of `second`, and the ends of the interval,
+    all three 0 if the two agree on every image.
+
+  References:
+    Agresti and Min 2005, Simple improved confidence intervals for comparing
+    matched proportions.
+  """
+  gained, lost = int((first & ~second).sum()), int((second & ~first).sum())
+  if not gained + lost:
+    return 0.0, 0.0, 0.0
+  total = len(first)
+  middle = (gained - lost) / (total + 2)
+  variance = (gained + lost + 1) / (total + 2) - middle**2
+  width = 1.96 * (variance / (total + 2)) ** 0.5
+  low, high = max(middle - width, -1.0), min(middle + width, 1.0)
+  return (gained - lost) / total, low, high
 
 
 @dataclasses.dataclass

@@ -262,7 +262,7 @@ def _create_schedule(
   """
   steps_per_epoch = num_examples / options.batch_size
   num_train_steps = options.num_train_steps or max(
-    1, round(options.num_epochs * steps_per_epoch)
+    options.min_train_steps or 1, round(options.num_epochs * steps_per_epoch)
   )
   if num_train_steps > ranges.MAX_STEPS:
     raise errors.InputError(
@@ -291,6 +291,7 @@ def _create_schedule(
       'averaging',
       config['averaging'],
       steps_per_epoch=steps_per_epoch,
+      num_train_steps=num_train_steps,
     ),
   }
 

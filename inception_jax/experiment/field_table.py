@@ -92,7 +92,7 @@ _NO_FIELDS = {
   'model': ('axis_name',),
   'learning_rate': ('steps_per_epoch', 'num_train_steps'),
   'optimizer': ('learning_rate_fn',),
-  'averaging': ('steps_per_epoch',),
+  'averaging': ('steps_per_epoch', 'num_train_steps'),
 }
 # A network and its preprocessing go by this; there is no network by default.
 _REQUIRED = ('model.name',)

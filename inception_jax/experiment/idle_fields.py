@@ -21,12 +21,14 @@ class _Rule:
     other: path of the field that decides.
     is_idle: of the value of that; whether the fields have no effect.
     value: the only value of the fields that is meant; None is all.
+    unless: path of a field that does as well as `other`, if it is set.
   """
 
   paths: tuple[str, ...]
   other: str
   is_idle: Callable[[Any], bool]
   value: Any = None
+  unless: str | None = None
 
 
 def _is_none(value: Any) -> bool:
@@ -71,7 +73,11 @@ _LAST_LAYER = tuple(
 _RULES = (
   _Rule(('init_weights', *_LAST_LAYER), 'init_from', _is_none),
   _Rule(
-    ('averaging.inference_weights',), 'averaging.ema_decay', _is_none, 'ema'
+    ('averaging.inference_weights',),
+    'averaging.ema_decay',
+    _is_none,
+    'ema',
+    unless='averaging.ema_horizon',
   ),
   _Rule(
     ('averaging.inference_weights',),
@@ -95,6 +101,11 @@ _RULES = (
   ),
   _Rule(_DISTORTED, 'data.train_crop', _is_not('distorted')),
   _Rule((*_OF_FILES, *_DISTORTED), 'data.name', lambda x: x == dataset.FAKE),
+  _Rule(
+    ('train.min_train_steps',),
+    'train.num_train_steps',
+    lambda value: value is not None,
+  ),
   _Rule(_HEADS, 'model.use_aux', lambda value: not value),
   _Rule(('model.use_aux', *_HEADS), 'model.name', _lacks('head_taps')),
   _Rule(
@@ -119,7 +130,7 @@ def sentences(config: Mapping[str, Any]) -> list[str]:
   found = {}
   for rule in _RULES:
     other = values[rule.other]
-    if not rule.is_idle(other):
+    if not rule.is_idle(other) or values.get(rule.unless) is not None:
       continue
     for path in rule.paths:
       value = values[path]

@@ -74,6 +74,7 @@ def compile_contents(
   result = {
     'members': _members_to_json(predictions),
     'protocol': protocol.name,
+    'folds': predictions.folds,
     'num_images': table[0].scores.num_images,
     'num_classes': sum(x.is_class for x in members.labels.labels),
     'table_3': lines,

@@ -110,6 +110,7 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   parts = [
     f'# Evaluation on {words.count(count, "image")}',
     _members(report['members']),
+    *_folds(report['folds']),
     *(
       [
         f'With {words.count(num_classes, "class", "classes")} top-5 errors say'
@@ -153,6 +154,17 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   if report['confusions']:
     parts += ['## Commonest mistakes', _confusions(report['confusions'])]
   return '\n\n'.join(parts) + '\n'
+
+
+def _folds(count: int) -> list[str]:
+  """What the predictions are of, as a paragraph."""
+  if not count:
+    return []
+  return [
+    'Each image was predicted by a last layer that was fitted without it and'
+    f' the others of its fold, of {count}; the run itself is fitted to the'
+    ' training images.'
+  ]
 
 
 def _one_model(report: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import jax
 import ml_collections
 
 from inception_jax.data import dataset, device, labels
+from inception_jax.evaluation import scores
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import (
   announcement,
@@ -195,7 +196,10 @@ def _result(
   return {
     'workdir': str(directory.path),
     'step': int(state.step),
-    'evaluation': recorder.last_evaluation(),
+    'evaluation': {
+      kind: scores.with_top1_interval(means)
+      for kind, means in recorder.last_evaluation().items()
+    },
   }
 
 
@@ -279,4 +283,8 @@ def _create_loop(
     recorder=recorder,
     metadata=metadata,
     draw_fn=draw_fn,
+    describe_fn=lambda results: ', '.join(
+      f'{kind} {scores.with_interval(means["top1"], means["num_images"])}'
+      for kind, means in results.items()
+    ),
   )

@@ -19,7 +19,10 @@ from inception_jax.runtime import ranges
 KINDS = ('raw', 'ema', 'polyak')
 Kind = Annotated[str, ranges.OneOf(KINDS)]
 # Larger ones are 1 in float32, or nearly so: the average would not move.
-EmaDecay = Annotated[float, ranges.Range(0, 0.999999, is_open=True)]
+_MAX_DECAY = 0.999999
+EmaDecay = Annotated[float, ranges.Range(0, _MAX_DECAY, is_open=True)]
+# Steps: of fewer there is nothing to average.
+_MIN_HORIZON = 2
 
 # {'params': ..., 'batch_stats': ...}: what a forward pass needs.
 Variables = dict[str, Any]
@@ -129,16 +132,21 @@ class Averaging:
 def create_averaging(
   *,
   ema_decay: EmaDecay | None = None,
+  ema_horizon: Annotated[float, ranges.Range(1e-6, 1)] | None = None,
   polyak_start_epoch: Annotated[float, ranges.Range(0, ranges.MAX_EPOCHS)]
   | None = None,
   inference_weights: Kind | None = None,
   steps_per_epoch: float,
+  num_train_steps: ranges.Steps,
 ) -> Averaging:
   """The averages that section `averaging` of a config asks for.
 
   Args:
     ema_decay: share of the old average kept a step, or None for no exponential
       moving average.
+    ema_horizon: instead of `ema_decay`, the steps that the average reaches back
+      as a share of the run: the decay is `1 - 1 / (ema_horizon * steps)`, and
+      0.5 at least.
     polyak_start_epoch: epochs after which the uniform mean of the weights
       begins, or None for no such mean; the paper averages so, but does not say
       over which steps (section 6).
@@ -146,11 +154,21 @@ def create_averaging(
       are 'polyak' (section 6). None, or what is not kept, is 'ema' where that
       is kept, or else 'raw'.
     steps_per_epoch: updates in one pass over the training set.
+    num_train_steps: updates of the whole run.
 
   Raises:
-    ValueError: if an argument is out of its range.
+    ValueError: if an argument is out of its range, or both of the first two
+      are given.
   """
   ranges.check(create_averaging, locals())
+  if ema_horizon is not None:
+    if ema_decay is not None:
+      raise ValueError(
+        'ema_decay and ema_horizon are two ways to say the same; set one of'
+        ' them to None'
+      )
+    steps = max(ema_horizon * num_train_steps, _MIN_HORIZON)
+    ema_decay = min(1 - 1 / steps, _MAX_DECAY)
   start_step = None
   if polyak_start_epoch is not None:
     # No run is longer, and an int32 holds no more.

@@ -112,6 +112,52 @@ def fit(
   return LastLayer(full_kernel, full_bias, report)
 
 
+def predict_left_out(
+  features: np.ndarray,
+  labels: np.ndarray,
+  num_outputs: int,
+  options: LastLayerOptions,
+  num_folds: int,
+) -> np.ndarray:
+  """Predicts each image by a layer that is fitted to the other folds.
+
+  The penalty of each of these layers is chosen by folds of its own images, so
+  that nothing about an image decides on its prediction.
+
+  Args:
+    features: float `[n, views, features]`; the first view is predicted.
+    labels: int `[n]`, classes.
+    num_outputs: of the layers.
+    options: how they are fitted.
+    num_folds: at most as many as the largest class has images.
+
+  Returns:
+    Logarithms of probabilities, float32 `[n, num_outputs]`.
+
+  Raises:
+    ValueError: if no class has two images.
+  """
+  from sklearn import model_selection
+
+  if not (count := _num_folds(labels, num_folds)):
+    raise ValueError('no class has two images, so that none can be left out')
+  splitter = model_selection.StratifiedKFold(
+    count, shuffle=True, random_state=0
+  )
+  found = np.zeros((len(labels), num_outputs), np.float32)
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', UserWarning)  # See `_folds`.
+    parts = list(splitter.split(labels, labels))
+  for train, test in parts:
+    if len(classes := np.unique(labels[train])) == 1:
+      found[test], found[test, classes] = _LOW_BIAS, 0.0
+      continue
+    layer = fit(features[train], labels[train], num_outputs, options)
+    logits = features[test, 0] @ layer.kernel + layer.bias
+    found[test] = _log_softmax(logits)
+  return found
+
+
 def _num_folds(labels: np.ndarray, wanted: int) -> int:
   """At most as many as the largest class has images; 0 if that is one."""
   largest = int(np.bincount(labels).max())
@@ -187,13 +233,17 @@ def _score(
   """Losses `[n]`, and whether each is right, of what was left out."""
   kernel, bias, outputs = layer
   logits = features @ kernel + bias
-  logits -= logits.max(1, keepdims=True)
-  log_probs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+  log_probs = _log_softmax(logits)
   places = np.searchsorted(outputs, labels)
   return (
     -log_probs[np.arange(len(labels)), places],
     log_probs.argmax(1) == places,
   )
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+  logits = logits - logits.max(1, keepdims=True)
+  return logits - np.log(np.exp(logits).sum(1, keepdims=True))
 
 
 def _folds(

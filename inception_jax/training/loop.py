@@ -93,6 +93,7 @@ class TrainLoop:
     recorder: where metrics go.
     metadata: the loop's metadata of the checkpoint to go on from, or empty.
     draw_fn: draws what the recorder holds, after each evaluation but the last.
+    describe_fn: an evaluation in words, for the log.
   """
 
   def __init__(
@@ -105,6 +106,7 @@ class TrainLoop:
     recorder: MetricsRecorder,
     metadata: Mapping[str, Any],
     draw_fn: Callable[[], None] = lambda: None,
+    describe_fn: Callable[[Evaluation], str] = str,
   ):
     self._options = options
     self._train_step = train_step
@@ -112,6 +114,7 @@ class TrainLoop:
     self._save_fn = save_fn
     self._recorder = recorder
     self._draw_fn = draw_fn
+    self._describe_fn = describe_fn
     self._window = MetricWindow(**copy.deepcopy(metadata.get('window', {})))
     self._warned = set(metadata.get('warned', ()))
     self._last_saved = metadata.get('step')
@@ -296,7 +299,9 @@ class TrainLoop:
       self._draw_fn()
     if jax.process_index() == 0:
       logging.info(
-        'step %d: top-1 of the evaluation: %s', step, _shown(results)
+        'step %d: top-1 of the evaluation: %s',
+        step,
+        self._describe_fn(results),
       )
     self._paused += time.perf_counter() - start
 
@@ -334,10 +339,3 @@ class TrainLoop:
       unit_scale=True,
       disable=jax.process_index() != 0,
     )
-
-
-def _shown(results: Evaluation) -> str:
-  """Top-1 of each kind of weights, for the log."""
-  return ', '.join(
-    f'{name} {100 * scores["top1"]:.2f} %' for name, scores in results.items()
-  )

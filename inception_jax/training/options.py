@@ -17,6 +17,8 @@ class TrainOptions:
     eval_batch_size: images that are evaluated at a time, over all devices.
     num_epochs: passes over the training set, if `num_train_steps` is None.
     num_train_steps: updates, or None to go by `num_epochs`.
+    min_train_steps: updates at least, where `num_epochs` of few images are
+      fewer; None is no such floor.
     seed: of weights, order, crops, augmentation and dropout.
     init_seed: of the initial weights alone; None is `seed`.
     aux_weight: weight of each auxiliary loss; the paper's is 0.3 (section 5).
@@ -38,6 +40,7 @@ class TrainOptions:
   eval_batch_size: ranges.BatchSize
   num_epochs: ranges.Epochs | None = None
   num_train_steps: ranges.Steps | None = None
+  min_train_steps: ranges.Steps | None = None
   seed: ranges.Seed = 0
   init_seed: ranges.Seed | None = None
   aux_weight: Annotated[float, ranges.Range(0, 100)] = losses.AUX_WEIGHT

@@ -117,3 +117,18 @@ def test_shares_are_shown_with_their_interval():
   shown = scores.with_interval(0.735, 1000)
   assert shown == '73.5 % (70.7 to 76.1 % with 95 % confidence)'
   assert scores.with_interval(1.0, 4).startswith('100.0 % (51.0 to 100.0 %')
+
+
+def test_a_paired_difference_covers_the_true_one():
+  rng = np.random.default_rng(0)
+  covered = 0
+  for _ in range(1000):
+    kind = rng.choice(4, 100, p=[0.7, 0.15, 0.05, 0.1])
+    first, second = np.isin(kind, (0, 1)), np.isin(kind, (0, 2))
+    difference, low, high = scores.paired_difference(first, second)
+    assert difference == pytest.approx(first.mean() - second.mean())
+    other = scores.paired_difference(second, first)
+    assert other == pytest.approx((-difference, -high, -low))
+    covered += low <= 0.1 <= high
+  assert 930 <= covered <= 980
+  assert scores.paired_difference(first, first) == (0.0, 0.0, 0.0)

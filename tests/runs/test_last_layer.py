@@ -1,24 +1,22 @@
 """Runs that fit the classifier, alone or before they train all."""
 
-import dataclasses
 import json
 import types
 
 from etils import epath
+import fitted_runs
 import jax
 import numpy as np
 import pytest
 import random_runs
-import tiny_config
 
-from inception_jax import profiles
-from inception_jax.data import labels
 from inception_jax.ensemble import folder as ensemble_folder
 from inception_jax.evaluation import answering
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import (
   announcement,
   checkpoint,
+  features,
   last_layer,
   named_arrays,
   resume,
@@ -27,34 +25,6 @@ from inception_jax.runs import (
   two_steps,
 )
 from inception_jax.runtime import errors
-
-NAME = 'inception_v1_bn_shallow'
-ALONE = ('conv*', 'inception_*')
-
-
-def create_source(class_names):
-  """A run of a tiny network whose weights are drawn by chance."""
-  made = random_runs.random_run(
-    NAME, 32, width=0.05, num_classes=len(class_names), use_aux=False
-  )
-  return dataclasses.replace(
-    made,
-    preprocessing=profiles.profile_of(NAME).preprocessing,
-    labels=labels.from_class_names(class_names),
-  )
-
-
-def config_of(source, freeze=ALONE, **options):
-  config = tiny_config.get_config()
-  config.init_from = str(source)
-  config.freeze = freeze
-  config.model.use_aux = False
-  config.last_layer = options
-  config.data.train_split = 'train[:240]'
-  config.learning_rate = {'schedule': 'constant', 'init_value': 1e-9}
-  config.averaging.polyak_start_epoch = None
-  config.train.num_train_steps = 4
-  return config
 
 
 def log(said):
@@ -65,14 +35,14 @@ def log(said):
 def fitted(tmp_path_factory):
   """A source, and a run whose classifier was fitted to its features."""
   folder = tmp_path_factory.mktemp('last_layer')
-  made = create_source(('cat', 'dog', 'owl'))
+  made = fitted_runs.create_source()
   source = random_runs.write(made, folder / 'source')
   said = []
   with pytest.MonkeyPatch.context() as patch:
     for module in (last_layer, announcement):
       # With a `logging` of its own, since all modules share absl's.
       patch.setattr(module, 'logging', types.SimpleNamespace(info=log(said)))
-    result = train.train(config_of(source), folder / 'run')
+    result = train.train(fitted_runs.get_config(source), folder / 'run')
   return made, folder, result, said
 
 
@@ -103,7 +73,7 @@ def test_the_same_command_again_does_nothing(fitted, monkeypatch):
   _, folder, result, _ = fitted
   monkeypatch.setattr(last_layer, 'fit', None)
   monkeypatch.setattr(experiment_lib.Experiment, 'evaluate', None)
-  config = config_of(folder / 'source')
+  config = fitted_runs.get_config(folder / 'source')
   assert train.train(config, folder / 'run') == result
 
 
@@ -119,13 +89,17 @@ def test_features_are_computed_once(fitted, tmp_path, monkeypatch):
     real(answers, *rest)
 
   monkeypatch.setattr(answering, 'complete', complete)
-  again = train.train(config_of(folder / 'source'), tmp_path / 'again')
+  again = train.train(
+    fitted_runs.get_config(folder / 'source'), tmp_path / 'again'
+  )
   assert again['evaluation'] == result['evaluation'] and not asked
-  balanced = config_of(folder / 'source', class_weights='balanced', folds=3)
+  balanced = fitted_runs.get_config(
+    folder / 'source', class_weights='balanced', folds=3
+  )
   train.train(balanced, tmp_path / 'balanced')
   assert not asked
   # Another set of images has features of its own.
-  other = config_of(folder / 'source')
+  other = fitted_runs.get_config(folder / 'source')
   other.data.train_split = 'train[:120]'
   train.train(other, tmp_path / 'other')
   assert asked == [(0, 120)]
@@ -133,15 +107,15 @@ def test_features_are_computed_once(fitted, tmp_path, monkeypatch):
 
 def test_a_source_that_cannot_be_written_to(fitted, tmp_path, monkeypatch):
   _, folder, _, _ = fitted
-  create = last_layer.answers_lib.Answers
+  create = features.answers_lib.Answers
 
   def refuse(place, *rest, **more):
     if str(place).startswith(str(folder / 'source')):
       raise errors.InputError('read-only')
     return create(place, *rest, **more)
 
-  monkeypatch.setattr(last_layer.answers_lib, 'Answers', refuse)
-  config = config_of(folder / 'source')
+  monkeypatch.setattr(features.answers_lib, 'Answers', refuse)
+  config = fitted_runs.get_config(folder / 'source')
   config.data.train_split = 'train[:120]'
   train.train(config, tmp_path / 'run')
   assert list((tmp_path / 'run' / 'features').iterdir())
@@ -162,7 +136,7 @@ def tuned(fitted, tmp_path_factory):
   """A run that fits the classifier first, and then trains all."""
   _, folder, _, _ = fitted
   workdir = tmp_path_factory.mktemp('two_steps') / 'run'
-  config = config_of(folder / 'source', freeze=None, fit=True)
+  config = fitted_runs.get_config(folder / 'source', freeze=None, fit=True)
   return config, workdir, train.train(config, workdir)
 
 
@@ -219,14 +193,19 @@ def test_the_better_of_the_two_is_used(tuned, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  'freeze, options', [(ALONE, {'fit': False}), (ALONE[:1], {}), (None, {})]
+  'freeze, options',
+  [
+    (fitted_runs.ALONE, {'fit': False}),
+    (fitted_runs.ALONE[:1], {}),
+    (None, {}),
+  ],
 )
 def test_else_it_is_trained_from_zero(
   fitted, tmp_path, monkeypatch, freeze, options
 ):
   _, folder, _, _ = fitted
   monkeypatch.setattr(last_layer, 'fit', None)
-  config = config_of(folder / 'source', freeze, **options)
+  config = fitted_runs.get_config(folder / 'source', freeze, **options)
   start, experiment = start_of(config, tmp_path)
   assert not last_layer.is_all(experiment, epath.Path(tmp_path))
   assert start['kernel'].shape == (50, 10)
@@ -235,7 +214,9 @@ def test_else_it_is_trained_from_zero(
 
 def test_a_run_that_has_begun_to_train_it_goes_on_so(fitted, monkeypatch):
   _, folder, _, _ = fitted
-  experiment = experiment_lib.create_experiment(config_of(folder / 'source'))
+  experiment = experiment_lib.create_experiment(
+    fitted_runs.get_config(folder / 'source')
+  )
   workdir = epath.Path(folder / 'run')
   assert last_layer.is_all(experiment, workdir)
   monkeypatch.setattr(checkpoint.Checkpoints, 'steps', lambda self: [4])
@@ -244,12 +225,11 @@ def test_a_run_that_has_begun_to_train_it_goes_on_so(fitted, monkeypatch):
 
 def test_what_does_not_fit_is_a_sentence(fitted, tmp_path, monkeypatch):
   _, folder, _, _ = fitted
-  config = config_of(folder / 'source')
+  config = fitted_runs.get_config(folder / 'source')
   with monkeypatch.context() as patch:
     patch.setattr(last_layer, '_MAX_NUMBERS', 1000)
     with pytest.raises(errors.InputError, match='too many .*fit=False'):
       train.train(config, tmp_path / 'run')
   monkeypatch.setattr(last_layer.cluster, 'num_processes', lambda: 2)
-  experiment = experiment_lib.create_experiment(config)
   with pytest.raises(errors.InputError, match='in one process'):
-    last_layer._check(experiment, {})
+    last_layer.check_size(10, 1, 10)

@@ -1,5 +1,7 @@
 """Tests of the averages against means computed in float64."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -206,4 +208,22 @@ def test_default_kind(wanted, kept, kind):
 
 def test_unknown_inference_weights():
   with pytest.raises(ValueError, match="or polyak, or None, not 'mean'"):
-    averaging_lib.create_averaging(inference_weights='mean', steps_per_epoch=1)
+    averaging_lib.create_averaging(
+      inference_weights='mean', steps_per_epoch=1, num_train_steps=1
+    )
+
+
+@pytest.mark.parametrize(
+  'share, steps, decay',
+  [(0.1, 300, 1 - 1 / 30), (0.1, 1, 0.5), (1, 10**9, 0.999999)],
+)
+def test_horizon_of_the_moving_average(share, steps, decay):
+  create = functools.partial(
+    averaging_lib.create_averaging,
+    ema_horizon=share,
+    steps_per_epoch=1,
+    num_train_steps=steps,
+  )
+  assert create().ema_decay == pytest.approx(decay, abs=1e-9)
+  with pytest.raises(ValueError, match='two ways to say the same'):
+    create(ema_decay=0.9)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sklearn import linear_model, pipeline, preprocessing
+from sklearn import linear_model, model_selection, pipeline, preprocessing
 
 from inception_jax.runtime import errors
 from inception_jax.training import last_layer
@@ -120,3 +120,42 @@ def test_classes_of_one_image_and_features_that_tell_nothing():
 def test_options_are_checked(name, value):
   with pytest.raises((ValueError, errors.InputError), match=name):
     last_layer.LastLayerOptions(**{name: value})
+
+
+def test_an_image_is_predicted_without_itself():
+  rng = np.random.RandomState(0)
+  features, labels = rng.randn(60, 1, 200), rng.permutation(60) % 2
+  layer = last_layer.fit(features, labels, 2, OPTIONS)
+  fitted = (features[:, 0] @ layer.kernel + layer.bias).argmax(1)
+  assert (fitted == labels).mean() > 0.9  # It knows these by heart,
+  found = last_layer.predict_left_out(features, labels, 2, OPTIONS, 5)
+  assert 0.3 < (found.argmax(1) == labels).mean() < 0.7  # and no others.
+
+
+def test_predictions_by_folds_are_what_scikit_learn_makes():
+  features, labels = draw(seed=3)
+  found = last_layer.predict_left_out(features, labels, 4, OPTIONS, 4)
+  splitter = model_selection.StratifiedKFold(4, shuffle=True, random_state=0)
+  for train, test in splitter.split(labels, labels):
+    layer = last_layer.fit(features[train], labels[train], 4, OPTIONS)
+    peer = pipeline.make_pipeline(
+      preprocessing.StandardScaler(),
+      linear_model.LogisticRegression(
+        C=layer.report['strength'], max_iter=10_000, tol=1e-8
+      ),
+    ).fit(features[train, 0], labels[train])
+    np.testing.assert_allclose(
+      np.exp(found[test, :3]), peer.predict_proba(features[test, 0]), atol=1e-2
+    )
+  np.testing.assert_allclose(np.exp(found).sum(1), 1, atol=1e-5)
+  assert (found[:, 3] < -20).all()  # An output without a class.
+
+
+def test_folds_of_rare_classes():
+  features, labels = draw(num_images=9)
+  labels[:] = 0
+  labels[4] = 2  # Without it there is one class only.
+  found = last_layer.predict_left_out(features, labels, 3, OPTIONS, 3)
+  assert np.isfinite(found).all() and (found.argmax(1) == 0).all()
+  with pytest.raises(ValueError, match='no class has two images'):
+    last_layer.predict_left_out(features[:2], np.array([0, 1]), 2, OPTIONS, 3)
