@@ -60,15 +60,20 @@ def main() -> None:
       'left_out_top1': report['top1'],
       'strength': report['strength'],
       'num_train_images': report['num_images'],
-      'scikit_learn': _peer(config, runs[0]),
+      'scikit_learn': peer(config, runs[0]),
     }
   features = pathlib.Path(config['init_from'], 'features')
   shutil.rmtree(features)  # The next measurement computes them again.
   machine.keep(record, arguments.output)
 
 
-def _peer(config: dict, run: pathlib.Path) -> dict:
-  """What scikit-learn makes of the features of the same network."""
+def peer(config: dict, run: pathlib.Path) -> dict:
+  """What scikit-learn makes of the features of the same network.
+
+  Args:
+    config: whose data it trains and is evaluated on.
+    run: a run with the same features.
+  """
   dataset = experiment.create_experiment(config).dataset
   network = inception_jax.load_run(run)
   train, test = (

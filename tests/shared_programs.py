@@ -37,10 +37,10 @@ def share(patch: pytest.MonkeyPatch):
 
 
 def _shared(name, method, keep):
-  def create(self):
-    key = (name, jax.device_count(), _key(self, name))
+  def create(self, *arguments):
+    key = (name, arguments, jax.device_count(), _key(self, name))
     if key not in _KEPT:
-      made = method(self)
+      made = method(self, *arguments)
       if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(made)):
         return made  # Only its shapes are asked for.
       _KEPT[key] = keep(made)

@@ -117,8 +117,8 @@ class Experiment:
       )
     return found
 
-  def create_state(self) -> train_state.TrainState:
-    """State of step 0, with weights drawn by chance."""
+  def create_state(self, is_blank: bool = False) -> train_state.TrainState:
+    """State of step 0, with random weights, or zeros if `is_blank`."""
     return train_state.create_train_state(
       self.keys[0],
       self.model,
@@ -126,6 +126,7 @@ class Experiment:
       self.tx,
       self.averaging,
       self.is_frozen,
+      is_blank,
     )
 
   def create_train_step(self) -> step_lib.StepFn:

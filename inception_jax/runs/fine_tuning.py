@@ -158,17 +158,28 @@ def check(
   Raises:
     InputError: if something does not fit, or starts anew but is frozen.
   """
-  blank = jax.tree.map(
-    lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), dict(shapes)
-  )
-  _, found = transfer(blank, source, class_names)
-  for name in (*found.replaced, *found.absent):
+  for name in new_modules(shapes, source, class_names):
     # A part of it is enough.
-    if freezing.split({name: blank['params'][name]}, is_frozen)[1]:
+    if freezing.split({name: shapes['params'][name]}, is_frozen)[1]:
       raise errors.InputError(
         f'config.freeze: {name!r} starts anew, for other classes or another'
         ' size, so it must be trained; leave it out of the globs'
       )
+
+
+def new_modules(
+  shapes: Mapping[str, Any], source: run.Run, class_names: Sequence[str]
+) -> tuple[str, ...]:
+  """Modules that `transfer` does not load, for variables of these shapes.
+
+  Raises:
+    InputError: if something does not fit.
+  """
+  blank = jax.tree.map(
+    lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), dict(shapes)
+  )
+  _, found = transfer(blank, source, class_names)
+  return *found.replaced, *found.absent
 
 
 def _modules(source: run.Run) -> list[str]:
@@ -236,8 +247,8 @@ def _reorder(
   ]
   layer = {}
   for leaf, values in new_layer.items():
-    # Dummies beyond the classes stay new where the source has no more.
-    layer[leaf] = np.array(values)
+    # Dummies beyond the classes are zero where the source has no more.
+    layer[leaf] = np.zeros_like(values)
     taken = outputs[: values.shape[-1]]
     layer[leaf][..., : len(taken)] = old_layer[leaf][..., taken]
   params = {**old['params'], 'classifier': layer} if inside else layer

@@ -140,8 +140,10 @@ def restore_or_init(
   """
   found = checkpoints.restore_newest_good()
   if found is None:
-    logging.info('compiling and drawing the initial weights')
-    state = experiment.create_state()
+    is_blank = _is_replaced(experiment, source)
+    if not is_blank:
+      logging.info('compiling and drawing the initial weights')
+    state = experiment.create_state(is_blank)
     if source is not None:
       state = _start_at(experiment, state, source, checkpoints.directory.parent)
     elif experiment.config['freeze']:
@@ -157,6 +159,17 @@ def restore_or_init(
   )
   logging.info('going on from step %d of %s', step, checkpoints.directory)
   return device.replicate(state), metadata
+
+
+def _is_replaced(
+  experiment: experiment_lib.Experiment, source: run.Run | None
+) -> bool:
+  """Whether no weight of a new run is random: each is loaded or zero."""
+  if source is None:
+    return False
+  shapes = jax.eval_shape(experiment.create_state).variables
+  new = fine_tuning.new_modules(shapes, source, experiment.dataset.class_names)
+  return set(new) <= {'classifier'}
 
 
 def _start_at(

@@ -43,6 +43,7 @@ def create_train_state(
   tx: optax.GradientTransformation,
   averaging: averaging_lib.Averaging,
   is_frozen: freezing.IsFrozenFn = freezing.nothing_is_frozen,
+  is_blank: bool = False,
 ) -> TrainState:
   """Initial state, a pure function of its arguments.
 
@@ -53,6 +54,8 @@ def create_train_state(
     tx: optimizer.
     averaging: averages to keep.
     is_frozen: what the optimizer and the averages leave out.
+    is_blank: whether the weights are zero, where others take their place; a
+      network takes long to compile only to draw them.
 
   Returns:
     State of step 0, on the default device.
@@ -61,7 +64,11 @@ def create_train_state(
   @jax.jit
   def init():
     images = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
-    variables = model.init(key, images)
+    if is_blank:
+      shapes = jax.eval_shape(model.init, key, images)
+      variables = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    else:
+      variables = model.init(key, images)
     variables = {'batch_stats': {}, **variables}
     trained = freezing.split_variables(variables, is_frozen)
     return TrainState(

@@ -212,6 +212,29 @@ def test_else_it_is_trained_from_zero(
   assert not start['kernel'].any() and not start['bias'].any()
 
 
+def test_weights_that_are_replaced_are_not_drawn(fitted, tmp_path, monkeypatch):
+  _, folder, _, _ = fitted
+  config = fitted_runs.get_config(folder / 'source', None)
+  config.optimizer.name = 'rmsprop'  # Its state does not begin at zero.
+  experiment = experiment_lib.create_experiment(config)
+  asked, states = [], []
+  create = experiment_lib.Experiment.create_state
+
+  def create_state(self, is_blank=False):
+    asked.append(is_blank)
+    return create(self, is_blank)
+
+  monkeypatch.setattr(experiment_lib.Experiment, 'create_state', create_state)
+  for name in ('blank', 'drawn'):
+    source = resume.load_source(experiment, epath.Path(tmp_path / name))
+    checkpoints = checkpoint.Checkpoints(tmp_path / name / 'checkpoints')
+    states.append(resume.restore_or_init(experiment, checkpoints, source)[0])
+    checkpoints.close()
+    assert asked[-1] == (name == 'blank')
+    monkeypatch.setattr(resume, '_is_replaced', lambda *_: False)
+  jax.tree.map(np.testing.assert_array_equal, *map(jax.device_get, states))
+
+
 def test_a_run_that_has_begun_to_train_it_goes_on_so(fitted, monkeypatch):
   _, folder, _, _ = fitted
   experiment = experiment_lib.create_experiment(
