@@ -102,6 +102,13 @@ def _result(status, out, err):
   return json.loads(out.splitlines()[-1])
 
 
+def free_port():
+  """A port that nothing listens on just now."""
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    return probe.getsockname()[1]
+
+
 def start_cluster(num_processes, *arguments, of_each=None, **options):
   """Starts several processes that find each other on loopback.
 
@@ -111,9 +118,7 @@ def start_cluster(num_processes, *arguments, of_each=None, **options):
     of_each: more arguments of each; None is none.
     **options: see `start`.
   """
-  with socket.socket() as probe:
-    probe.bind(('127.0.0.1', 0))
-    port = probe.getsockname()[1]
+  port = free_port()
   return [
     start(
       *arguments,

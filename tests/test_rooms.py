@@ -31,6 +31,7 @@ OF_NO_MODULE = {
   'commands/test_overwriting.py': 'all commands that write',
   'runs/test_earlier_version.py': 'folders that an earlier version left',
   'runs/test_kill.py': 'a process that is killed',
+  'runtime/test_start_up.py': 'processes of all launchers',
   'weights/test_fuzz.py': 'all importers',
   'weights/test_published.py': 'all importers',
 }

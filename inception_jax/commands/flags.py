@@ -50,6 +50,20 @@ for name, text in {
   'folds': 'Parts of all images, each predicted by a layer fitted without it.',
 }.items():
   flags.DEFINE_integer(name, None, text)
+flags.DEFINE_float(
+  'join_seconds',
+  300.0,
+  'Seconds to wait for the other processes of the run.',
+  lower_bound=1.0,
+  upper_bound=86_400.0,
+)
+flags.DEFINE_integer(
+  'coordinator_port',
+  None,
+  'Port of process 0, where no variable gives its address.',
+  lower_bound=1,
+  upper_bound=65_535,
+)
 for name, text in {
   'scales': 'Shorter sides of multi_crop_144: 256, 288, 320, 352.',
   'squares': 'Squares of multi_crop_144: first, center, last.',
@@ -84,7 +98,7 @@ def parse(argv: list[str]) -> list[str]:
   arguments.check(words, FLAGS)
   rest = FLAGS([argv[0], *words])
   command = registry.COMMANDS[FLAGS.mode]
-  if 'config' not in (*command.needs, *command.takes):
+  if 'config' not in command.flags:
     if given:
       raise errors.InputError(
         f'--{given[0].name} is of no use with --mode={FLAGS.mode}; leave it out'

@@ -88,11 +88,11 @@ def _of_command(mode: str, flags: absl_flags.FlagValues) -> str:
     '',
     'Flags:',
   ]
-  for name in (*command.needs, *command.takes, 'json'):
+  for name in (*command.flags, 'json'):
     flag = flags[name]
     note = 'needed' if name in command.needs else _default(flag)
     lines += _entry(f'--{name}', flag.help, note)
-  if 'config' in (*command.needs, *command.takes):
+  if 'config' in command.flags:
     lines += _entry(
       '--config.SECTION.FIELD',
       f'Overrides a field: {_PROGRAM} --mode={mode} --config=NAME --help lists'

@@ -35,9 +35,13 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 def _leave(error: Exception) -> None:
   """Tells other processes of the run, if any; else spares the import of JAX."""
-  from inception_jax.runtime import joining
+  from inception_jax.runtime import errors, launchers
 
-  if joining.is_one_of_several():
+  try:
+    is_alone = launchers.detect() is None
+  except errors.InputError:
+    is_alone = True
+  if not is_alone:
     from inception_jax.runtime import cluster
 
     cluster.leave(error)

@@ -32,7 +32,8 @@ class Command:
       may.
     arguments: names of the function's arguments that are not the flags' own,
       by flag.
-    is_shared: whether several processes can do it together.
+    is_shared: whether several processes can do it together; it takes
+      `CLUSTER_FLAGS`, too.
     prints_text: whether it prints its result for people itself.
     takes_changes: whether it says which fields the command line changes.
   """
@@ -48,7 +49,14 @@ class Command:
   prints_text: bool = False
   takes_changes: bool = False
 
+  @property
+  def flags(self) -> tuple[str, ...]:
+    """All flags that may be given."""
+    return (*self.needs, *self.takes, *(CLUSTER_FLAGS * self.is_shared))
 
+
+# How processes find each other.
+CLUSTER_FLAGS = ('join_seconds', 'coordinator_port')
 # What names a file or folder. Every other flag of text does not.
 PATHS = ('workdir', 'input', 'output', 'answers', 'labels')
 # Commands whose `--workdir` may name several runs, which they split.
@@ -189,7 +197,7 @@ def run(
         raise KeyboardInterrupt(received[0])
       check(flags, files)
       if command.is_shared:
-        cluster.initialize()
+        cluster.initialize(flags.join_seconds, flags.coordinator_port)
       else:
         cluster.check_alone(flags.mode)
       with signals.as_exceptions():  # JAX has put one of its own there.
@@ -284,8 +292,8 @@ def check(flags: absl_flags.FlagValues, files: Sequence[str]) -> None:
         f'--mode={flags.mode} needs --{name}'
         + (f', which is {known}' if known else '')
       )
-  known = {name for x in COMMANDS.values() for name in (*x.needs, *x.takes)}
-  for name in sorted(known - {*command.needs, *command.takes}):
+  known = {name for x in COMMANDS.values() for name in x.flags}
+  for name in sorted(known - {*command.flags}):
     if flags[name].present:
       remedy = 'leave it out'
       if name == 'input' and command.takes_files:

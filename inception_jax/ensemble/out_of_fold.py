@@ -18,15 +18,14 @@ from inception_jax.data import dataset as dataset_lib
 from inception_jax.ensemble import predictions as predictions_lib
 from inception_jax.ensemble import together as ensemble
 from inception_jax.evaluation import answers as answers_lib
-from inception_jax.evaluation import crop_views
+from inception_jax.evaluation import crop_views, scores
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import choice, features, last_layer, run
 from inception_jax.runtime import cluster, errors, read_failures, words
 from inception_jax.training import last_layer as fitting
 
-# With fewer evaluation images, folds are the default.
-FEW_IMAGES = 100
+# For runs with fewer evaluation images than `scores.FEW_IMAGES`.
 DEFAULT_FOLDS = 5
 _MAX_FOLDS = 20
 
@@ -102,14 +101,14 @@ def _default_folds(workdirs: Sequence[epath.Path]) -> int:
   data = run.read_config(workdirs[0])
   experiment = experiment_lib.create_experiment(data)
   count = len(experiment.dataset.eval)
-  if count >= FEW_IMAGES:
+  if count >= scores.FEW_IMAGES:
     return 0
   logging.info(
     'there are %s to evaluate on, fewer than %d: all images are predicted, by'
     ' %d last layers each fitted without a part of them (--folds=0 evaluates on'
     ' %r alone)',
     words.count(count, 'image'),
-    FEW_IMAGES,
+    scores.FEW_IMAGES,
     DEFAULT_FOLDS,
     experiment.dataset.eval.name,
   )

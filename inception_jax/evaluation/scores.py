@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+# With fewer images an accuracy of 80 % has an interval of 15 % or more.
+FEW_IMAGES = 100
+
 
 def ranks(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """How many classes are more probable than each label's.

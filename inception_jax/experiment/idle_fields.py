@@ -101,11 +101,6 @@ _RULES = (
   ),
   _Rule(_DISTORTED, 'data.train_crop', _is_not('distorted')),
   _Rule((*_OF_FILES, *_DISTORTED), 'data.name', lambda x: x == dataset.FAKE),
-  _Rule(
-    ('train.min_train_steps',),
-    'train.num_train_steps',
-    lambda value: value is not None,
-  ),
   _Rule(_HEADS, 'model.use_aux', lambda value: not value),
   _Rule(('model.use_aux', *_HEADS), 'model.name', _lacks('head_taps')),
   _Rule(
@@ -117,8 +112,9 @@ _RULES = (
 def sentences(config: Mapping[str, Any]) -> list[str]:
   """A sentence on each field that is set and has no effect.
 
-  A field that has its default is as if it were not set. `train.num_epochs` is
-  left to what a run says of its length, since most configs give it.
+  A field that has its default is as if it were not set. `train.num_epochs` and
+  `train.min_train_steps` are left to what a run says of its length, since most
+  configs give it.
 
   Args:
     config: with all its sections; see `config.sections`.

@@ -14,7 +14,7 @@ import jax
 from inception_jax.evaluation import scores
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import choice, last_layer
-from inception_jax.runtime import json_files
+from inception_jax.runtime import json_files, words
 from inception_jax.training import averaging, optimizer
 
 
@@ -90,3 +90,9 @@ def choose(
     scores.with_interval(first['top1'], first['num_images']),
     'former' if is_better else 'latter',
   )
+  if last['num_images'] < scores.FEW_IMAGES:
+    logging.warning(
+      'only %s decided this, so that it may be chance; more images in the'
+      ' evaluation part (config.data.eval_split) make it surer',
+      words.count(last['num_images'], 'image'),
+    )

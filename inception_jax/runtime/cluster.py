@@ -15,8 +15,10 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
-from inception_jax.runtime import errors, joining, peers, words
+from inception_jax.runtime import errors, joining, launchers, peers, words
 
+# For all processes of a run to be there.
+SECONDS_TO_JOIN = 300.0
 # For all to be there when one only comes to say why it cannot work.
 _SECONDS_TO_SAY = 20.0
 _OF_OTHERS = re.compile(
@@ -31,29 +33,39 @@ class _Membership:
 
   others: peers.Peers | None = None
   has_tried = False
+  is_alone = False  # By a command of one process, beside other hosts.
   on_abort: Any = None  # Kept, else it would be freed.
 
 
-def initialize(seconds: float | None = None) -> None:
+def initialize(
+  seconds: float = SECONDS_TO_JOIN,
+  port: int | None = None,
+  is_silent: bool = False,
+) -> None:
   """Joins the other processes of the run, if there are any.
 
   Reads `JAX_COORDINATOR_ADDRESS` (host:port of process 0), `JAX_NUM_PROCESSES`
-  and `JAX_PROCESS_ID`. On a TPU pod or under Slurm JAX finds them by itself.
-  From then on this process ends when another fails (see `peers`).
+  and `JAX_PROCESS_ID`. Without them JAX finds out by itself: on TPU VMs, on
+  GKE, under Slurm and Open MPI. One host starts nothing. From then on this
+  process ends when another fails (see `peers`).
 
   Args:
-    seconds: for all to be there, in silence; None is five minutes.
+    seconds: for all to be there.
+    port: of process 0, where no variable gives its address; None is JAX's.
+    is_silent: whether nothing is logged.
 
   Raises:
     InputError: if only some of the variables are set, or one is no number; or
       if the others do not come.
   """
-  arguments = joining.read_variables()
-  if arguments is None and not joining.is_pod():
+  launch = launchers.detect()
+  if launch is None:
     return
+  if port is not None:
+    os.environ[launchers.PORT_VARIABLE] = str(port)
   _Membership.has_tried = True
   _say_so_when_aborted()
-  joining.join(arguments or {}, seconds)
+  joining.join(launch, seconds, is_silent)
   _Membership.others = peers.Peers(
     joining.state().client,
     number_of_process(),
@@ -62,23 +74,50 @@ def initialize(seconds: float | None = None) -> None:
   )
   _Membership.others.start()
   atexit.register(_finish)
-  if seconds is None:
-    logging.info('process %d of %d', number_of_process(), num_processes())
+  if not is_silent:
+    logging.info(
+      'process %d of %d, started by %s',
+      number_of_process(),
+      num_processes(),
+      launch.launcher,
+    )
 
 
 def check_alone(mode: str) -> None:
-  """Raises InputError if a command of one process was started in several."""
-  arguments = joining.read_variables()
-  if arguments is not None and arguments['num_processes'] > 1:
-    raise errors.InputError(
-      f'--mode={mode} runs in one process; start it once, without'
-      f' {words.join(joining.VARIABLES)}'
-    )
-  if joining.num_slurm_tasks() > 1:
-    raise errors.InputError(
-      f'--mode={mode} runs in one process; start it as one task, with'
-      ' srun --ntasks=1'
-    )
+  """Sees to it that a command of one process runs in one.
+
+  On one of several TPU hosts it computes on the CPU, since the TPU of one host
+  waits for those of the others.
+
+  Args:
+    mode: the command.
+
+  Raises:
+    InputError: if it was started in several.
+  """
+  launch = launchers.detect()
+  if launch is None or launch.num_processes == 1:
+    return
+  if launch.is_on_google_cloud:
+    _Membership.is_alone = True
+    if jax.config.jax_platforms != 'cpu':
+      logging.info(
+        '--mode=%s runs in one process, and this is one of %d hosts of %s: it'
+        ' computes on the CPU',
+        mode,
+        launch.num_processes,
+        launch.launcher,
+      )
+      jax.config.update('jax_platforms', 'cpu')
+    return
+  remedy = {
+    'variables': f'once, without {words.join(launchers.VARIABLES)}',
+    'slurm': 'as one task, with srun --ntasks=1',
+    'ompi': 'once, with mpirun -n 1 or without it',
+  }.get(launch.method, 'once')
+  raise errors.InputError(
+    f'--mode={mode} runs in one process; start it {remedy}'
+  )
 
 
 def num_processes() -> int:
@@ -195,9 +234,9 @@ def leave(error: BaseException) -> None:
     if _Membership.others is not None:  # Else the interpreter prints it.
       traceback.print_exception(error)
     error = errors.InputError(errors.first_line(error))
-  if not _Membership.has_tried and joining.is_one_of_several():
+  if not _Membership.has_tried and not _Membership.is_alone:
     with contextlib.suppress(errors.UserFacingError, KeyboardInterrupt):
-      initialize(_SECONDS_TO_SAY)
+      initialize(_SECONDS_TO_SAY, is_silent=True)
   if _Membership.others is not None:
     _Membership.others.tell(error)
   if _Membership.has_tried:

@@ -43,9 +43,11 @@ def test_commands_have_their_flags_and_no_others(mode):
   shown = {
     line.strip()[2:] for line in text.splitlines() if line.startswith('  --')
   }
+  more = registry.CLUSTER_FLAGS if command.is_shared else ()
   assert shown - {'json', 'config.SECTION.FIELD'} == {
     *command.needs,
     *command.takes,
+    *more,
   }
   assert text.count('(needed)') == len(command.needs)
   assert text.endswith(command.example)

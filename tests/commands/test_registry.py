@@ -89,7 +89,8 @@ def test_a_protocol_is_made_of_its_flags(monkeypatch):
     flags[name] = copy.deepcopy(values[name])
   flags(arguments)
   found = registry._arguments(registry.COMMANDS['evaluate'], flags, [])
-  assert found.keys() == {'workdir', 'protocol', 'weights', 'config', 'answers'}
+  names = {'workdir', 'protocol', 'weights', 'config', 'answers', 'folds'}
+  assert found.keys() == names
   assert found['protocol'] == protocol.Protocol(
     'multi_crop_144', scales=(256, 352), mirrors=False
   )
@@ -208,7 +209,7 @@ def test_every_path_is_expanded_and_checked(mode, name, monkeypatch, tmp_path):
   monkeypatch.setenv('HOME', str(tmp_path))
   monkeypatch.setattr(protocol, 'from_flags', lambda **flags: None)
   run = lambda path: registry._arguments(row, Given(mode, **{name: path}), ())
-  splits = name == 'workdir' and mode in ('evaluate', 'report')
+  splits = name == 'workdir' and mode in ('evaluate', 'report', 'compare')
   found = run('~/x')[row.arguments.get(name, name)]
   assert found == ('~/x' if splits else f'{tmp_path}/x')
   if not splits:

@@ -11,7 +11,7 @@ import random_runs
 
 from inception_jax.commands import evaluate, report
 from inception_jax.ensemble import out_of_fold
-from inception_jax.evaluation import answering
+from inception_jax.evaluation import answering, scores
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.runs import last_layer, run, train
 from inception_jax.runtime import errors
@@ -64,7 +64,7 @@ def test_the_validation_part_alone_on_request(fitted):
 
 
 def test_enough_images_are_evaluated_as_ever(fitted, monkeypatch):
-  monkeypatch.setattr(out_of_fold, 'FEW_IMAGES', 40)
+  monkeypatch.setattr(scores, 'FEW_IMAGES', 40)
   assert evaluate.evaluate(fitted / 'run', SINGLE)['num_images'] == 40
   assert evaluate.evaluate(fitted / 'run', SINGLE, folds=3)['folds'] == 3
 

@@ -95,11 +95,3 @@ def test_a_horizon_does_as_well_as_a_decay():
   assert idle_fields.sentences(wanted)
   wanted['averaging']['ema_horizon'] = 0.1
   assert not idle_fields.sentences(wanted)
-
-
-def test_a_floor_of_a_length_in_steps_is_named():
-  wanted = sections(train__num_epochs=2.0, train__min_train_steps=50)
-  assert not idle_fields.sentences(wanted)
-  wanted['train']['num_train_steps'] = 10
-  (sentence,) = idle_fields.sentences(wanted)
-  assert 'config.train.min_train_steps=50 has no effect with' in sentence

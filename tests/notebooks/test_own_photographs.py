@@ -23,7 +23,7 @@ def test_outputs_are_not_kept(notebook):
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_runs_from_top_to_bottom(notebook, tmp_path):
   printed, num_pictures = notebook_runs.execute_small(
-    notebook, tmp_path, IMAGE_SIZE=64, EPOCHS=2.0
+    notebook, tmp_path, IMAGE_SIZE=64, STEPS=4
   )
   for part in ('last layer, raw', 'whole, ema'):
     # So small and short, it learns nothing to speak of.

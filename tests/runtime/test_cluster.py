@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from inception_jax.runtime import cluster, errors, joining, peers
+from inception_jax.runtime import cluster, errors, launchers, peers
 
 
 class Others:
@@ -55,16 +55,19 @@ def test_a_signal_in_start_up_is_told_and_a_step_of_all_is_not(others):
 
 def test_who_fails_before_joining_joins_to_say_so(others, monkeypatch):
   monkeypatch.setattr(cluster._Membership, 'has_tried', False)
-  for name, value in zip(joining.VARIABLES, ('a:1', '2', '1'), strict=True):
+  for name, value in zip(launchers.VARIABLES, ('a:1', '2', '1'), strict=True):
     monkeypatch.setenv(name, value)
   joined = []
-  monkeypatch.setattr(cluster, 'initialize', joined.append)
+  monkeypatch.setattr(
+    cluster, 'initialize', lambda *args, **more: joined.append((args, more))
+  )
   cluster.leave(errors.InputError('--mode=fly is unknown'))
-  assert joined == [cluster._SECONDS_TO_SAY] and len(others.told) == 1
+  assert joined == [((cluster._SECONDS_TO_SAY,), {'is_silent': True})]
+  assert len(others.told) == 1
 
 
 def test_one_process_ends_as_always(monkeypatch):
-  for name in joining.VARIABLES:
+  for name in launchers.VARIABLES:
     monkeypatch.delenv(name, raising=False)
   cluster.leave(errors.InputError('no'))  # And returns.
   assert cluster.lost(RuntimeError('gloo: connection reset')) is None
@@ -80,13 +83,21 @@ def test_what_another_has_caused_is_told_apart(others):
 
 
 def test_commands_of_one_process_are_not_started_in_several(monkeypatch):
-  for name, value in zip(joining.VARIABLES, ('a:1', '2', '1'), strict=True):
+  for name, value in zip(launchers.VARIABLES, ('a:1', '2', '1'), strict=True):
     monkeypatch.setenv(name, value)
   with pytest.raises(errors.InputError, match='--mode=predict runs in one'):
     cluster.check_alone('predict')
-  for name in joining.VARIABLES:
+  for name in launchers.VARIABLES:
     monkeypatch.delenv(name)
-  monkeypatch.setenv('SLURM_STEP_NUM_TASKS', '4')
+  for name, value in {
+    'JOB_ID': '7',
+    'STEP_NODELIST': 'a,b',
+    'STEP_NUM_TASKS': '2',
+    'NTASKS': '2',
+    'PROCID': '1',
+    'LOCALID': '0',
+  }.items():
+    monkeypatch.setenv(f'SLURM_{name}', value)
   with pytest.raises(errors.InputError, match='srun --ntasks=1'):
     cluster.check_alone('prepare')
 
