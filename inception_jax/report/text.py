@@ -110,7 +110,7 @@ def to_markdown(report: Mapping[str, Any], with_paper: bool) -> str:
   parts = [
     f'# Evaluation on {words.count(count, "image")}',
     _members(report['members']),
-    *_folds(report['folds']),
+    *_folds(report.get('folds', 0)),
     *(
       [
         f'With {words.count(num_classes, "class", "classes")} top-5 errors say'
