@@ -1,4 +1,11 @@
-# `make demo` and `make test` set up all they need in .venv.
+# `make demo` and `make test` set up all they need in .venv. What there is:
+#   make demo    trains on digits, some minutes on two CPU cores
+#   make test    runs the tests
+#   make lint    checks style, and the numbers of the pages
+#   make parity  compares with PyTorch and TensorFlow, and runs the notebooks
+#   make wheel   builds the wheel and tries it in an empty environment
+#   make floors  runs the tests with the oldest packages that are allowed
+#   make clean   deletes the environments
 PYTHON ?= python3
 TORCH ?= torch>=2.6
 DEMO_WORKDIR ?= runs/digits
@@ -9,8 +16,11 @@ FLOORS_TESTS ?= tests --ignore=tests/parity --ignore=tests/notebooks
 
 BIN := .venv/bin
 
-.PHONY: demo test lint parity floors wheel clean
+.PHONY: help demo test lint parity floors wheel clean
 .DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
 
 demo: .venv/demo
 	$(BIN)/python main.py --config=configs/digits.py --workdir=$(DEMO_WORKDIR) $(DEMO_FLAGS)

@@ -58,6 +58,8 @@ os.environ['XLA_FLAGS'] = ' '.join(
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+# Compiled programs of the user's own runs are not the tests'.
+os.environ.setdefault('JAX_ENABLE_COMPILATION_CACHE', 'false')
 # Here, since TFDS reads it once, when it is imported.
 _TFDS = tempfile.TemporaryDirectory(prefix='tfds_')
 os.environ['TFDS_DATA_DIR'] = _TFDS.name

@@ -1,7 +1,8 @@
 """The compare command: which weights suit one's own images best."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
+import tempfile
 import time
 from typing import Any
 
@@ -62,10 +63,12 @@ def compare(
   experiment = experiment_lib.create_experiment(
     {**config, 'data': out_of_fold.all_images(config['data'])}
   )
-  found = [
-    _score(path, experiment, folds)
-    for path in ensemble_folder.list_runs(workdir)
-  ]
+  with tempfile.TemporaryDirectory() as folder:
+    found = [
+      # Features go to the folder where that of the run cannot be written.
+      _score(path, experiment, folds, (path, epath.Path(folder, str(number))))
+      for number, path in enumerate(ensemble_folder.list_runs(workdir))
+    ]
   found.sort(key=lambda x: (-x.result['top1'], x.result['loss']))
   best = found[0].is_right
   sources = []
@@ -92,7 +95,10 @@ def compare(
 
 
 def _score(
-  path: epath.Path, experiment: experiment_lib.Experiment, folds: int
+  path: epath.Path,
+  experiment: experiment_lib.Experiment,
+  folds: int,
+  folders: Sequence[epath.Path],
 ) -> _Source:
   start = time.perf_counter()
   try:
@@ -100,7 +106,7 @@ def _score(
   except errors.InputError as error:
     raise errors.InputError(f'--workdir: {error}') from error
   found, log_probs = out_of_fold.left_out(
-    network, experiment, folds, len(experiment.dataset.class_names), (path,)
+    network, experiment, folds, len(experiment.dataset.class_names), folders
   )
   log_probs, labels = log_probs[found.counted], found.labels[found.counted]
   counts = scores.Scores()

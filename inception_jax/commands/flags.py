@@ -39,6 +39,11 @@ for name, text in {
   flags.DEFINE_string(name, None, text)
 for name, default, text in (
   ('json', False, 'Print the result as one JSON line on terminals, too.'),
+  (
+    'compilation_cache',
+    True,
+    'Keep compiled programs in your cache folder for the next start.',
+  ),
   ('download', False, 'Fetch the weights to import.'),
   ('mirrors', True, 'Evaluate mirrored crops as well.'),
   ('uint8_input', False, 'Export ONNX that takes pixels.'),

@@ -88,7 +88,7 @@ def _of_command(mode: str, flags: absl_flags.FlagValues) -> str:
     '',
     'Flags:',
   ]
-  for name in (*command.flags, 'json'):
+  for name in (*command.flags, 'compilation_cache', 'json'):
     flag = flags[name]
     note = 'needed' if name in command.needs else _default(flag)
     lines += _entry(f'--{name}', flag.help, note)

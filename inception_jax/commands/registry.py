@@ -28,12 +28,10 @@ class Command:
     example: arguments of a typical call.
     needs: flags that must be given.
     takes: flags that may be given; other commands' flags are refused.
-    takes_files: whether files must be given after the flags; otherwise none
-      may.
+    takes_files: whether files must be given after the flags, or may not.
     arguments: names of the function's arguments that are not the flags' own,
       by flag.
-    is_shared: whether several processes can do it together; it takes
-      `CLUSTER_FLAGS`, too.
+    is_shared: whether several processes can do it, with `CLUSTER_FLAGS`.
     prints_text: whether it prints its result for people itself.
     takes_changes: whether it says which fields the command line changes.
   """
@@ -188,11 +186,11 @@ def run(
     UserFacingError: if something given cannot be used, or the command fails.
   """
   # JAX, not for --help.
-  from inception_jax.runtime import agreement, cluster, signals
+  from inception_jax.runtime import agreement, cluster, signal_watch, signals
 
   command = COMMANDS[flags.mode]
   try:
-    with signals.as_exceptions():
+    with signal_watch.watched(), signals.as_exceptions():
       if received:
         raise KeyboardInterrupt(received[0])
       check(flags, files)
@@ -203,6 +201,8 @@ def run(
       with signals.as_exceptions():  # JAX has put one of its own there.
         agreement.agree('--mode', flags.mode)
         agreement.agree('', _shared(command, flags))
+        if flags.compilation_cache:
+          _keep_compiled_programs()
         cluster.find_devices()
         arguments = _arguments(command, flags, files)
         if command.takes_changes:
@@ -219,6 +219,12 @@ def run(
     if lost := cluster.lost(error):
       raise lost from error
     raise
+
+
+def _keep_compiled_programs() -> None:
+  from inception_jax.runtime import compilation_cache  # JAX.
+
+  compilation_cache.enable()
 
 
 def _shared(command: Command, flags: absl_flags.FlagValues) -> Result:

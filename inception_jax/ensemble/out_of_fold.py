@@ -127,6 +127,11 @@ def _predict_all(
   for workdir in workdirs:
     experiment = _experiment(workdir)
     dataset = dataset or experiment.dataset
+    if experiment.dataset.eval.name != dataset.eval.name:
+      raise errors.InputError(
+        f'--folds: {workdir} is of {experiment.dataset.eval.name} and'
+        f' {workdirs[0]} of {dataset.eval.name}; leave one of them out'
+      )
     loaded = run.load_run(workdir)
     kept = _predict(
       loaded,

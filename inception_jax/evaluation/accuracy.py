@@ -8,6 +8,7 @@ import numpy as np
 
 from inception_jax import metrics
 from inception_jax.runtime import progress, words
+from inception_jax.training import stop_signal
 
 # A short evaluation needs no bar.
 _SECONDS_WITHOUT_BAR = 2.0
@@ -25,6 +26,7 @@ def evaluate(
   num_batches: int | None = None,
   used: str | None = None,
   count_fn: CountFn | None = None,
+  stop: stop_signal.StopSignal | None = None,
 ) -> dict[str, dict[str, float]]:
   """Evaluates several sets of weights in one pass over the images.
 
@@ -37,6 +39,7 @@ def evaluate(
     num_batches: number of batches, for the progress bar; None if unknown.
     used: name of the weights whose predictions `count_fn` takes.
     count_fn: takes labels and predictions of some images at a time.
+    stop: asked after each batch; None where signals end the command.
 
   Returns:
     By name of the weights: `top1, top5` (0 to 1), `loss` (nats), `num_images`;
@@ -44,9 +47,10 @@ def evaluate(
 
   Raises:
     RuntimeError: if the images counted and skipped are not `num_images`.
+    EvaluationStoppedError: if `stop` says so.
   """
   totals = {name: {} for name in variables}
-  take = lambda sums: _add(totals, sums, used, count_fn)
+  take = lambda sums: _add(totals, sums, used, count_fn, stop)
   pending = None
   for batch in progress.progress_bar(
     batches,
@@ -56,6 +60,8 @@ def evaluate(
     delay=_SECONDS_WITHOUT_BAR,
     disable=jax.process_index() != 0,
   ):
+    if stop is not None:
+      batch = {**batch, 'stop': stop.flags()}
     sums = {name: eval_step(value, batch) for name, value in variables.items()}
     # One batch late, so that the devices never wait for the host.
     if pending is not None:
@@ -83,8 +89,12 @@ def _add(
   sums: Any,
   used: str | None,
   count_fn: CountFn | None,
+  stop: stop_signal.StopSignal | None,
 ) -> None:
   for name, values in jax.device_get(sums).items():
+    request = values.pop('stop', None)
+    if stop is not None and request is not None:
+      stop.check_evaluation(request.item())
     labels = values.pop('labels', None)
     predictions = values.pop('predictions', None)
     if count_fn is not None and name == used:

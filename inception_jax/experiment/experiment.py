@@ -21,6 +21,7 @@ from inception_jax.training import (
   freezing,
   learning_rate,
   optimizer,
+  stop_signal,
   train_state,
 )
 from inception_jax.training import averaging as averaging_lib
@@ -170,6 +171,7 @@ class Experiment:
     variables: Mapping[str, Any],
     used: str | None = None,
     count_fn: accuracy.CountFn | None = None,
+    stop: stop_signal.StopSignal | None = None,
   ) -> dict[str, dict[str, float]]:
     """Evaluates several sets of weights on every image once.
 
@@ -178,6 +180,7 @@ class Experiment:
       variables: the weights, by name.
       used: whose predictions `count_fn` takes; None is nobody's.
       count_fn: see `accuracy.evaluate`.
+      stop: likewise.
     """
     batch_size = device.divisible(self.options.eval_batch_size)
     batches = self.dataset.eval_batches(
@@ -191,6 +194,7 @@ class Experiment:
       -(-len(self.dataset.eval) // batch_size),
       used,
       count_fn,
+      stop,
     )
 
 

@@ -99,14 +99,20 @@ _REQUIRED = ('model.name',)
 # What users of other programs call a field.
 _OTHER_NAMES = {
   'arch': 'model.name',
+  'base': 'learning_rate.init_value',
+  'base_lr': 'learning_rate.init_value',
   'batch': 'train.batch_size',
   'bs': 'train.batch_size',
   'dataset': 'data.name',
   'epochs': 'train.num_epochs',
   'epoch': 'train.num_epochs',
+  'learning_rate': 'learning_rate.init_value',
   'lr': 'learning_rate.init_value',
   'num_workers': 'data.num_threads',
+  'network': 'model.name',
   'pretrained': 'init_from',
+  'profile': 'model.name',
+  'resolution': 'data.image_size',
   'steps': 'train.num_train_steps',
   'wd': 'optimizer.weight_decay',
   'workers': 'data.num_threads',
@@ -256,10 +262,10 @@ def nearest(name: str, known: Iterable[str] = ()) -> str | None:
   last = name.rpartition('.')[2]
   if last in paths:
     return paths[last]
-  if near := errors.nearest(name, known):
-    return near
   if last in _OTHER_NAMES:
     return _OTHER_NAMES[last]
+  if near := errors.nearest(name, known):
+    return near
   if near := errors.nearest(name, SOURCES, cutoff=0.85):
     return near
   if near := errors.nearest(name, fields()):

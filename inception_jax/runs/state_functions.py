@@ -16,8 +16,8 @@ from inception_jax.training import freezing, loop, train_state
 def create_evaluate_fn(
   experiment: experiment_lib.Experiment,
   count_fn: accuracy.CountFn,
-) -> Callable[[train_state.TrainState], loop.Evaluation]:
-  """From a state to the scores of each kind of weights that it has.
+) -> Callable[..., loop.Evaluation]:
+  """`(state, stop=None) -> scores` of each kind of weights that it has.
 
   Args:
     experiment: of the run.
@@ -27,7 +27,7 @@ def create_evaluate_fn(
   eval_step = experiment.create_eval_step()
   read_averages = jax.jit(averaging_lib.averaged_variables)
 
-  def evaluate_fn(state):
+  def evaluate_fn(state, stop=None):
     variables = {'raw': state.variables}
     for name, averaged in read_averages(state.averages).items():
       # Frozen modules have no average.
@@ -36,11 +36,11 @@ def create_evaluate_fn(
     if polyak is not None and not int(polyak.count):
       del variables['polyak']  # It has not begun.
     if int(state.step) < experiment.num_train_steps:
-      return experiment.evaluate(eval_step, variables)
+      return experiment.evaluate(eval_step, variables, stop=stop)
     used = averaging_lib.default_kind(
       experiment.config['averaging'].get('inference_weights'), variables
     )
-    return experiment.evaluate(eval_step, variables, used, count_fn)
+    return experiment.evaluate(eval_step, variables, used, count_fn, stop)
 
   return evaluate_fn
 

@@ -41,7 +41,7 @@ from inception_jax.runtime import (
   paths,
 )
 from inception_jax.training import loop as loop_lib
-from inception_jax.training import train_state, watched_step
+from inception_jax.training import loop_options, train_state, watched_step
 
 
 def train(
@@ -261,13 +261,14 @@ def _create_loop(
 ) -> loop_lib.TrainLoop:
   options = experiment.options
   return loop_lib.TrainLoop(
-    options=loop_lib.LoopOptions(
+    options=loop_options.LoopOptions(
       num_train_steps=experiment.num_train_steps,
       batch_size=options.batch_size,
       num_classes=experiment.model.num_classes,
       log_every_steps=options.log_every_steps,
       eval_every_steps=options.eval_every_steps,
       checkpoint_every_steps=options.checkpoint_every_steps,
+      checkpoint_every_minutes=options.checkpoint_every_minutes,
       dead_head_steps=options.dead_head_steps,
     ),
     train_step=watched_step.announced(

@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any
 
-from inception_jax.runtime import errors, json_files
+from inception_jax.runtime import errors, json_files, signal_watch
 
 _KEY = 'inception_jax/peers'
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -36,7 +36,7 @@ _REMEDY = (
 )
 _LOST = f'another process of this run has ended or cannot be reached: {_REMEDY}'
 # EX_TEMPFAIL of sysexits.h: the same command may well succeed.
-STATUS_OF_LOST = 75
+STATUS_OF_LOST = signal_watch.STATUS
 
 
 class OtherProcessError(errors.UserFacingError):

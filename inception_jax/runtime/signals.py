@@ -5,7 +5,7 @@ import contextlib
 import signal
 import threading
 
-from inception_jax.runtime import errors
+from inception_jax.runtime import errors, signal_watch
 
 
 @contextlib.contextmanager
@@ -59,8 +59,13 @@ def _handled_by(handler: Callable[..., None]) -> Iterator[None]:
   if threading.current_thread() is not threading.main_thread():
     yield  # Only the main thread may set handlers.
     return
+
+  def answer(signum, frame):
+    signal_watch.answer()
+    handler(signum, frame)
+
   previous = {
-    signum: signal.signal(signum, handler)
+    signum: signal.signal(signum, answer)
     for signum in (signal.SIGINT, signal.SIGTERM)
   }
   try:

@@ -1,6 +1,7 @@
 """The training loop: dispatch, read one step late, log, evaluate, save."""
 
 from collections.abc import Callable, Iterator, Mapping
+import contextlib
 import copy
 import dataclasses
 import math
@@ -12,9 +13,14 @@ from absl import logging
 import jax
 import tqdm
 
-from inception_jax.runtime import errors, progress, words
+from inception_jax.runtime import errors, progress, signal_watch, words
 from inception_jax.training import dead_heads as dead_heads_lib
-from inception_jax.training import stop_signal, train_state
+from inception_jax.training import (
+  loop_options,
+  metric_window,
+  stop_signal,
+  train_state,
+)
 
 # Waiting for more than this share of the time means that input is the
 # bottleneck.
@@ -37,58 +43,14 @@ class MetricsRecorder(Protocol):
   def flush(self, sync: bool = False) -> None: ...
 
 
-@dataclasses.dataclass
-class MetricWindow:
-  """Means of the metrics since the last line of the log."""
-
-  sums: dict[str, float] = dataclasses.field(default_factory=dict)
-  count: int = 0
-
-  def add(self, values: Mapping[str, float]) -> None:
-    for name, value in values.items():
-      self.sums[name] = self.sums.get(name, 0.0) + value
-    self.count += 1
-
-  def means(self) -> dict[str, float]:
-    return {name: total / self.count for name, total in self.sums.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class LoopOptions:
-  """When the loop does what.
-
-  Attributes:
-    num_train_steps: step at which training ends.
-    batch_size: global batch size, for images a second.
-    num_classes: outputs, for the loss of a head that has learnt nothing.
-    log_every_steps: steps between lines of the log.
-    eval_every_steps: steps between evaluations; there is one at the end.
-    checkpoint_every_steps: steps between checkpoints; likewise.
-    dead_head_steps: steps after which a head must have learnt something.
-  """
-
-  num_train_steps: int
-  batch_size: int
-  num_classes: int
-  log_every_steps: int
-  eval_every_steps: int
-  checkpoint_every_steps: int
-  dead_head_steps: int
-
-  def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if value < 1:
-        raise ValueError(f'{field.name} must be positive, not {value}')
-
-
 class TrainLoop:
   """Runs training steps and everything that happens between them.
 
   Args:
     options: when to do what.
     train_step: compiled `(state, batch) -> (state, metrics)`.
-    evaluate_fn: from a state to the results of its weights, by name.
+    evaluate_fn: from a state and a `StopSignal` to the results of its weights,
+      by name; may raise EvaluationStoppedError.
     save_fn: saves a state and the loop's own metadata.
     recorder: where metrics go.
     metadata: the loop's metadata of the checkpoint to go on from, or empty.
@@ -99,9 +61,9 @@ class TrainLoop:
   def __init__(
     self,
     *,
-    options: LoopOptions,
+    options: loop_options.LoopOptions,
     train_step: Callable[..., Any],
-    evaluate_fn: Callable[[train_state.TrainState], Evaluation],
+    evaluate_fn: Callable[..., Evaluation],
     save_fn: Callable[[train_state.TrainState, dict[str, Any]], None],
     recorder: MetricsRecorder,
     metadata: Mapping[str, Any],
@@ -115,14 +77,20 @@ class TrainLoop:
     self._recorder = recorder
     self._draw_fn = draw_fn
     self._describe_fn = describe_fn
-    self._window = MetricWindow(**copy.deepcopy(metadata.get('window', {})))
+    self._window = metric_window.MetricWindow(
+      **copy.deepcopy(metadata.get('window', {}))
+    )
     self._warned = set(metadata.get('warned', ()))
     self._last_saved = metadata.get('step')
+    self._owes_evaluation = bool(metadata.get('owes_evaluation'))
+    self._saved_at = time.monotonic()
+    self._is_save_due = False
     # Of this process, not of the run: speed differs every time.
     self._num_timings = 0
     self._warned_of_input = False
     self._stop_at = 0
     self._stop = stop_signal.StopSignal()
+    self._has_unsaved, self._has_work = contextlib.ExitStack(), False
     self._start_clock(int(metadata.get('step', 0)))
 
   def run(
@@ -148,15 +116,19 @@ class TrainLoop:
     self._start_clock(step)
     with (
       self._stop as stop,
+      self._has_unsaved,
       self._progress_bar(step) as bar,
       # What crosses to the devices is put there by name (`data.device`), so a
       # transfer that slips into the step is an error and not a slow run.
       jax.transfer_guard_host_to_device('disallow'),
     ):
+      if self._owes_evaluation:
+        self._evaluate(state, step)
       state, step = self._run_steps(state, step, stop.guard(batches), bar)
       if step != self._last_saved:
         self._save(state, step)
-    if self._stop_at and step < self._options.num_train_steps:
+    is_whole = step == self._options.num_train_steps
+    if self._stop_at and (self._owes_evaluation or not is_whole):
       raise errors.Interrupted(
         f'stopped by {signal.Signals(self._stop_at).name} at step {step}, which'
         ' is saved; the same command goes on from there',
@@ -176,13 +148,16 @@ class TrainLoop:
     pending = None
     while step < options.num_train_steps and not self._stop_at:
       batch = self._next(batches)
+      self._stop.is_save_due = self._is_checkpoint_old()
       batch['stop'] = self._stop.flags()
       state, metrics = self._train_step(state, batch)
       if pending is not None:
         self._take(*pending, bar)
       step += 1
       pending = (step, metrics)
-      saves = self._is_due(step, options.checkpoint_every_steps)
+      saves = (
+        self._is_due(step, options.checkpoint_every_steps) or self._is_save_due
+      )
       evaluates = self._is_due(step, options.eval_every_steps)
       if saves or evaluates:
         self._take(*pending, bar)
@@ -198,6 +173,12 @@ class TrainLoop:
   def _is_due(self, step: int, every_steps: int) -> bool:
     return step % every_steps == 0 or step == self._options.num_train_steps
 
+  def _is_checkpoint_old(self) -> bool:
+    minutes = self._options.checkpoint_every_minutes
+    if minutes is None or jax.process_index():
+      return False  # One clock decides for all.
+    return time.monotonic() - self._saved_at >= 60 * minutes
+
   def _next(self, batches: Iterator[dict[str, Any]]) -> dict[str, Any]:
     start = time.perf_counter()
     batch = dict(next(batches))
@@ -207,7 +188,11 @@ class TrainLoop:
   def _take(self, step: int, metrics: Any, bar: tqdm.tqdm) -> None:
     """Reads a step's metrics; this is where the host waits for the device."""
     values = {k: v.item() for k, v in jax.device_get(metrics).items()}
-    stop = values.pop('stop')
+    if not self._has_work:  # From here on a signal waits until it is saved.
+      self._has_work = True
+      self._has_unsaved.enter_context(signal_watch.unsaved_work())
+    stop, is_save_due = stop_signal.read(values.pop('stop'))
+    self._is_save_due |= is_save_due
     self._stop.check(stop)
     self._stop_at = self._stop_at or stop
     self._check_finite(step, values)
@@ -215,7 +200,7 @@ class TrainLoop:
     bar.update(self._options.batch_size)
     if self._is_due(step, self._options.log_every_steps):
       means = self._window.means()
-      self._window = MetricWindow()
+      self._window = metric_window.MetricWindow()
       self._recorder.train_metrics(step, means)
       timing = self._timing(step)
       self._recorder.timing(step, timing)
@@ -291,7 +276,13 @@ class TrainLoop:
 
   def _evaluate(self, state: train_state.TrainState, step: int) -> None:
     start = time.perf_counter()
-    results = self._evaluate_fn(state)
+    try:
+      results = self._evaluate_fn(state, self._stop)
+    except stop_signal.EvaluationStoppedError as error:
+      # The next start of the run begins with it.
+      self._stop_at, self._owes_evaluation = error.signum, True
+      return
+    self._owes_evaluation = False
     self._check_evaluation(step, results)
     self._recorder.evaluation(step, results)
     self._recorder.flush(sync=True)
@@ -325,8 +316,11 @@ class TrainLoop:
       'window': dataclasses.asdict(self._window),
       'warned': sorted(self._warned),
     }
+    if self._owes_evaluation:
+      metadata['owes_evaluation'] = True
     self._save_fn(state, metadata)
-    self._last_saved = step
+    self._last_saved, self._saved_at = step, time.monotonic()
+    self._is_save_due = False
     self._paused += time.perf_counter() - start
 
   def _progress_bar(self, step: int) -> tqdm.tqdm:

@@ -28,6 +28,8 @@ class TrainOptions:
     log_every_steps: steps between lines of the log.
     eval_every_steps: steps between evaluations; there is one at the end.
     checkpoint_every_steps: steps between checkpoints; there is one at the end.
+    checkpoint_every_minutes: a checkpoint is written once the last is so old,
+      too, by the clock of the first process; None is by steps alone.
     keep_checkpoints: newest checkpoints to keep.
     dead_head_steps: steps after which a head must have learnt something.
     check_replicas: compare the state of all devices at every checkpoint.
@@ -49,6 +51,9 @@ class TrainOptions:
   log_every_steps: ranges.Steps = 100
   eval_every_steps: ranges.Steps = 5000
   checkpoint_every_steps: ranges.Steps = 5000
+  checkpoint_every_minutes: (
+    Annotated[float, ranges.Range(0.01, 100_000)] | None
+  ) = None
   keep_checkpoints: ranges.Steps = 3
   dead_head_steps: ranges.Steps = 1000
   check_replicas: bool = False

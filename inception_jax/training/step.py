@@ -222,7 +222,8 @@ def create_eval_step(
   Returns:
     `(variables, batch) -> sums` for one device under `AXIS`; the sums of
     `metrics.classification_sums` over all devices, and `num_skipped`; and
-    of the images of all devices `labels` and `predictions`, -1 for padding.
+    of the images of all devices `labels` and `predictions`, -1 for padding;
+    and the largest `stop`, where the batch has it.
   """
 
   def eval_step(variables, batch):
@@ -231,6 +232,9 @@ def create_eval_step(
     sums['num_skipped'] = batch['skipped'].sum(dtype=jnp.int32)
     predictions = jnp.where(batch['mask'], logits.argmax(-1), -1)
     answers = {'labels': batch['label'], 'predictions': predictions}
-    return {**lax.psum(sums, AXIS), **lax.all_gather(answers, AXIS)}
+    found = {**lax.psum(sums, AXIS), **lax.all_gather(answers, AXIS)}
+    if 'stop' in batch:
+      found['stop'] = lax.pmax(batch['stop'], AXIS)
+    return found
 
   return eval_step

@@ -5,6 +5,7 @@ import pytest
 import random_runs
 
 from inception_jax.commands import compare
+from inception_jax.runs import features
 from inception_jax.runtime import errors
 
 
@@ -61,3 +62,20 @@ def test_what_cannot_be_compared(sources, tmp_path):
     compare.compare(sources / 'a', config_of_digits(), folds=0)
   with pytest.raises(errors.InputError, match=f'--workdir: .*{tmp_path}'):
     compare.compare(tmp_path, config_of_digits())
+
+
+def test_features_of_a_run_that_cannot_be_written_to(sources, monkeypatch):
+  create = features.answers_lib.Answers
+  used = []
+
+  def refuse(place, *rest, **more):
+    if str(place).startswith(str(sources)):
+      raise errors.InputError('read-only')
+    used.append(place)
+    return create(place, *rest, **more)
+
+  monkeypatch.setattr(features.answers_lib, 'Answers', refuse)
+  config = config_of_digits()
+  config.data.train_split = 'train[:60]'
+  result = compare.compare(sources / 'a', config, folds=2)
+  assert result['num_images'] == 100 and not used[0].exists()

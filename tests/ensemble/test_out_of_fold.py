@@ -159,3 +159,13 @@ def test_features_of_a_run_are_computed_once(fitted, tmp_path, monkeypatch):
     [epath.Path(fitted / 'run')], SINGLE, answers=tmp_path / 'b', folds=3
   )
   assert not asked
+
+
+def test_runs_of_other_images_are_not_predicted_together(fitted, tmp_path):
+  config = fitted_runs.get_config(fitted / 'source')
+  config.data.train_split = 'train[:60]'
+  config.data.eval_split = 'test[:40]'
+  train.train(config, tmp_path / 'other')
+  workdirs = [epath.Path(fitted / 'run'), epath.Path(tmp_path / 'other')]
+  with pytest.raises(errors.InputError, match=r'other is of .*train\[:60\]'):
+    out_of_fold.predict_set(workdirs, SINGLE, folds=2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from inception_jax.evaluation import accuracy
+from inception_jax.training import stop_signal
 
 
 def eval_step(variables, batch):
@@ -128,3 +129,31 @@ def test_predictions_of_the_weights_that_are_used_are_counted():
   labels, predictions = (np.concatenate(x) for x in zip(*taken, strict=True))
   assert labels.tolist() == 4 * [0, 1, 2, 3] + [0, 1]
   assert predictions.tolist() == 18 * [0]
+
+
+class Stop:
+  """Asks to stop from the second batch on."""
+
+  def __init__(self):
+    self._asked = 0
+
+  def flags(self):
+    self._asked += 1
+    return self._asked
+
+  def check_evaluation(self, request):
+    if request >= 2:
+      raise stop_signal.EvaluationStoppedError(15)
+
+
+def test_a_request_to_stop_ends_it_within_a_batch():
+  seen = []
+
+  def step(variables, batch):
+    seen.append(batch['stop'])
+    return {'num_images': np.int32(1), 'stop': np.int32(batch['stop'])}
+
+  batches = ({'number': number} for number in range(9))
+  with pytest.raises(stop_signal.EvaluationStoppedError):
+    accuracy.evaluate(step, {'raw': 1}, batches, 9, stop=Stop())
+  assert seen == [1, 2, 3]

@@ -138,6 +138,9 @@ def test_none_that_cannot_be_is_left_out():
     ('train', 'momentum', 'optimizer.momentum'),
     ('model', 'axis_name', None),  # It is the program's.
     ('', 'freze', 'freeze'),
+    ('model', 'profile', 'model.name'),
+    ('train', 'learning_rate', 'learning_rate.init_value'),
+    ('learning_rate', 'base', 'learning_rate.init_value'),
   ],
 )
 def test_an_unknown_field_has_the_nearest_name(section, name, near):

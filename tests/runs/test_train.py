@@ -24,6 +24,7 @@ from inception_jax import preprocess
 from inception_jax.commands import evaluate
 from inception_jax.data import crop_rules, labels
 from inception_jax.ensemble import folder as ensemble_folder
+from inception_jax.evaluation import accuracy
 from inception_jax.evaluation import protocol as protocol_lib
 from inception_jax.experiment import experiment, overrides, preview
 from inception_jax.runs import directory, pictures, resume, run, train
@@ -198,6 +199,37 @@ def test_interrupted_run_ends_as_unbroken(trained, tmp_path, monkeypatch):
   assert stops[0] != stops[1] and 'SIGTERM' in stops[0]
   assert result['evaluation'] == trained[1]['evaluation']
   assert_same_run(trained[0], workdir)
+
+
+def test_a_run_stopped_in_its_evaluations_ends_as_unbroken(
+  trained, tmp_path, monkeypatch
+):
+  workdir = tmp_path / 'run'
+  config = tiny_config.get_config()
+  real_add, taken = accuracy._add, []
+
+  def signalled_add(*arguments):
+    taken.append(1)
+    # Of three batches each: in the first evaluation, and in the last.
+    if len(taken) in (1, 7):
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real_add(*arguments)
+
+  monkeypatch.setattr(accuracy, '_add', signalled_add)
+  for step in (6, 12):
+    with pytest.raises(errors.Interrupted, match=f'at step {step}, which'):
+      train.train(config, workdir)
+  result = train.train(config, workdir)
+  assert result['evaluation'] == trained[1]['evaluation']
+  assert (workdir / 'metrics.jsonl').read_bytes() == (
+    trained[0] / 'metrics.jsonl'
+  ).read_bytes()
+  arrays = [
+    jax.tree.leaves(run.load_run(x, 'raw').variables)
+    for x in (workdir, trained[0])
+  ]
+  for one, other in zip(*arrays, strict=True):
+    np.testing.assert_array_equal(one, other)
 
 
 def test_corrupt_newest_checkpoint_costs_only_time(trained, tmp_path):

@@ -5,6 +5,8 @@ import json
 import math
 import os
 import signal
+import time
+import types
 
 from absl import logging
 import jax
@@ -13,7 +15,7 @@ import pytest
 
 from inception_jax.runtime import errors
 from inception_jax.training import loop as loop_lib
-from inception_jax.training import stop_signal
+from inception_jax.training import loop_options, metric_window, stop_signal
 
 CLASSES = 10
 CHANCE = math.log(CLASSES)
@@ -76,16 +78,25 @@ class Run:
     metadata: of the checkpoint to go on from.
     change: step -> metrics that differ from `metrics_of`.
     at: step -> what to call while that step is dispatched.
+    stops_in_evaluation: steps whose evaluations are stopped by a signal.
     **options: changes to the options.
   """
 
-  def __init__(self, metadata=None, change=None, at=None, **options):
+  def __init__(
+    self,
+    metadata=None,
+    change=None,
+    at=None,
+    stops_in_evaluation=(),
+    **options,
+  ):
     self.happened = []
     self.recorder = Recorder(self.happened)
     self.saves = []
     self._change = change or {}
     self._at = at or {}
-    self.options = loop_lib.LoopOptions(
+    self._stops_in_evaluation = stops_in_evaluation
+    self.options = loop_options.LoopOptions(
       **{
         'num_train_steps': 12,
         'batch_size': 8,
@@ -129,7 +140,9 @@ class Run:
     self._at.get(step, lambda: None)()
     return State(step), metrics
 
-  def _evaluate(self, state):
+  def _evaluate(self, state, stop):
+    if state.step in self._stops_in_evaluation:
+      raise stop_signal.EvaluationStoppedError(signal.SIGTERM)
     self.happened.append(('evaluate', state.step))
     return {'raw': {'top1': state.step / 64}}
 
@@ -381,7 +394,7 @@ def test_an_evaluation_that_is_not_finite_stops_the_run(value):
   run = Run(checkpoint_every_steps=3, eval_every_steps=6)
   good = {'top1': 0.5, 'loss': 1.0}
   results = {'raw': good, 'ema': {**good, 'loss': value}}
-  run.loop._evaluate_fn = lambda state: results
+  run.loop._evaluate_fn = lambda *unused: results
   with pytest.raises(errors.TrainingError) as caught:
     run()
   message = str(caught.value)
@@ -427,6 +440,27 @@ def test_a_signal_does_not_save_a_checkpoint_twice():
     run()
   saves = run.steps('save')
   assert saves == list(range(1, saves[-1] + 1))
+
+
+@pytest.mark.parametrize('step', [8, 12])
+def test_an_evaluation_that_was_stopped_is_made_up_for(step):
+  first = Run(eval_every_steps=4, stops_in_evaluation=[step])
+  with pytest.raises(errors.Interrupted, match=f'step {step}, which is saved'):
+    first()
+  evaluated = list(range(4, step, 4))
+  assert [x for x, _ in first.recorder.evaluations] == evaluated
+  assert first.steps('save') == [step]
+  (saved,) = first.saves
+  assert saved['owes_evaluation']
+  # It may be stopped again; nothing is saved twice.
+  again = Run(metadata=saved, eval_every_steps=4, stops_in_evaluation=[step])
+  with pytest.raises(errors.Interrupted):
+    again()
+  assert not again.happened
+  last = Run(metadata=saved, eval_every_steps=4)
+  assert last() == State(12)
+  assert [x for x, _ in last.recorder.evaluations] == list(range(step, 13, 4))
+  assert all('owes_evaluation' not in x for x in last.saves)
 
 
 def test_a_second_signal_would_kill():
@@ -558,11 +592,45 @@ def test_steps_after_bad_input_are_neither_logged_nor_saved(monkeypatch):
   run = Run(
     log_every_steps=1,
     checkpoint_every_steps=1,
-    change={6: {'stop': stop_signal.FAILED}},
+    change={6: {'stop': 2 * stop_signal.FAILED}},
   )
   with pytest.raises(errors.TrainingError, match='has ended: bad'):
     run()
   assert run.steps('save') == run.steps('log') == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize('number, expected', [(0, [4, 8, 12]), (1, [12])])
+def test_a_checkpoint_is_written_once_the_last_is_old(
+  monkeypatch, number, expected
+):
+  clock = [0.0]
+  monkeypatch.setattr(
+    loop_lib,
+    'time',
+    types.SimpleNamespace(
+      perf_counter=time.perf_counter, monotonic=lambda: clock[0]
+    ),
+  )
+  # The clock of the first process decides.
+  monkeypatch.setattr(loop_lib.jax, 'process_index', lambda: number)
+
+  def half_a_minute():
+    clock[0] += 30
+
+  run = Run(
+    checkpoint_every_minutes=1.0,
+    at=dict.fromkeys(range(1, 13), half_a_minute),
+  )
+  run()
+  assert run.steps('save') == expected
+
+
+def test_all_processes_save_where_one_is_due():
+  run = Run(change={5: {'stop': 1}})
+  run()
+  assert run.steps('save') == [6, 12]
+  assert stop_signal.read(2 * signal.SIGTERM) == (signal.SIGTERM, False)
+  assert stop_signal.read(1) == (0, True)
 
 
 # --- Dead heads --------------------------------------------------------------
@@ -612,7 +680,7 @@ def test_no_warning_before_its_time(warned):
 
 
 @pytest.mark.parametrize(
-  'name', [field.name for field in dataclasses.fields(loop_lib.LoopOptions)]
+  'name', [field.name for field in dataclasses.fields(loop_options.LoopOptions)]
 )
 @pytest.mark.parametrize('value', [0, -1])
 def test_options_must_be_positive(name, value):
@@ -621,11 +689,11 @@ def test_options_must_be_positive(name, value):
 
 
 def test_windows_add_up():
-  window = loop_lib.MetricWindow()
+  window = metric_window.MetricWindow()
   window.add({'loss': 1.0})
   window.add({'loss': 2.0})
   assert window.means() == {'loss': 1.5}
-  again = loop_lib.MetricWindow(**dataclasses.asdict(window))
+  again = metric_window.MetricWindow(**dataclasses.asdict(window))
   again.add({'loss': 6.0})
   assert again.means() == {'loss': 3.0}
   assert window.means() == {'loss': 1.5}
