@@ -6,12 +6,16 @@ as the parsing of a command line, does not wait for it.
 
 import importlib
 import importlib.metadata
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
   from inception_jax.models import create_model, list_models
   from inception_jax.runs.run import load_run
   from inception_jax.weights.pretrained import list_pretrained, load_pretrained
+
+# Buckets are read and written through gcsfs, even where TensorFlow is there.
+os.environ.setdefault('EPATH_USE_TF', '0')
 
 __all__ = [
   '__version__',

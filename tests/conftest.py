@@ -76,6 +76,14 @@ def tfds_data_dir():
   return pathlib.Path(_TFDS.name)
 
 
+@pytest.fixture
+def any_bucket(monkeypatch):
+  """No bucket is asked for."""
+  from inception_jax.runtime import remote
+
+  monkeypatch.setattr(remote, 'check', lambda path, name: None)
+
+
 @pytest.fixture(scope='session', autouse=True)
 def shares_programs():
   with pytest.MonkeyPatch.context() as patch:

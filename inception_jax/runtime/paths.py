@@ -12,7 +12,7 @@ import unicodedata
 
 from etils import epath
 
-from inception_jax.runtime import durable, errors
+from inception_jax.runtime import durable, errors, remote
 
 _SCHEME = re.compile(r'^([a-zA-Z][a-zA-Z0-9+.-]*)://')
 _REMOTE = ('gs',)
@@ -44,8 +44,8 @@ def expand(path: epath.PathLike, name: str) -> str:
     name: the flag or field, for messages.
 
   Raises:
-    InputError: if it is empty, no text, an address that is not supported, or
-      nothing that a file system takes.
+    InputError: if it is empty, no text, an address that is not supported,
+      nothing that a file system takes, or in a bucket that cannot be used.
   """
   if not isinstance(path, str | os.PathLike) or not os.fspath(path):
     raise errors.InputError(f'{name} must name a file or folder, not {path!r}')
@@ -61,6 +61,8 @@ def expand(path: epath.PathLike, name: str) -> str:
       )
   if durable.is_local(expanded):
     _check_bytes(expanded, name)
+  else:
+    remote.check(expanded, name)
   return expanded
 
 

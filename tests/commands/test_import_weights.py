@@ -240,7 +240,9 @@ def test_the_released_network_from_the_command_line(tmp_path):
   assert loaded.labels[1].name == 'kit fox, Vulpes macrotis'
 
 
-def test_a_remote_file_that_cannot_be_read_is_a_sentence(tmp_path, monkeypatch):
+def test_a_remote_file_that_cannot_be_read_is_a_sentence(
+  tmp_path, monkeypatch, any_bucket
+):
   def fail(*arguments):
     raise KeyError('of some library')
 

@@ -260,7 +260,7 @@ def test_a_member_that_fails_says_why(tmp_path):
     )
 
 
-def test_remote_folders_are_refused():
+def test_remote_folders_are_refused(any_bucket):
   with pytest.raises(errors.InputError, match='num_parallel=2 needs a local'):
     train_ensemble.train_ensemble(config(2), 'gs://bucket/e')
 

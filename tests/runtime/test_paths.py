@@ -21,7 +21,7 @@ GOOD = (
 )
 
 
-def test_the_home_folder(tmp_path, monkeypatch):
+def test_the_home_folder(tmp_path, monkeypatch, any_bucket):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert paths.expand('~/a', '--x') == f'{tmp_path}/a'
   assert paths.expand('~', '--x') == str(tmp_path)
@@ -66,7 +66,7 @@ def test_folders_that_libraries_cannot_take(tmp_path, name):
     ('/x' * 2048, 'is too long, with 4,096 bytes'),
   ],
 )
-def test_what_no_file_system_takes(path, words):
+def test_what_no_file_system_takes(path, words, any_bucket):
   with pytest.raises(errors.InputError, match='--x=') as found:
     paths.expand(path, '--x')
   assert words in str(found.value)
