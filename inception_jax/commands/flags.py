@@ -30,6 +30,7 @@ for name, text in {
   'protocol': 'How to evaluate: single, ten_crop or multi_crop_144.',
   'aggregation': 'mean_probability, max_probability or mean_logit of crops.',
   'answers': 'Folder to keep answers of evaluations in.',
+  'copy_to': 'Data directory in a bucket, gs://…, that gets a copy.',
   'weights': 'raw, ema or polyak; by default what the run is used with.',
   'source': 'google, caffe, torchvision, tf_slim or safetensors.',
   'labels': 'The file that names the outputs of imported weights.',

@@ -56,7 +56,7 @@ class Command:
 # How processes find each other.
 CLUSTER_FLAGS = ('join_seconds', 'coordinator_port')
 # What names a file or folder. Every other flag of text does not.
-PATHS = ('workdir', 'input', 'output', 'answers', 'labels')
+PATHS = ('workdir', 'input', 'output', 'answers', 'labels', 'copy_to')
 # Commands whose `--workdir` may name several runs, which they split.
 _TAKE_SEVERAL = ('evaluate', 'report', 'compare')
 # They make one argument, an `evaluation.protocol.Protocol`.
@@ -142,7 +142,7 @@ COMMANDS: Mapping[str, Command] = types.MappingProxyType(
       '--config=configs/folder.py --input=photographs',
       needs=('config',),
       prints_text=True,
-      takes=('input',),
+      takes=('input', 'copy_to'),
       arguments={'input': 'source'},
     ),
     'inspect': Command(

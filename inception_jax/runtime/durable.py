@@ -76,9 +76,13 @@ def sync_tree(path: epath.PathLike) -> None:
 def make_folder(path: epath.Path) -> None:
   """Makes a folder and those above it, whose names are then on the disk.
 
+  Does nothing in a bucket, where there are only files.
+
   Raises:
     OSError: if it cannot be made.
   """
+  if not is_local(path):
+    return
   missing = [x for x in (path, *path.parents) if not x.exists()]
   path.mkdir(parents=True, exist_ok=True)
   for folder in reversed(missing):

@@ -181,17 +181,22 @@ def to_text(value: Any) -> str:
 def write_atomically(path: epath.Path, contents: str | bytes) -> None:
   """Writes a file so that neither a kill nor a loss of power leaves half of it.
 
+  A bucket does so by itself, and cannot rename.
+
   Raises:
     TrainingError: if it cannot be written; an earlier file is as it was.
   """
   # Others may be writing the same file.
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp')
+  is_local = durable.is_local(path)
+  target = temporary if is_local else path
   try:
     if isinstance(contents, bytes):
-      temporary.write_bytes(contents)
+      target.write_bytes(contents)
     else:
-      temporary.write_text(contents)
-    durable.replace(temporary, path)
+      target.write_text(contents)
+    if is_local:
+      durable.replace(temporary, path)
   except OSError as error:
     with contextlib.suppress(OSError):
       temporary.unlink(missing_ok=True)

@@ -93,7 +93,7 @@ def _acquire(path: epath.Path) -> tuple[int | None, bool]:
   Returns:
     What holds the lock, None if nothing does; and whether there are locks.
   """
-  if fcntl is None or _is_remote(path):
+  if fcntl is None or not durable.is_local(path):
     return None, False
   while True:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -115,10 +115,6 @@ def _acquire(path: epath.Path) -> tuple[int | None, bool]:
       )
       return None, False
     os.close(descriptor)
-
-
-def _is_remote(path: epath.Path) -> bool:
-  return '://' in os.fspath(path)
 
 
 def _check_without_locks(path: epath.Path, doing: str, remedy: str) -> None:
@@ -227,6 +223,9 @@ def _started(pid: int) -> int | None:
 @contextlib.contextmanager
 def _folder_made(folder: epath.Path) -> Iterator[None]:
   """Makes a folder; what of it was not there goes again if it is empty."""
+  if not durable.is_local(folder):  # There are none in a bucket.
+    yield
+    return
   made = [x for x in (folder, *folder.parents) if not x.exists()]
   try:
     durable.make_folder(folder)

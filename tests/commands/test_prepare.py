@@ -78,3 +78,13 @@ def test_bad_input_gets_a_sentence(tmp_path):
     'error: --input=/nowhere/at/all does not exist'
   )
   assert not pathlib.Path(tmp_path / 'data').exists()
+
+
+def test_records_are_not_written_to_buckets():
+  status, _, said = launch.call(
+    '--mode=prepare',
+    '--config=configs/digits.py',
+    '--config.data.data_dir=gs://bucket/data',
+  )
+  assert status == 1
+  assert 'give one, and --copy_to=gs://bucket/data' in said

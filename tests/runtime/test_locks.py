@@ -165,7 +165,7 @@ def test_the_file_of_another_is_not_removed(path, monkeypatch):
 
 
 def test_remote_folders_have_no_locks(tmp_path, monkeypatch):
-  monkeypatch.setattr(locks, '_is_remote', lambda path: True)
+  monkeypatch.setattr(locks.durable, 'is_local', lambda path: False)
   path = tmp_path / locks.FILE
   with hold(path) as is_sure:
     assert not is_sure
