@@ -63,7 +63,7 @@ clean:
 	touch $@
 
 .venv/test: .venv/pyvenv.cfg pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[data,test]'
+	$(BIN)/pip install --quiet --editable '.[data,gcs,test]'
 	touch $@
 
 .venv/parity: .venv/test
