@@ -262,9 +262,10 @@ def nearest(name: str, known: Iterable[str] = ()) -> str | None:
   last = name.rpartition('.')[2]
   if last in paths:
     return paths[last]
-  if last in _OTHER_NAMES:
-    return _OTHER_NAMES[last]
-  if near := errors.nearest(name, known):
+  near = errors.nearest(name, known)
+  if meant := _OTHER_NAMES.get(last):
+    return near if near and meant.endswith(near) else meant
+  if near:
     return near
   if near := errors.nearest(name, SOURCES, cutoff=0.85):
     return near

@@ -31,5 +31,5 @@ class LoopOptions:
   def __post_init__(self):
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if field.default is not None and value < 1:
+      if value is not None and value <= 0:
         raise ValueError(f'{field.name} must be positive, not {value}')

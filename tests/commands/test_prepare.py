@@ -80,7 +80,7 @@ def test_bad_input_gets_a_sentence(tmp_path):
   assert not pathlib.Path(tmp_path / 'data').exists()
 
 
-def test_records_are_not_written_to_buckets():
+def test_records_are_not_written_to_buckets(any_bucket):
   status, _, said = launch.call(
     '--mode=prepare',
     '--config=configs/digits.py',

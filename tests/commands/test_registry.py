@@ -21,6 +21,7 @@ def parse(*arguments):
   flags = absl_flags.FlagValues()
   for name in ('mode', 'workdir', 'weights', 'output', 'config'):
     absl_flags.DEFINE_string(name, None, '', flag_values=flags)
+  absl_flags.DEFINE_boolean('compilation_cache', False, '', flag_values=flags)
   flags(['main.py', *arguments])
   return flags
 
