@@ -53,8 +53,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.averaging.ema_horizon = 0.1
   config.train.batch_size = 32
   config.train.eval_batch_size = 100
-  config.train.num_epochs = 20.0
-  config.train.min_train_steps = 300  # 200 photographs: 48 epochs.
+  config.train.num_epochs = 12.0
+  config.train.min_train_steps = 300  # 200 photographs: 53 epochs.
   config.averaging.polyak_start_epoch = None
   config.averaging.inference_weights = 'ema'
   config.train.log_every_steps = 10
