@@ -55,7 +55,7 @@ class Bucket:
     raise RuntimeError('fake-gcs-server has not started')
 
   def names(self, prefix: str = '') -> list[str]:
-    """Of all files that begin so."""
+    """Names of all files that begin so."""
     query = urllib.parse.urlencode({'prefix': prefix, 'maxResults': 10_000})
     found = self._get(f'/storage/v1/b/{NAME}/o?{query}')
     return [x['name'] for x in json.loads(found).get('items', [])]

@@ -151,7 +151,7 @@ def _predict_all(
 
 
 def _experiment(workdir: epath.Path) -> experiment_lib.Experiment:
-  """Of a run, with all its images to evaluate on."""
+  """The experiment of a run, with all its images to evaluate on."""
   if not read_failures.exists(workdir / last_layer.FILE):
     remedy = 'leave --folds out'
     if read_failures.exists(workdir / choice.FIRST_STEP / last_layer.FILE):

@@ -58,7 +58,7 @@ def enable() -> pathlib.Path | None:
 
 
 def _name() -> str:
-  """Of the folder: a home may be shared by machines that are not alike."""
+  """Name of the folder; machines that are not alike may share a home."""
   cpu = platform.processor()
   with contextlib.suppress(OSError):
     lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()

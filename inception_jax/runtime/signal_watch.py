@@ -14,13 +14,13 @@ import threading
 
 from inception_jax.runtime import errors
 
-# Of the process; the same command resumes.
+# Exit status of the process; the same command resumes.
 STATUS = 75
 _SECONDS_TO_ANSWER = 4.0
 
 
 class _Watch:
-  """Of this process.
+  """State of this process.
 
   Attributes:
     answered: set once Python has seen the last signal.

@@ -210,7 +210,7 @@ def test_a_run_stopped_in_its_evaluations_ends_as_unbroken(
 
   def signalled_add(*arguments):
     taken.append(1)
-    # Of three batches each: in the first evaluation, and in the last.
+    # In the first evaluation, and in the last; each has three batches.
     if len(taken) in (1, 7):
       os.kill(os.getpid(), signal.SIGTERM)
     return real_add(*arguments)
