@@ -98,8 +98,10 @@ def _default_folds(workdirs: Sequence[epath.Path]) -> int:
     return 0
   if not all(read_failures.exists(x / last_layer.FILE) for x in workdirs):
     return 0
-  data = run.read_config(workdirs[0])
-  experiment = experiment_lib.create_experiment(data)
+  try:
+    experiment = experiment_lib.create_experiment(run.read_config(workdirs[0]))
+  except errors.InputError:
+    return 0  # It is said where the images are to be evaluated.
   count = len(experiment.dataset.eval)
   if count >= scores.FEW_IMAGES:
     return 0

@@ -1,6 +1,7 @@
 """Predictions by folds of runs that fit their last layer."""
 
 import json
+import shutil
 import types
 
 from etils import epath
@@ -169,3 +170,13 @@ def test_runs_of_other_images_are_not_predicted_together(fitted, tmp_path):
   workdirs = [epath.Path(fitted / 'run'), epath.Path(tmp_path / 'other')]
   with pytest.raises(errors.InputError, match=r'other is of .*train\[:60\]'):
     out_of_fold.predict_set(workdirs, SINGLE, folds=2)
+
+
+def test_data_that_are_gone_are_said_as_ever(fitted, tmp_path):
+  shutil.copytree(fitted / 'run', tmp_path / 'run')
+  path = tmp_path / 'run' / 'config.json'
+  config = json.loads(path.read_text())
+  config['data']['name'] = 'gone'
+  path.write_text(json.dumps(config))
+  with pytest.raises(errors.InputError, match='data that lie elsewhere, add'):
+    evaluate.evaluate(tmp_path / 'run', SINGLE)
