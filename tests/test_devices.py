@@ -218,7 +218,8 @@ def test_signal_to_one_of_two_processes_stops_both_and_they_go_on(tmp_path):
   assert sentences[0] == sentences[1] and 'SIGTERM' in sentences[0]
   lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
   evaluations = [line['evaluation'] for line in lines if 'evaluation' in line]
-  assert {e['raw']['num_images'] for e in evaluations} == {360}
+  # The one that the signal has stopped is made up for later.
+  assert {e['raw']['num_images'] for e in evaluations} <= {360}
   (step,) = (int(p.name) for p in (workdir / 'checkpoints').iterdir())
   assert f'at step {step},' in sentences[0]
   # One process alone goes on from what two have left, and evaluates.
