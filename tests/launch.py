@@ -29,6 +29,9 @@ def call(*arguments):
   """
   # Flags that are defined below, `flagsaver` would take away again.
   from inception_jax.commands import flags  # noqa: F401
+
+  with contextlib.suppress(ImportError):
+    from array_record.python import array_record_data_source  # noqa: F401
   import main
 
   argv = ['main.py', *map(str, arguments)]
