@@ -15,7 +15,8 @@ from inception_jax.runtime import errors, words
 VARIABLES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 # JAX reads it wherever the launcher gives no port.
 PORT_VARIABLE = 'JAX_COORDINATOR_PORT'
-# Names of JAX's classes for people; others keep JAX's name.
+# Names of JAX's detections for people. Its others need more packages, and take a
+# notebook on Kubernetes for a run of several processes.
 _NAMES = {
   'gcetpu': 'Google Cloud TPU VMs',
   'gketpu': 'GKE',
@@ -23,7 +24,7 @@ _NAMES = {
   'ompi': 'Open MPI',
 }
 _ON_GOOGLE_CLOUD = ('gcetpu', 'gketpu')
-# JAX asks for it, in vain, where it is not set in a step of Slurm.
+# Set in a step of Slurm, which srun starts, and not in the script around it.
 _SLURM_TASKS = 'SLURM_STEP_NUM_TASKS'
 
 
@@ -43,7 +44,7 @@ class Launch(NamedTuple):
   @property
   def launcher(self) -> str:
     """For messages."""
-    return _NAMES.get(self.method, self.method)
+    return _NAMES.get(self.method, 'variables')
 
   @property
   def is_on_google_cloud(self) -> bool:
@@ -105,14 +106,13 @@ def detect() -> Launch | None:
   from jax._src import clusters  # Seconds, and only where it can matter.
 
   for kind in clusters.ClusterEnv._cluster_types:
-    if kind.opt_in_only_method or not _is_present(kind):
+    if (name := kind.name) not in _NAMES or not _is_present(kind):
       continue
-    name = kind.name or kind.__name__
     try:
       count, number = kind.get_process_count(), kind.get_process_id()
     except Exception as error:
       raise errors.InputError(
-        f'{_NAMES.get(name, name)} has started this process, but does not say'
+        f'{_NAMES[name]} has started this process, but does not say'
         f' which of how many it is ({errors.first_line(error)}); set'
         f' {words.join(VARIABLES)}'
       ) from error
@@ -130,9 +130,9 @@ def num_slurm_tasks() -> int:
 
 def _may_be_several() -> bool:
   """Whether it is worth importing JAX to ask; seconds before a refusal."""
-  variables = ('OMPI_MCA_orte_hnp_uri', 'KUBERNETES_SERVICE_HOST')
+  variables = ('OMPI_MCA_orte_hnp_uri', 'TPU_LIBRARY_PATH')
   variables += ('TPU_WORKER_HOSTNAMES', 'TPU_PROCESS_ADDRESSES')
-  variables += ('TPU_LIBRARY_PATH', 'JAX_FORCE_TPU_INIT')
+  variables += ('JAX_FORCE_TPU_INIT',)
   if num_slurm_tasks() > 1 or any(x in os.environ for x in variables):
     return True
   return importlib.util.find_spec('libtpu') is not None

@@ -144,6 +144,7 @@ def test_workers_of_gke(tpu_vm, environ):
     {**OPEN_MPI, 'OMPI_COMM_WORLD_SIZE': '1', 'OMPI_COMM_WORLD_RANK': '0'},
     # Without a TPU these are of another program.
     GKE,
+    {'KUBERNETES_SERVICE_HOST': '10.0.0.1', 'TPU_WORKER_HOSTNAMES': 'a'},
   ],
 )
 def test_one_process_is_alone(environ, variables):
