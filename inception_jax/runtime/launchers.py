@@ -15,8 +15,8 @@ from inception_jax.runtime import errors, words
 VARIABLES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 # JAX reads it wherever the launcher gives no port.
 PORT_VARIABLE = 'JAX_COORDINATOR_PORT'
-# Names of JAX's detections for people. Its others need more packages, and take a
-# notebook on Kubernetes for a run of several processes.
+# Names of JAX's detections for people. Its others need more packages, and take
+# a notebook on Kubernetes for a run of several processes.
 _NAMES = {
   'gcetpu': 'Google Cloud TPU VMs',
   'gketpu': 'GKE',
