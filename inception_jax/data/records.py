@@ -268,7 +268,7 @@ def find_builder(
   except tfds.core.registered.DatasetNotFoundError as error:
     # What is damaged TFDS does not find.
     dataset_folder.check_descriptions(name, data_dir)
-    known = [DIGITS, *tfds.list_builders()]
+    known = [DIGITS, *tfds.list_builders(with_community_datasets=False)]
     raise dataset_name.unknown(name, data_dir, known) from error
   except Exception as error:  # Of many kinds: of versions, JSON, protobufs.
     dataset_folder.check_descriptions(name, data_dir)
