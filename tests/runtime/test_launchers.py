@@ -1,6 +1,7 @@
 """What starts the processes of a run, as each launcher says it."""
 
 import contextlib
+import types
 
 import metadata_server
 import pytest
@@ -180,7 +181,10 @@ def test_a_command_of_one_process_on_a_host_of_several(
   environ(GKE)
   monkeypatch.setattr(cluster._Membership, 'is_alone', False)
   said = {}
-  monkeypatch.setattr(cluster.jax.config, 'update', said.__setitem__)
+  config = types.SimpleNamespace(
+    jax_platforms='tpu,cpu', update=said.__setitem__
+  )
+  monkeypatch.setattr(cluster.jax, 'config', config)
   cluster.check_alone('predict')
   assert said == {'jax_platforms': 'cpu'}
   # It does not look for the others when it fails.
