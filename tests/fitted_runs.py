@@ -3,11 +3,13 @@
 import dataclasses
 
 import ml_collections
+import pytest
 import random_runs
 import tiny_config
 
 from inception_jax import profiles
 from inception_jax.data import labels
+from inception_jax.evaluation import answering
 from inception_jax.runs import run
 
 NAME = 'inception_v1_bn_shallow'
@@ -46,3 +48,15 @@ def get_config(source, freeze=ALONE, **options) -> ml_collections.ConfigDict:
   config.averaging.polyak_start_epoch = None
   config.train.num_train_steps = 4
   return config
+
+
+def record_missing(patch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+  """The gaps that are computed from now on, as `Answers.missing` has them."""
+  asked, real = [], answering.complete
+
+  def complete(answers, *rest):
+    asked.extend(answers.missing())
+    real(answers, *rest)
+
+  patch.setattr(answering, 'complete', complete)
+  return asked

@@ -12,8 +12,8 @@ import random_runs
 
 from inception_jax.commands import evaluate, report
 from inception_jax.ensemble import out_of_fold
-from inception_jax.evaluation import answering, scores
 from inception_jax.evaluation import protocol as protocol_lib
+from inception_jax.evaluation import scores
 from inception_jax.runs import last_layer, run, train
 from inception_jax.runtime import errors
 
@@ -148,14 +148,7 @@ def test_features_of_a_run_are_computed_once(fitted, tmp_path, monkeypatch):
   out_of_fold.predict_set(
     [epath.Path(fitted / 'run')], SINGLE, answers=tmp_path / 'a', folds=2
   )
-  asked = []
-  real = answering.complete
-
-  def complete(answers, *rest):
-    asked.extend(answers.missing())
-    real(answers, *rest)
-
-  monkeypatch.setattr(answering, 'complete', complete)
+  asked = fitted_runs.record_missing(monkeypatch)
   out_of_fold.predict_set(
     [epath.Path(fitted / 'run')], SINGLE, answers=tmp_path / 'b', folds=3
   )

@@ -11,7 +11,6 @@ import pytest
 import random_runs
 
 from inception_jax.ensemble import folder as ensemble_folder
-from inception_jax.evaluation import answering
 from inception_jax.experiment import experiment as experiment_lib
 from inception_jax.runs import (
   announcement,
@@ -81,14 +80,7 @@ def test_features_are_computed_once(fitted, tmp_path, monkeypatch):
   _, folder, result, _ = fitted
   kept = list((folder / 'source' / 'features').iterdir())
   assert len(kept) == 1
-  asked = []
-  real = answering.complete
-
-  def complete(answers, *rest):
-    asked.extend(answers.missing())
-    real(answers, *rest)
-
-  monkeypatch.setattr(answering, 'complete', complete)
+  asked = fitted_runs.record_missing(monkeypatch)
   again = train.train(
     fitted_runs.get_config(folder / 'source'), tmp_path / 'again'
   )
