@@ -153,6 +153,11 @@ def test_one_process_is_alone(environ, variables):
   assert launchers.detect() is None
 
 
+def test_one_task_of_an_allocation_is_alone_where_libtpu_is(tpu_vm, environ):
+  environ({**SLURM, 'SLURM_STEP_NUM_TASKS': '1'})
+  assert launchers.detect() is None
+
+
 def test_a_launcher_that_does_not_say_enough(environ):
   environ({'OMPI_MCA_orte_hnp_uri': 'x'})
   with pytest.raises(
