@@ -102,6 +102,9 @@ def _check_flag(
   except (TypeError, ValueError) as error:
     choices = getattr(flag.parser, 'enum_values', ())
     kind = words.join(choices, 'or') or _KINDS.get(flag.flag_type())
+    low = getattr(flag.parser, 'lower_bound', None)
+    if low is not None:
+      kind = f'{kind} from {low:,} to {flag.parser.upper_bound:,}'
     raise errors.InputError(
       f'--{name}={ranges.show(text)} must be {kind or flag.flag_type()}'
     ) from error

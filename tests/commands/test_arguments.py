@@ -105,3 +105,16 @@ def test_files_whose_names_begin_as_flags_do(tmp_path, monkeypatch):
     assert rest[1:] == ['-n.jpg']
     rest = flags.parse(['main.py', '--mode=predict', '–config=x', 'config=3'])
     assert rest[1:] == ['–config=x', 'config=3']
+
+
+@pytest.mark.parametrize(
+  'given, words',
+  [
+    ('--join_seconds=0', "'0' must be a number from 1.0 to 86,400.0"),
+    ('--coordinator_port=70000', 'must be a whole number from 1 to 65,535'),
+  ],
+)
+def test_numbers_outside_of_their_range_are_told_it(given, words):
+  with pytest.raises(errors.InputError) as found:
+    flags.parse(['main.py', '--mode=train', given])
+  assert words in str(found.value)
